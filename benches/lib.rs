@@ -1,0 +1,1 @@
+//! Benches of thanoslib; see the files beside this one.

@@ -1,0 +1,2 @@
+//! The `thanos` command.
+fn main() {}

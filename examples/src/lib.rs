@@ -1,0 +1,1 @@
+//! Small whole programs that show how thanoslib is used; see `src/bin` and `tests`.

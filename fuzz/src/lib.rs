@@ -1,0 +1,1 @@
+//! One fuzz body for each decoder, run over committed corpora as tests.

@@ -1,0 +1,2 @@
+//! Rewrites the generated code of thanoslib-grpc.
+fn main() {}

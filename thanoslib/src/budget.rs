@@ -1,0 +1,166 @@
+//! Memory budget: bytes are reserved before they are held.
+//!
+//! Invariant: never waits; a reservation succeeds at once or fails with `Limit`.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use crate::error::{Error, Result};
+
+/// A number of bytes that may be held at a time, shared by everything that draws on it.
+///
+/// A child budget (a query) also draws on its parent (the process).
+#[derive(Debug)]
+pub struct Budget {
+    name: &'static str,
+    limit: u64,
+    used: AtomicU64,
+    peak: AtomicU64,
+    parent: Option<Arc<Budget>>,
+}
+
+impl Budget {
+    /// A budget of `limit` bytes; `name` stands in the error when it is used up.
+    pub fn new(name: &'static str, limit_bytes: u64) -> Arc<Self> {
+        Arc::new(Self {
+            name,
+            limit: limit_bytes,
+            used: AtomicU64::new(0),
+            peak: AtomicU64::new(0),
+            parent: None,
+        })
+    }
+
+    /// A budget without a limit.
+    pub fn unlimited() -> Arc<Self> {
+        Self::new("memory", u64::MAX)
+    }
+
+    /// A budget of `limit` bytes inside this one.
+    pub fn child(self: &Arc<Self>, name: &'static str, limit_bytes: u64) -> Arc<Self> {
+        Arc::new(Self {
+            name,
+            limit: limit_bytes,
+            used: AtomicU64::new(0),
+            peak: AtomicU64::new(0),
+            parent: Some(Arc::clone(self)),
+        })
+    }
+
+    /// Reserves bytes until the lease is dropped.
+    ///
+    /// # Errors
+    /// `Limit` when the budget or its parent has too little left.
+    pub fn reserve(self: &Arc<Self>, bytes: u64) -> Result<Lease> {
+        let mut lease = Lease { budget: Arc::clone(self), bytes: 0 };
+        lease.grow(bytes)?;
+        Ok(lease)
+    }
+
+    /// Bytes reserved now.
+    pub fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// The most bytes that were reserved at a time.
+    pub fn peak(&self) -> u64 {
+        self.peak.load(Ordering::Relaxed)
+    }
+
+    /// The limit in bytes.
+    pub fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    fn take(&self, bytes: u64) -> Result<()> {
+        let taken = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+            used.checked_add(bytes).filter(|u| *u <= self.limit)
+        });
+        match taken {
+            Ok(before) => {
+                self.peak.fetch_max(before + bytes, Ordering::Relaxed);
+            }
+            Err(used) => {
+                return Err(Error::limit(format!(
+                    "{} budget used up: {used} of {} bytes held, {bytes} more needed",
+                    self.name, self.limit
+                )));
+            }
+        }
+        if let Some(parent) = &self.parent
+            && let Err(e) = parent.take(bytes)
+        {
+            self.used.fetch_sub(bytes, Ordering::Relaxed);
+            return Err(e);
+        }
+        Ok(())
+    }
+
+    fn give(&self, bytes: u64) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+        if let Some(parent) = &self.parent {
+            parent.give(bytes);
+        }
+    }
+}
+
+/// Bytes reserved from a [`Budget`]; given back when dropped.
+#[derive(Debug)]
+pub struct Lease {
+    budget: Arc<Budget>,
+    bytes: u64,
+}
+
+impl Lease {
+    /// Reserves more bytes.
+    ///
+    /// # Errors
+    /// `Limit` when the budget has too little left; the lease stays as it was.
+    pub fn grow(&mut self, bytes: u64) -> Result<()> {
+        self.budget.take(bytes)?;
+        self.bytes += bytes;
+        Ok(())
+    }
+
+    /// Gives back all but `bytes`.
+    pub fn shrink_to(&mut self, bytes: u64) {
+        let excess = self.bytes.saturating_sub(bytes);
+        self.budget.give(excess);
+        self.bytes -= excess;
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.budget.give(self.bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn a_child_draws_on_its_parent_and_gives_back() {
+        let process = Budget::new("process", 100);
+        let query = process.child("query", 80);
+        let mut lease = query.reserve(60).expect("fits");
+        assert_eq!(query.reserve(30).expect_err("query limit").kind(), ErrorKind::Limit);
+        let other = process.reserve(30).expect("fits");
+        assert!(lease.grow(15).is_err(), "process limit");
+        assert_eq!((query.used(), process.used()), (60, 90));
+        lease.shrink_to(10);
+        drop(other);
+        assert_eq!((query.used(), process.used(), process.peak()), (10, 10, 90));
+        drop(lease);
+        assert_eq!(process.used(), 0);
+    }
+}

@@ -1,0 +1,120 @@
+//! What accompanies a request: deadline, cancellation, tenant, budget.
+//!
+//! Invariant: says when to stop, never what to do.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::{
+    budget::Budget,
+    error::{Error, Result},
+};
+
+/// Tenant of requests that name none.
+pub const DEFAULT_TENANT: &str = "default-tenant";
+
+/// What accompanies a request through all parts; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Context {
+    cancel: CancellationToken,
+    deadline: Option<Instant>,
+    tenant: Arc<str>,
+    budget: Arc<Budget>,
+}
+
+impl Default for Context {
+    fn default() -> Self {
+        Self::new(Budget::unlimited())
+    }
+}
+
+impl Context {
+    /// A context without deadline for the default tenant.
+    pub fn new(budget: Arc<Budget>) -> Self {
+        Self { cancel: CancellationToken::new(), deadline: None, tenant: Arc::from(DEFAULT_TENANT), budget }
+    }
+
+    /// A context that is cancelled with this one and ends `timeout` from now at the latest.
+    #[must_use]
+    pub fn with_timeout(&self, timeout: Duration) -> Self {
+        let end = Instant::now().checked_add(timeout);
+        let deadline = match (self.deadline, end) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        Self { cancel: self.cancel.child_token(), deadline, ..self.clone() }
+    }
+
+    /// The same context for another tenant.
+    #[must_use]
+    pub fn with_tenant(&self, tenant: &str) -> Self {
+        Self { tenant: Arc::from(tenant), ..self.clone() }
+    }
+
+    /// The same context that draws on another budget.
+    #[must_use]
+    pub fn with_budget(&self, budget: Arc<Budget>) -> Self {
+        Self { budget, ..self.clone() }
+    }
+
+    /// A context that can be cancelled alone; it is when the guard is dropped.
+    pub fn child(&self) -> (Self, DropGuard) {
+        let cancel = self.cancel.child_token();
+        (Self { cancel: cancel.clone(), ..self.clone() }, cancel.drop_guard())
+    }
+
+    /// Stops everything that works for this context.
+    pub fn cancel(&self) {
+        self.cancel.cancel();
+    }
+
+    /// The tenant on whose behalf the work is done.
+    pub fn tenant(&self) -> &str {
+        &self.tenant
+    }
+
+    /// The budget that the work draws on.
+    pub fn budget(&self) -> &Arc<Budget> {
+        &self.budget
+    }
+
+    /// When the work must end.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Fails when the work must stop; for loops that do not await.
+    ///
+    /// # Errors
+    /// `Cancelled` or `Timeout`.
+    pub fn check(&self) -> Result<()> {
+        if self.cancel.is_cancelled() {
+            return Err(Error::cancelled("request was cancelled"));
+        }
+        if self.deadline.is_some_and(|d| Instant::now() >= d) {
+            return Err(Error::timeout("request timed out"));
+        }
+        Ok(())
+    }
+
+    /// Awaits `work`, or fails as soon as the context ends; `work` is dropped then.
+    ///
+    /// # Errors
+    /// `Cancelled` or `Timeout` in place of the answer, else what `work` gives.
+    pub async fn run<T>(&self, work: impl Future<Output = Result<T>> + Send) -> Result<T> {
+        let deadline = async {
+            match self.deadline {
+                Some(d) => tokio::time::sleep_until(d).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => Err(Error::cancelled("request was cancelled")),
+            () = deadline => Err(Error::timeout("request timed out")),
+            out = work => out,
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! Bit streams, most significant bit first.
+
+use crate::error::DecodeError;
+
+/// Reads bits from the front of a slice, most significant bit first.
+///
+/// Reading past the end is an error; the unused low bits of the last byte are readable.
+#[derive(Clone, Debug)]
+pub struct BitReader<'a> {
+    bytes: &'a [u8],
+    /// Next byte to load.
+    pos: usize,
+    /// Loaded bits, left-aligned.
+    word: u64,
+    /// How many bits of `word` are loaded.
+    loaded: u32,
+}
+
+impl<'a> BitReader<'a> {
+    /// A reader at the first bit of `bytes`.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, pos: 0, word: 0, loaded: 0 }
+    }
+
+    /// Byte offset of the next unread bit.
+    pub fn offset(&self) -> usize {
+        self.pos - (self.loaded as usize).div_ceil(8)
+    }
+
+    fn end(&self) -> DecodeError {
+        DecodeError::new("unexpected end of bit stream", self.offset())
+    }
+
+    /// Loads bytes until at least 57 bits are there or the input ends.
+    #[inline]
+    fn refill(&mut self) {
+        if let Some(next) = self.bytes.get(self.pos..).and_then(|r| r.first_chunk::<8>()) {
+            let free = 64 - self.loaded;
+            self.word |= u64::from_be_bytes(*next) >> self.loaded;
+            let bytes = (free / 8).min(7);
+            self.pos += bytes as usize;
+            self.loaded += bytes * 8;
+            // Bits beyond `loaded` are cleared, so that the next refill can OR.
+            self.word &= !(u64::MAX >> self.loaded);
+            return;
+        }
+        while self.loaded <= 56 {
+            let Some(&b) = self.bytes.get(self.pos) else { return };
+            self.word |= u64::from(b) << (56 - self.loaded);
+            self.pos += 1;
+            self.loaded += 8;
+        }
+    }
+
+    /// Reads one bit.
+    #[inline]
+    pub fn bit(&mut self) -> Result<bool, DecodeError> {
+        if self.loaded == 0 {
+            self.refill();
+            if self.loaded == 0 {
+                return Err(self.end());
+            }
+        }
+        let bit = self.word >> 63 == 1;
+        self.word <<= 1;
+        self.loaded -= 1;
+        Ok(bit)
+    }
+
+    /// Reads `n` bits (at most 64) as the low bits of a u64.
+    #[inline]
+    pub fn bits(&mut self, n: u32) -> Result<u64, DecodeError> {
+        debug_assert!(n <= 64);
+        if n > 32 {
+            let high = self.short(n - 32)?;
+            return Ok(high << 32 | self.short(32)?);
+        }
+        self.short(n)
+    }
+
+    #[inline]
+    fn short(&mut self, n: u32) -> Result<u64, DecodeError> {
+        if n == 0 {
+            return Ok(0);
+        }
+        if self.loaded < n {
+            self.refill();
+            if self.loaded < n {
+                return Err(self.end());
+            }
+        }
+        let v = self.word >> (64 - n);
+        self.word <<= n;
+        self.loaded -= n;
+        Ok(v)
+    }
+
+    /// Counts one bits up to the first zero bit, at most `max`; the zero is consumed if reached.
+    #[inline]
+    pub fn ones(&mut self, max: u32) -> Result<u32, DecodeError> {
+        debug_assert!(max < 32);
+        if self.loaded <= max {
+            self.refill();
+        }
+        let ones = (!self.word).leading_zeros().min(max);
+        let used = if ones < max { ones + 1 } else { ones };
+        if self.loaded < used {
+            return Err(self.end());
+        }
+        self.word <<= used;
+        self.loaded -= used;
+        Ok(ones)
+    }
+
+    /// Reads an unsigned LEB128 number at the current bit position.
+    pub fn uvarint(&mut self) -> Result<u64, DecodeError> {
+        let mut x = 0u64;
+        for i in 0..10 {
+            let b = self.bits(8)?;
+            if i == 9 && b > 1 {
+                break;
+            }
+            x |= (b & 0x7f) << (7 * i);
+            if b < 0x80 {
+                return Ok(x);
+            }
+        }
+        Err(DecodeError::new("varint overflows 64 bits", self.offset()))
+    }
+
+    /// Reads a zig-zag signed varint at the current bit position.
+    pub fn varint(&mut self) -> Result<i64, DecodeError> {
+        let u = self.uvarint()?;
+        Ok((u >> 1) as i64 ^ -((u & 1) as i64))
+    }
+}
+
+/// Appends bits to a byte vector, most significant bit first.
+#[derive(Clone, Debug, Default)]
+pub struct BitWriter {
+    bytes: Vec<u8>,
+    /// Free low bits of the last byte.
+    free: u32,
+}
+
+impl BitWriter {
+    /// A writer that goes on after whole bytes.
+    pub fn after(bytes: Vec<u8>) -> Self {
+        Self { bytes, free: 0 }
+    }
+
+    /// The bytes so far; unused bits of the last one are 0.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The bytes so far, for patching a header in place.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+
+    /// Ends writing.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    /// Appends one bit.
+    #[inline]
+    pub fn bit(&mut self, bit: bool) {
+        self.bits(u64::from(bit), 1);
+    }
+
+    /// Appends the low `n` bits of `value` (at most 64).
+    #[inline]
+    pub fn bits(&mut self, value: u64, mut n: u32) {
+        debug_assert!(n <= 64);
+        while n > 0 {
+            if self.free == 0 {
+                self.bytes.push(0);
+                self.free = 8;
+            }
+            let take = n.min(self.free);
+            let part = (value >> (n - take)) & ((1 << take) - 1);
+            if let Some(last) = self.bytes.last_mut() {
+                *last |= (part << (self.free - take)) as u8;
+            }
+            self.free -= take;
+            n -= take;
+        }
+    }
+
+    /// Appends an unsigned LEB128 number at the current bit position.
+    pub fn uvarint(&mut self, mut x: u64) {
+        while x >= 0x80 {
+            self.bits(x & 0x7f | 0x80, 8);
+            x >>= 7;
+        }
+        self.bits(x, 8);
+    }
+
+    /// Appends a zig-zag signed varint at the current bit position.
+    pub fn varint(&mut self, x: i64) {
+        self.uvarint(((x << 1) ^ (x >> 63)) as u64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bits_round_trip_in_any_mix_of_widths() {
+        let mut seed = 42u64;
+        let mut rand = move || {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            seed
+        };
+        let items: Vec<(u64, u32)> = (0..5000)
+            .map(|_| {
+                let n = (rand() % 65) as u32;
+                (if n == 0 { 0 } else { rand() >> (64 - n) }, n)
+            })
+            .collect();
+        let mut w = BitWriter::default();
+        for &(v, n) in &items {
+            w.bits(v, n);
+        }
+        let mut r = BitReader::new(w.bytes());
+        for &(v, n) in &items {
+            assert_eq!(r.bits(n), Ok(v), "width {n}");
+        }
+    }
+
+    #[test]
+    fn ones_stops_at_zero_or_max() {
+        let mut w = BitWriter::default();
+        for n in [0u32, 1, 2, 3, 4, 4] {
+            for _ in 0..n {
+                w.bit(true);
+            }
+            if n < 4 {
+                w.bit(false);
+            }
+        }
+        let mut r = BitReader::new(w.bytes());
+        for n in [0u32, 1, 2, 3, 4, 4] {
+            assert_eq!(r.ones(4), Ok(n));
+        }
+    }
+
+    #[test]
+    fn the_end_is_an_error() {
+        let mut r = BitReader::new(&[0xff]);
+        assert_eq!(r.bits(8), Ok(0xff));
+        assert!(r.bit().is_err());
+        assert!(BitReader::new(&[0xff]).ones(9).is_err());
+        assert!(BitReader::new(&[1, 2, 3]).bits(25).is_err());
+    }
+}

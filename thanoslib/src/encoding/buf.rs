@@ -1,0 +1,177 @@
+//! Cursor over bytes that never reads past the end.
+
+use crate::error::DecodeError;
+
+/// Takes fixed and variable width fields from the front of a slice.
+///
+/// Every method checks what remains; offsets in errors count from the start of
+/// the slice that was given to [`Take::new`] plus its base.
+#[derive(Clone, Copy, Debug)]
+pub struct Take<'a> {
+    rest: &'a [u8],
+    len: usize,
+    base: usize,
+}
+
+impl<'a> Take<'a> {
+    /// A cursor at the start of `bytes`.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self::at(bytes, 0)
+    }
+
+    /// A cursor whose error offsets are shifted by `base`, the place of `bytes` in its object.
+    pub fn at(bytes: &'a [u8], base: usize) -> Self {
+        Self { rest: bytes, len: bytes.len(), base }
+    }
+
+    /// The bytes not taken yet.
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// True when nothing is left.
+    pub fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// Number of bytes taken so far.
+    pub fn taken(&self) -> usize {
+        self.len - self.rest.len()
+    }
+
+    /// Offset of the next byte, base included.
+    pub fn offset(&self) -> usize {
+        self.base + self.taken()
+    }
+
+    /// An error at the current offset.
+    pub fn error(&self, what: &'static str) -> DecodeError {
+        DecodeError::new(what, self.offset())
+    }
+
+    /// Takes `n` bytes.
+    pub fn bytes(&mut self, n: usize) -> Result<&'a [u8], DecodeError> {
+        match self.rest.split_at_checked(n) {
+            Some((head, tail)) => {
+                self.rest = tail;
+                Ok(head)
+            }
+            None => Err(self.error("unexpected end of data")),
+        }
+    }
+
+    /// Takes `N` bytes as an array.
+    pub fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+        match self.rest.split_first_chunk::<N>() {
+            Some((head, tail)) => {
+                self.rest = tail;
+                Ok(*head)
+            }
+            None => Err(self.error("unexpected end of data")),
+        }
+    }
+
+    /// Takes one byte.
+    pub fn u8(&mut self) -> Result<u8, DecodeError> {
+        self.array::<1>().map(|[b]| b)
+    }
+
+    /// Takes a big-endian u16.
+    pub fn be16(&mut self) -> Result<u16, DecodeError> {
+        self.array().map(u16::from_be_bytes)
+    }
+
+    /// Takes a big-endian u32.
+    pub fn be32(&mut self) -> Result<u32, DecodeError> {
+        self.array().map(u32::from_be_bytes)
+    }
+
+    /// Takes a big-endian u64.
+    pub fn be64(&mut self) -> Result<u64, DecodeError> {
+        self.array().map(u64::from_be_bytes)
+    }
+
+    /// Takes an unsigned LEB128 number of at most ten bytes.
+    pub fn uvarint(&mut self) -> Result<u64, DecodeError> {
+        let mut x = 0u64;
+        for i in 0..10 {
+            let Some(&b) = self.rest.get(i) else {
+                return Err(self.error("unexpected end of varint"));
+            };
+            if i == 9 && b > 1 {
+                return Err(self.error("varint overflows 64 bits"));
+            }
+            x |= u64::from(b & 0x7f) << (7 * i);
+            if b < 0x80 {
+                self.rest = self.rest.get(i + 1..).unwrap_or(&[]);
+                return Ok(x);
+            }
+        }
+        Err(self.error("varint overflows 64 bits"))
+    }
+
+    /// Takes a zig-zag signed varint.
+    pub fn varint(&mut self) -> Result<i64, DecodeError> {
+        let u = self.uvarint()?;
+        Ok((u >> 1) as i64 ^ -((u & 1) as i64))
+    }
+
+    /// Takes a uvarint that must fit `usize` and not exceed what remains, such as a length.
+    pub fn len(&mut self) -> Result<usize, DecodeError> {
+        let before = *self;
+        let n = self.uvarint()?;
+        match usize::try_from(n) {
+            Ok(n) if n <= self.rest.len() => Ok(n),
+            _ => Err(before.error("length exceeds the remaining data")),
+        }
+    }
+
+    /// Takes a string: its length as uvarint, then its bytes.
+    pub fn str(&mut self) -> Result<&'a [u8], DecodeError> {
+        let n = self.len()?;
+        self.bytes(n)
+    }
+}
+
+/// Appends an unsigned LEB128 number.
+pub fn put_uvarint(out: &mut Vec<u8>, mut x: u64) {
+    while x >= 0x80 {
+        out.push(x as u8 | 0x80);
+        x >>= 7;
+    }
+    out.push(x as u8);
+}
+
+/// Appends a zig-zag signed varint.
+pub fn put_varint(out: &mut Vec<u8>, x: i64) {
+    put_uvarint(out, ((x << 1) ^ (x >> 63)) as u64);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn varints_round_trip_at_every_boundary() {
+        for shift in 0..64 {
+            for delta in [-1i64, 0, 1] {
+                let x = (1u64 << shift).wrapping_add(delta as u64);
+                let mut out = Vec::new();
+                put_uvarint(&mut out, x);
+                put_varint(&mut out, x as i64);
+                let mut take = Take::new(&out);
+                assert_eq!(take.uvarint(), Ok(x));
+                assert_eq!(take.varint(), Ok(x as i64));
+                assert!(take.is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn bad_input_is_an_error_with_its_offset() {
+        assert_eq!(Take::at(&[0x80; 11], 7).uvarint(), Err(DecodeError::new("varint overflows 64 bits", 7)));
+        assert_eq!(Take::new(&[0x80]).uvarint(), Err(DecodeError::new("unexpected end of varint", 0)));
+        assert_eq!(Take::new(&[5, 1]).str(), Err(DecodeError::new("length exceeds the remaining data", 0)));
+        assert_eq!(Take::new(&[1, 2, 3]).be32(), Err(DecodeError::new("unexpected end of data", 0)));
+    }
+}

@@ -1,0 +1,41 @@
+//! Global view, deduplication and long-term storage for Prometheus metrics, as a library.
+//!
+//! The modules, lowest layer first:
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`model`] | labels, matchers, samples, histograms, times |
+//! | [`encoding`] | cursors, bit streams, checksums |
+//! | [`chunk`] | chunk encodings |
+//! | [`index`] | the index of a block |
+//! | [`series`] | columns of samples, batches of series, merges |
+//! | [`dedup`] | merging the replicas of an HA pair |
+//! | [`downsample`] | reading downsampled aggregates |
+//! | `block`, `bucket` (feature `store`) | blocks and where they lie |
+//! | `store` (feature `store`) | the Store trait and its implementations |
+//! | `promql`, `query` (feature `promql`) | the engine, and queries over stores |
+//! | `http` (feature `http`) | Prometheus' HTTP API |
+//! | `testing` (feature `testing`) | fakes and contract suites |
+
+pub mod budget;
+pub mod chunk;
+pub mod clock;
+#[cfg(feature = "store")]
+pub mod context;
+pub mod dedup;
+pub mod downsample;
+pub mod encoding;
+mod error;
+pub mod index;
+pub mod model;
+#[cfg(feature = "promql")]
+pub mod promql;
+#[cfg(feature = "store")]
+pub mod runtime;
+pub mod series;
+#[cfg(feature = "store")]
+pub mod store;
+
+pub use error::{DecodeError, Error, ErrorKind, Result};
+#[cfg(feature = "store")]
+pub use object_store;

@@ -1,0 +1,1 @@
+//! Durations in Prometheus' and in Go's spelling.

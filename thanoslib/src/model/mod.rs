@@ -1,0 +1,21 @@
+//! The values that everything else is about: labels, matchers, samples, histograms, times.
+//!
+//! Invariant: plain values; knows no bytes on disk, no wire, no clock.
+
+pub mod duration;
+pub mod float;
+pub mod histogram;
+mod labels;
+mod matcher;
+pub mod regex;
+mod sample;
+mod time;
+mod warnings;
+
+pub use histogram::{CounterReset, FloatHistogram, Histogram, Span};
+pub use labels::{LABEL_NAME, Label, Labels, LabelsBuilder, LabelsIter, LabelsRef};
+pub use matcher::{MatchOp, Matcher};
+pub use regex::Regex;
+pub use sample::{STALE_NAN, Sample, Value, is_stale, stale_nan};
+pub use time::{Interval, Resolution, TimeRange};
+pub use warnings::{Warning, Warnings};

@@ -1,0 +1,81 @@
+//! Where the engine gets its samples from.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+
+use crate::{
+    context::Context,
+    error::Result,
+    model::{Interval, Labels, Matcher, Warning},
+    series::SampleColumns,
+    store::SelectHints,
+};
+
+/// A view of series that the engine selects from.
+#[async_trait]
+pub trait Queryable: fmt::Debug + Send + Sync + 'static {
+    /// Streams every series that satisfies the matchers, each label set once, in label order.
+    async fn select(&self, ctx: &Context, select: Select) -> Result<SelectStream>;
+}
+
+/// One selector of a query.
+#[derive(Clone, Debug)]
+pub struct Select {
+    /// The samples that may be looked at, both ends inside.
+    pub interval: Interval,
+    /// All must match.
+    pub matchers: Vec<Matcher>,
+    /// What becomes of the samples.
+    pub hints: SelectHints,
+}
+
+/// The answer of [`Queryable::select`].
+pub type SelectStream = BoxStream<'static, Result<SelectFrame>>;
+
+/// One item of a [`SelectStream`].
+#[derive(Debug)]
+pub enum SelectFrame {
+    /// Series in label order.
+    Series(Vec<SelectedSeries>),
+    /// A known gap of the answer.
+    Warning(Warning),
+}
+
+/// A series whose samples are still encoded.
+#[derive(Debug)]
+pub struct SelectedSeries {
+    /// Labels.
+    pub labels: Labels,
+    /// The encoded samples.
+    pub data: Box<dyn SeriesData>,
+}
+
+/// Encoded samples of one series; decoding computes and never waits.
+pub trait SeriesData: fmt::Debug + Send + Sync {
+    /// Appends the samples inside the selected interval, in time order, to `out`.
+    ///
+    /// Start timestamps are given where they are known.
+    fn decode(&self, out: &mut SampleColumns) -> Result<()>;
+
+    /// Bytes held.
+    fn size_bytes(&self) -> usize;
+}
+
+impl SeriesData for SampleColumns {
+    fn decode(&self, out: &mut SampleColumns) -> Result<()> {
+        for i in 0..self.floats.len() {
+            out.floats.push_st(self.floats.start(i), self.floats.ts[i], self.floats.vs[i]);
+        }
+        for i in 0..self.histograms.len() {
+            out.histograms.push(self.histograms.ts[i], &self.histograms.get(i));
+            out.histograms.set_last_start(self.histograms.start(i));
+        }
+        Ok(())
+    }
+
+    fn size_bytes(&self) -> usize {
+        self.floats.len() * 16 + self.histograms.len() * 64 + self.histograms.buckets.len() * 8
+    }
+}

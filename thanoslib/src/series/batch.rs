@@ -1,0 +1,283 @@
+//! Batches of series with their chunks as bytes, the unit that moves between parts.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::{
+    budget::Lease,
+    chunk::Encoding,
+    model::{Interval, Labels, LabelsRef},
+};
+
+/// Which values a chunk holds: the samples themselves or one aggregate of windows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Aggr {
+    /// Samples as scraped.
+    Raw = 0,
+    /// Number of samples in each window.
+    Count = 1,
+    /// Sum of the samples in each window.
+    Sum = 2,
+    /// Smallest sample in each window.
+    Min = 3,
+    /// Largest sample in each window.
+    Max = 4,
+    /// Counter value, resets added up, with the true first and last raw values.
+    Counter = 5,
+}
+
+/// Times, kind and place of one chunk of a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct ChunkMeta {
+    /// First and last sample.
+    pub interval: Interval,
+    /// Which values the chunk holds.
+    pub aggr: Aggr,
+    /// How the bytes are encoded; [`Encoding::None`] for a chunk that came without data.
+    pub encoding: Encoding,
+    /// True for the first chunk of its window: the aggregates of one window follow each other.
+    pub first: bool,
+    buffer: u32,
+    offset: u32,
+    len: u32,
+}
+
+/// Series in label order, each with its chunks, in a few shared allocations.
+///
+/// Labels ascend strictly over a stream of batches; only the last series of a batch may
+/// go on as the first of the next.
+#[derive(Clone, Debug, Default)]
+pub struct SeriesBatch {
+    labels: Vec<u8>,
+    label_ends: Vec<u32>,
+    chunks: Vec<ChunkMeta>,
+    chunk_ends: Vec<u32>,
+    buffers: Vec<Bytes>,
+    lease: Option<Arc<Lease>>,
+}
+
+impl SeriesBatch {
+    /// Number of series.
+    pub fn len(&self) -> usize {
+        self.label_ends.len()
+    }
+
+    /// True without series.
+    pub fn is_empty(&self) -> bool {
+        self.label_ends.is_empty()
+    }
+
+    /// Series `i`, if there is one.
+    pub fn get(&self, i: usize) -> Option<SeriesView<'_>> {
+        (i < self.len()).then_some(SeriesView { batch: self, index: i })
+    }
+
+    /// The series in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = SeriesView<'_>> {
+        (0..self.len()).map(|index| SeriesView { batch: self, index })
+    }
+
+    /// Bytes that this batch keeps alive: labels, metas, chunk data.
+    pub fn size_bytes(&self) -> usize {
+        let chunk = size_of::<ChunkMeta>();
+        let data: usize = self.chunks.iter().map(|c| c.len as usize).sum();
+        self.labels.len() + data + self.chunks.len() * chunk + self.len() * 8
+    }
+
+    /// Ties the budget that was reserved for this batch to its lifetime.
+    #[must_use]
+    pub fn with_lease(mut self, lease: Arc<Lease>) -> Self {
+        self.lease = Some(lease);
+        self
+    }
+}
+
+/// One series of a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct SeriesView<'a> {
+    batch: &'a SeriesBatch,
+    index: usize,
+}
+
+impl<'a> SeriesView<'a> {
+    /// Labels.
+    pub fn labels(&self) -> LabelsRef<'a> {
+        let ends = &self.batch.label_ends;
+        let start = if self.index == 0 { 0 } else { ends[self.index - 1] as usize };
+        LabelsRef::from_flat(&self.batch.labels[start..ends[self.index] as usize])
+    }
+
+    /// Number of chunks.
+    pub fn chunk_count(&self) -> usize {
+        let (start, end) = self.range();
+        end - start
+    }
+
+    /// Chunks in the order of the source.
+    pub fn chunks(&self) -> impl ExactSizeIterator<Item = ChunkView<'a>> + use<'a> {
+        let (start, end) = self.range();
+        let batch = self.batch;
+        batch.chunks[start..end].iter().map(move |meta| ChunkView { meta: *meta, batch })
+    }
+
+    fn range(&self) -> (usize, usize) {
+        let ends = &self.batch.chunk_ends;
+        let start = if self.index == 0 { 0 } else { ends[self.index - 1] as usize };
+        (start, ends[self.index] as usize)
+    }
+}
+
+/// One chunk of a series of a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct ChunkView<'a> {
+    /// Times and kind.
+    pub meta: ChunkMeta,
+    batch: &'a SeriesBatch,
+}
+
+impl<'a> ChunkView<'a> {
+    /// The encoded samples, without encoding byte, length and checksum.
+    pub fn data(&self) -> &'a [u8] {
+        let start = self.meta.offset as usize;
+        &self.batch.buffers[self.meta.buffer as usize][start..start + self.meta.len as usize]
+    }
+
+    /// The encoded samples as a shared slice.
+    pub fn bytes(&self) -> Bytes {
+        let start = self.meta.offset as usize;
+        self.batch.buffers[self.meta.buffer as usize].slice(start..start + self.meta.len as usize)
+    }
+}
+
+/// Builds a [`SeriesBatch`] series by series.
+#[derive(Debug, Default)]
+pub struct BatchBuilder {
+    batch: SeriesBatch,
+    owned: Vec<u8>,
+    /// Chunks with data in `owned`, which becomes the last buffer.
+    owned_chunks: Vec<usize>,
+}
+
+impl BatchBuilder {
+    /// Begins a series; chunks that are pushed next belong to it.
+    pub fn series(&mut self, labels: LabelsRef<'_>) {
+        self.batch.labels.extend_from_slice(labels.as_bytes());
+        self.batch.label_ends.push(self.batch.labels.len() as u32);
+        self.batch.chunk_ends.push(self.batch.chunks.len() as u32);
+    }
+
+    /// Adds a chunk whose data is a slice of a shared buffer; nothing is copied.
+    pub fn chunk(&mut self, interval: Interval, aggr: Aggr, encoding: Encoding, first: bool, data: Bytes) {
+        let len = data.len() as u32;
+        // Slices of the allocation used last are told by address, so that a run of chunks
+        // of one segment shares one entry.
+        let at = match self.batch.buffers.last() {
+            Some(last) if within(last, &data) => data.as_ptr() as usize - last.as_ptr() as usize,
+            _ => {
+                self.batch.buffers.push(data);
+                0
+            }
+        };
+        let buffer = (self.batch.buffers.len() - 1) as u32;
+        self.push(ChunkMeta { interval, aggr, encoding, first, buffer, offset: at as u32, len });
+    }
+
+    /// Adds a chunk by copying its data into the batch.
+    pub fn chunk_copied(&mut self, interval: Interval, aggr: Aggr, encoding: Encoding, first: bool, data: &[u8]) {
+        let offset = self.owned.len() as u32;
+        self.owned.extend_from_slice(data);
+        self.owned_chunks.push(self.batch.chunks.len());
+        let len = data.len() as u32;
+        self.push(ChunkMeta { interval, aggr, encoding, first, buffer: 0, offset, len });
+    }
+
+    /// Copies a series of another batch, sharing its chunk data.
+    pub fn copy(&mut self, series: SeriesView<'_>) {
+        self.series(series.labels());
+        self.copy_chunks(series);
+    }
+
+    /// Adds the chunks of a series of another batch to the current series.
+    pub fn copy_chunks(&mut self, series: SeriesView<'_>) {
+        for chunk in series.chunks() {
+            let m = chunk.meta;
+            self.chunk(m.interval, m.aggr, m.encoding, m.first, chunk.bytes());
+        }
+    }
+
+    fn push(&mut self, meta: ChunkMeta) {
+        debug_assert!(!self.batch.chunk_ends.is_empty(), "a chunk belongs to a series");
+        self.batch.chunks.push(meta);
+        if let Some(end) = self.batch.chunk_ends.last_mut() {
+            *end = self.batch.chunks.len() as u32;
+        }
+    }
+
+    /// Labels of the series begun last.
+    pub fn last_labels(&self) -> Option<Labels> {
+        self.batch.get(self.batch.len().checked_sub(1)?).map(|s| s.labels().to_labels())
+    }
+
+    /// Number of series so far.
+    pub fn len(&self) -> usize {
+        self.batch.len()
+    }
+
+    /// True before the first series.
+    pub fn is_empty(&self) -> bool {
+        self.batch.is_empty()
+    }
+
+    /// Bytes that the batch would keep alive.
+    pub fn size_bytes(&self) -> usize {
+        self.batch.size_bytes()
+    }
+
+    /// Ends the batch and leaves the builder empty for the next one.
+    pub fn finish(&mut self) -> SeriesBatch {
+        let mut batch = std::mem::take(&mut self.batch);
+        let owned = std::mem::take(&mut self.owned);
+        if !self.owned_chunks.is_empty() {
+            let buffer = batch.buffers.len() as u32;
+            batch.buffers.push(Bytes::from(owned));
+            for i in self.owned_chunks.drain(..) {
+                batch.chunks[i].buffer = buffer;
+            }
+        }
+        batch
+    }
+}
+
+fn within(outer: &Bytes, inner: &Bytes) -> bool {
+    let (outer, inner) = (outer.as_ptr_range(), inner.as_ptr_range());
+    outer.start <= inner.start && inner.end <= outer.end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_gives_back_its_series() {
+        let segment = Bytes::from_static(b"0123456789");
+        let labels = Labels::from_pairs([("a", "1")]);
+        let mut builder = BatchBuilder::default();
+        builder.series(labels.view());
+        let at = Interval::new(1, 2);
+        builder.chunk(at, Aggr::Raw, Encoding::Xor, true, segment.clone());
+        builder.chunk(at, Aggr::Raw, Encoding::Xor, true, segment.slice(3..5));
+        builder.chunk_copied(at, Aggr::Raw, Encoding::Xor, true, b"copied");
+        builder.series(LabelsRef::EMPTY);
+        let batch = builder.finish();
+        assert!(builder.is_empty());
+        let first = batch.get(0).expect("first");
+        assert_eq!(first.labels().to_labels(), labels);
+        let data: Vec<_> = first.chunks().map(|c| c.data().to_vec()).collect();
+        assert_eq!(data, [&b"0123456789"[..], b"34", b"copied"]);
+        assert_eq!(batch.buffers.len(), 2);
+        assert_eq!(batch.get(1).expect("second").chunk_count(), 0);
+        assert!(batch.get(2).is_none());
+    }
+}

@@ -1,0 +1,354 @@
+//! Columns of samples that decoders fill and operators read.
+
+use std::sync::Arc;
+
+use crate::model::{
+    CounterReset, FloatHistogram, Histogram, Span, histogram::CUSTOM_BUCKETS_SCHEMA, is_stale,
+};
+
+/// Float samples in time order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FloatColumn {
+    /// Times in milliseconds.
+    pub ts: Vec<i64>,
+    /// Values, same length as `ts`.
+    pub vs: Vec<f64>,
+    /// Start timestamps in milliseconds, 0 where unknown; empty when none is known.
+    pub st: Vec<i64>,
+}
+
+impl FloatColumn {
+    /// Number of samples.
+    pub fn len(&self) -> usize {
+        self.ts.len()
+    }
+
+    /// True without samples.
+    pub fn is_empty(&self) -> bool {
+        self.ts.is_empty()
+    }
+
+    /// Removes all samples, keeps the memory.
+    pub fn clear(&mut self) {
+        self.ts.clear();
+        self.vs.clear();
+        self.st.clear();
+    }
+
+    /// Appends one sample without start timestamp.
+    #[inline]
+    pub fn push(&mut self, t_ms: i64, v: f64) {
+        self.ts.push(t_ms);
+        self.vs.push(v);
+        if !self.st.is_empty() {
+            self.st.push(0);
+        }
+    }
+
+    /// Appends one sample with its start timestamp (0 = unknown).
+    pub fn push_st(&mut self, st_ms: i64, t_ms: i64, v: f64) {
+        if st_ms != 0 && self.st.is_empty() {
+            self.st.resize(self.ts.len(), 0);
+            self.st.push(st_ms);
+            self.ts.push(t_ms);
+            self.vs.push(v);
+            return;
+        }
+        self.push(t_ms, v);
+        if let Some(last) = self.st.last_mut() {
+            *last = st_ms;
+        }
+    }
+
+    /// Start timestamp of sample `i`, 0 when unknown.
+    pub fn start(&self, i: usize) -> i64 {
+        self.st.get(i).copied().unwrap_or(0)
+    }
+}
+
+/// What consecutive histograms of one series share.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct HistogramLayout {
+    /// Resolution: -4 to 8 exponential, -53 custom bounds.
+    pub schema: i32,
+    /// Width of the zero bucket.
+    pub zero_threshold: f64,
+    /// Runs of positive buckets.
+    pub positive_spans: Vec<Span>,
+    /// Runs of negative buckets.
+    pub negative_spans: Vec<Span>,
+    /// Upper bounds of custom buckets, without +Inf.
+    pub custom_values: Vec<f64>,
+    /// Number of positive buckets: the sum of the span lengths.
+    pub positive_len: usize,
+    /// Number of negative buckets.
+    pub negative_len: usize,
+}
+
+impl HistogramLayout {
+    /// Number of buckets that one sample holds.
+    pub fn buckets(&self) -> usize {
+        self.positive_len + self.negative_len
+    }
+
+    /// True for custom bucket bounds.
+    pub fn is_custom(&self) -> bool {
+        self.schema == CUSTOM_BUCKETS_SCHEMA
+    }
+}
+
+/// Histogram samples in time order, buckets in one flat list.
+///
+/// `C` is the type of counts and `B` of buckets: `u64` and `i64` deltas for integer
+/// histograms, `f64` and absolute `f64` for float histograms. A stale sample has a stale
+/// `sum` and the empty layout.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HistogramColumn<C, B> {
+    /// Times in milliseconds.
+    pub ts: Vec<i64>,
+    /// Start timestamps in milliseconds, 0 where unknown; empty when none is known.
+    pub st: Vec<i64>,
+    /// Knowledge about counter resets.
+    pub hints: Vec<CounterReset>,
+    /// All observations.
+    pub counts: Vec<C>,
+    /// Observations in the zero bucket.
+    pub zero_counts: Vec<C>,
+    /// Sums of observations.
+    pub sums: Vec<f64>,
+    /// For each sample its index in `layouts`.
+    pub layout_ids: Vec<u32>,
+    /// For each sample the end of its buckets; they begin where those of the sample before end.
+    pub bucket_ends: Vec<u32>,
+    /// Positive, then negative buckets of each sample.
+    pub buckets: Vec<B>,
+    /// The distinct layouts in order of appearance.
+    pub layouts: Vec<Arc<HistogramLayout>>,
+}
+
+/// Integer histograms as chunks store them.
+pub type IntHistogramColumn = HistogramColumn<u64, i64>;
+/// Float histograms, what everything that computes works on.
+pub type FloatHistogramColumn = HistogramColumn<f64, f64>;
+
+impl<C, B> Default for HistogramColumn<C, B> {
+    fn default() -> Self {
+        Self {
+            ts: Vec::new(),
+            st: Vec::new(),
+            hints: Vec::new(),
+            counts: Vec::new(),
+            zero_counts: Vec::new(),
+            sums: Vec::new(),
+            layout_ids: Vec::new(),
+            bucket_ends: Vec::new(),
+            buckets: Vec::new(),
+            layouts: Vec::new(),
+        }
+    }
+}
+
+impl<C: Copy, B: Copy> HistogramColumn<C, B> {
+    /// Number of samples.
+    pub fn len(&self) -> usize {
+        self.ts.len()
+    }
+
+    /// True without samples.
+    pub fn is_empty(&self) -> bool {
+        self.ts.is_empty()
+    }
+
+    /// Removes all samples and layouts, keeps the memory.
+    pub fn clear(&mut self) {
+        self.ts.clear();
+        self.st.clear();
+        self.hints.clear();
+        self.counts.clear();
+        self.zero_counts.clear();
+        self.sums.clear();
+        self.layout_ids.clear();
+        self.bucket_ends.clear();
+        self.buckets.clear();
+        self.layouts.clear();
+    }
+
+    /// Index of `layout` in `layouts`, appended if the last one differs.
+    pub fn layout_id(&mut self, layout: &HistogramLayout) -> u32 {
+        if self.layouts.last().is_none_or(|l| **l != *layout) {
+            self.layouts.push(Arc::new(layout.clone()));
+        }
+        (self.layouts.len() - 1) as u32
+    }
+
+    /// Layout of sample `i`.
+    pub fn layout(&self, i: usize) -> &HistogramLayout {
+        &self.layouts[self.layout_ids[i] as usize]
+    }
+
+    /// Positive and negative buckets of sample `i`.
+    pub fn buckets(&self, i: usize) -> (&[B], &[B]) {
+        let start = if i == 0 { 0 } else { self.bucket_ends[i - 1] as usize };
+        self.buckets[start..self.bucket_ends[i] as usize].split_at(self.layout(i).positive_len)
+    }
+
+    /// Start timestamp of sample `i`, 0 when unknown.
+    pub fn start(&self, i: usize) -> i64 {
+        self.st.get(i).copied().unwrap_or(0)
+    }
+
+    /// True when sample `i` is a stale marker.
+    pub fn is_stale(&self, i: usize) -> bool {
+        is_stale(self.sums[i])
+    }
+
+    /// Notes the start timestamp (0 = unknown) of the sample that was pushed last.
+    pub fn set_last_start(&mut self, st_ms: i64) {
+        if st_ms != 0 && self.st.is_empty() {
+            self.st.resize(self.ts.len(), 0);
+        }
+        if !self.st.is_empty() {
+            self.st.resize(self.ts.len(), 0);
+            if let Some(last) = self.st.last_mut() {
+                *last = st_ms;
+            }
+        }
+    }
+}
+
+fn layout_of(
+    schema: i32,
+    zero_threshold: f64,
+    positive: (&[Span], usize),
+    negative: (&[Span], usize),
+    custom_values: &[f64],
+) -> HistogramLayout {
+    HistogramLayout {
+        schema,
+        zero_threshold,
+        positive_spans: positive.0.to_vec(),
+        negative_spans: negative.0.to_vec(),
+        custom_values: custom_values.to_vec(),
+        positive_len: positive.1,
+        negative_len: negative.1,
+    }
+}
+
+impl FloatHistogramColumn {
+    /// Appends one histogram; the number of buckets must be that of the spans.
+    pub fn push(&mut self, t_ms: i64, h: &FloatHistogram) {
+        let layout = layout_of(
+            h.schema,
+            h.zero_threshold,
+            (&h.positive_spans, h.positive_buckets.len()),
+            (&h.negative_spans, h.negative_buckets.len()),
+            &h.custom_values,
+        );
+        let id = self.layout_id(&layout);
+        self.ts.push(t_ms);
+        self.hints.push(h.hint);
+        self.counts.push(h.count);
+        self.zero_counts.push(h.zero_count);
+        self.sums.push(h.sum);
+        self.layout_ids.push(id);
+        self.buckets.extend_from_slice(&h.positive_buckets);
+        self.buckets.extend_from_slice(&h.negative_buckets);
+        self.bucket_ends.push(self.buckets.len() as u32);
+        if !self.st.is_empty() {
+            self.st.push(0);
+        }
+    }
+
+    /// Sample `i` as a histogram of its own.
+    pub fn get(&self, i: usize) -> FloatHistogram {
+        let layout = self.layout(i);
+        let (positive, negative) = self.buckets(i);
+        FloatHistogram {
+            hint: self.hints[i],
+            schema: layout.schema,
+            zero_threshold: layout.zero_threshold,
+            zero_count: self.zero_counts[i],
+            count: self.counts[i],
+            sum: self.sums[i],
+            positive_spans: layout.positive_spans.clone(),
+            negative_spans: layout.negative_spans.clone(),
+            positive_buckets: positive.to_vec(),
+            negative_buckets: negative.to_vec(),
+            custom_values: layout.custom_values.clone(),
+        }
+    }
+}
+
+impl IntHistogramColumn {
+    /// Appends one histogram; the number of buckets must be that of the spans.
+    pub fn push(&mut self, t_ms: i64, h: &Histogram) {
+        let layout = layout_of(
+            h.schema,
+            h.zero_threshold,
+            (&h.positive_spans, h.positive_deltas.len()),
+            (&h.negative_spans, h.negative_deltas.len()),
+            &h.custom_values,
+        );
+        let id = self.layout_id(&layout);
+        self.ts.push(t_ms);
+        self.hints.push(h.hint);
+        self.counts.push(h.count);
+        self.zero_counts.push(h.zero_count);
+        self.sums.push(h.sum);
+        self.layout_ids.push(id);
+        self.buckets.extend_from_slice(&h.positive_deltas);
+        self.buckets.extend_from_slice(&h.negative_deltas);
+        self.bucket_ends.push(self.buckets.len() as u32);
+        if !self.st.is_empty() {
+            self.st.push(0);
+        }
+    }
+
+    /// Sample `i` as a histogram of its own.
+    pub fn get(&self, i: usize) -> Histogram {
+        let layout = self.layout(i);
+        let (positive, negative) = self.buckets(i);
+        Histogram {
+            hint: self.hints[i],
+            schema: layout.schema,
+            zero_threshold: layout.zero_threshold,
+            zero_count: self.zero_counts[i],
+            count: self.counts[i],
+            sum: self.sums[i],
+            positive_spans: layout.positive_spans.clone(),
+            negative_spans: layout.negative_spans.clone(),
+            positive_deltas: positive.to_vec(),
+            negative_deltas: negative.to_vec(),
+            custom_values: layout.custom_values.clone(),
+        }
+    }
+}
+
+/// The samples of one series: floats and histograms, each in time order.
+///
+/// The two columns together are one time line; no time stands in both.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SampleColumns {
+    /// Float samples.
+    pub floats: FloatColumn,
+    /// Native histogram samples.
+    pub histograms: FloatHistogramColumn,
+}
+
+impl SampleColumns {
+    /// Number of samples of both kinds.
+    pub fn len(&self) -> usize {
+        self.floats.len() + self.histograms.len()
+    }
+
+    /// True without samples.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Removes all samples, keeps the memory.
+    pub fn clear(&mut self) {
+        self.floats.clear();
+        self.histograms.clear();
+    }
+}

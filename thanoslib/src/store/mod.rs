@@ -1,0 +1,105 @@
+//! Stores: anything that answers Series, LabelNames and LabelValues.
+//!
+//! Invariant: chunks stay bytes; knows no PromQL and no protocol.
+
+mod request;
+
+use std::fmt;
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+
+pub use request::{
+    Grouping, LabelNames, LabelNamesRequest, LabelValues, LabelValuesRequest, PartialResponse,
+    SelectHints, SeriesRequest, ShardInfo,
+};
+
+use crate::{
+    context::Context,
+    error::Result,
+    model::{Interval, Labels, Warning},
+    series::SeriesBatch,
+};
+
+/// Answers StoreAPI queries for the series it holds.
+///
+/// Contract: labels ascend over the whole stream; a batch's last series may go on in the
+/// next batch; dropping the stream cancels the work behind it. What a store does not do
+/// itself it says in [`StoreInfo::abilities`], and [`Conform`](crate::store) does it.
+#[async_trait]
+pub trait Store: fmt::Debug + Send + Sync + 'static {
+    /// Label sets, time range and abilities of this store, as of now.
+    fn info(&self) -> StoreInfo;
+
+    /// Streams every series that satisfies all matchers and overlaps the range.
+    ///
+    /// An empty stream means that nothing matches. A request without matchers selects
+    /// nothing.
+    async fn series(&self, ctx: &Context, request: SeriesRequest) -> Result<SeriesStream>;
+
+    /// Sorted, distinct label names.
+    async fn label_names(&self, ctx: &Context, request: LabelNamesRequest) -> Result<LabelNames>;
+
+    /// Sorted, distinct values of one label.
+    async fn label_values(&self, ctx: &Context, request: LabelValuesRequest) -> Result<LabelValues>;
+}
+
+/// The answer of [`Store::series`].
+pub type SeriesStream = BoxStream<'static, Result<Frame>>;
+
+/// One item of a [`SeriesStream`].
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Frame {
+    /// Series in label order.
+    Batch(SeriesBatch),
+    /// A known gap of the answer.
+    Warning(Warning),
+    /// What the store did, such as which blocks it read.
+    Hints(Hints),
+}
+
+/// What a store did to answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Hints {
+    /// The blocks that were read, as ULID texts.
+    pub queried_blocks: Vec<String>,
+}
+
+/// What a store holds and does, as of now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoreInfo {
+    /// What it is: `store`, `sidecar`, `query`, …
+    pub component: &'static str,
+    /// One label set for each producer; a store without label sets may hold anything.
+    pub label_sets: Vec<Labels>,
+    /// The time it has data for; `None` when it holds nothing.
+    pub interval: Option<Interval>,
+    /// Time range of each producer's data.
+    pub tsdbs: Vec<TsdbInfo>,
+    /// What the store does itself.
+    pub abilities: Abilities,
+}
+
+/// Labels and time of one producer's data.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TsdbInfo {
+    /// External labels.
+    pub labels: Labels,
+    /// The time there is data for.
+    pub interval: Interval,
+}
+
+/// What a store does itself; nothing by default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Abilities {
+    /// Removes the request's replica labels and sorts without them.
+    pub without_replica_labels: bool,
+    /// Keeps only the series of the request's shard.
+    pub sharding: bool,
+    /// Series carry the external labels already, and matchers on them are understood.
+    pub external_labels: bool,
+    /// Stops after the request's limit of series.
+    pub limit: bool,
+}

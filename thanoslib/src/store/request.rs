@@ -1,0 +1,187 @@
+//! Requests to stores, as plain data.
+
+use crate::{
+    model::{Interval, Matcher, Warnings},
+    series::Aggr,
+};
+
+/// Which series, which time, which values.
+#[derive(Clone, Debug)]
+pub struct SeriesRequest {
+    /// Requested time, both ends inside. Chunks may reach beyond it.
+    pub interval: Interval,
+    /// All must match; they may name external labels.
+    pub matchers: Vec<Matcher>,
+    /// Coarsest resolution allowed, in ms; 0 allows raw data only.
+    pub max_resolution_ms: i64,
+    /// Aggregates wanted of downsampled data; ignored for raw data.
+    pub aggregates: Vec<Aggr>,
+    /// Labels only, no chunks.
+    pub skip_chunks: bool,
+    /// Labels to remove from the answer, which is sorted without them.
+    pub without_replica_labels: Vec<String>,
+    /// Most series wanted; 0 for all. A store may send more.
+    pub limit: usize,
+    /// The part of the series wanted.
+    pub shard: Option<ShardInfo>,
+    /// What becomes of the answer; stores may ignore it.
+    pub hints: SelectHints,
+    /// What a failing part does to the answer.
+    pub partial_response: PartialResponse,
+    /// Matchers on external labels and `__block_id` that choose blocks.
+    pub block_matchers: Vec<Matcher>,
+    /// Series in one frame on the wire; 0 or 1 for single series.
+    pub batch_series: usize,
+}
+
+impl SeriesRequest {
+    /// A request for raw samples.
+    pub fn new(interval: Interval, matchers: Vec<Matcher>) -> Self {
+        Self {
+            interval,
+            matchers,
+            max_resolution_ms: 0,
+            aggregates: Vec::new(),
+            skip_chunks: false,
+            without_replica_labels: Vec::new(),
+            limit: 0,
+            shard: None,
+            hints: SelectHints::default(),
+            partial_response: PartialResponse::Warn,
+            block_matchers: Vec::new(),
+            batch_series: 64,
+        }
+    }
+}
+
+/// Which label names.
+#[derive(Clone, Debug)]
+pub struct LabelNamesRequest {
+    /// Requested time, both ends inside.
+    pub interval: Interval,
+    /// All must match; none means all series.
+    pub matchers: Vec<Matcher>,
+    /// Labels to leave out.
+    pub without_replica_labels: Vec<String>,
+    /// Most names wanted; 0 for all.
+    pub limit: usize,
+    /// What a failing part does to the answer.
+    pub partial_response: PartialResponse,
+    /// Matchers on external labels and `__block_id` that choose blocks.
+    pub block_matchers: Vec<Matcher>,
+}
+
+impl LabelNamesRequest {
+    /// A request for the names of all matching series.
+    pub fn new(interval: Interval, matchers: Vec<Matcher>) -> Self {
+        Self {
+            interval,
+            matchers,
+            without_replica_labels: Vec::new(),
+            limit: 0,
+            partial_response: PartialResponse::Warn,
+            block_matchers: Vec::new(),
+        }
+    }
+}
+
+/// Which values of which label.
+#[derive(Clone, Debug)]
+pub struct LabelValuesRequest {
+    /// The label, not empty.
+    pub label: String,
+    /// Requested time, both ends inside.
+    pub interval: Interval,
+    /// All must match; none means all series.
+    pub matchers: Vec<Matcher>,
+    /// If `label` is among these, the answer is empty.
+    pub without_replica_labels: Vec<String>,
+    /// Most values wanted; 0 for all.
+    pub limit: usize,
+    /// What a failing part does to the answer.
+    pub partial_response: PartialResponse,
+    /// Matchers on external labels and `__block_id` that choose blocks.
+    pub block_matchers: Vec<Matcher>,
+}
+
+impl LabelValuesRequest {
+    /// A request for the values of `label` over all matching series.
+    pub fn new(label: impl Into<String>, interval: Interval, matchers: Vec<Matcher>) -> Self {
+        Self {
+            label: label.into(),
+            interval,
+            matchers,
+            without_replica_labels: Vec::new(),
+            limit: 0,
+            partial_response: PartialResponse::Warn,
+            block_matchers: Vec::new(),
+        }
+    }
+}
+
+/// Sorted, distinct label names with the known gaps.
+#[derive(Clone, Debug, Default)]
+pub struct LabelNames {
+    /// Names in byte order.
+    pub names: Vec<String>,
+    /// Known gaps.
+    pub warnings: Warnings,
+    /// The blocks that were read, as ULID texts.
+    pub queried_blocks: Vec<String>,
+}
+
+/// Sorted, distinct values of one label with the known gaps.
+#[derive(Clone, Debug, Default)]
+pub struct LabelValues {
+    /// Values in byte order.
+    pub values: Vec<String>,
+    /// Known gaps.
+    pub warnings: Warnings,
+    /// The blocks that were read, as ULID texts.
+    pub queried_blocks: Vec<String>,
+}
+
+/// What a failing part does to an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum PartialResponse {
+    /// The rest answers, with a warning.
+    #[default]
+    Warn,
+    /// The request fails.
+    Abort,
+}
+
+/// One part of the series, told by the hash of some of their labels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShardInfo {
+    /// Number of this part.
+    pub index: u64,
+    /// Number of parts; below 1 means no sharding.
+    pub total: u64,
+    /// True: hash only the labels named; false: all but these.
+    pub by: bool,
+    /// Label names.
+    pub labels: Vec<String>,
+}
+
+/// What the engine will do with the selected series.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SelectHints {
+    /// Step of the query in ms; 0 for an instant query.
+    pub step_ms: i64,
+    /// Nearest enclosing function or aggregation; empty when none.
+    pub func: String,
+    /// Range of the selector in ms; 0 for instant selectors.
+    pub range_ms: i64,
+    /// Labels of the directly enclosing aggregation.
+    pub grouping: Option<Grouping>,
+}
+
+/// The label clause of an aggregation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grouping {
+    /// True for `by`, false for `without`.
+    pub by: bool,
+    /// Label names.
+    pub labels: Vec<String>,
+}

@@ -1,0 +1,1 @@
+//! Behaviour seen through the public API, one module for each.
