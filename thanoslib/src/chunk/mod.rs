@@ -2,6 +2,27 @@
 //!
 //! Invariant: works on byte slices; knows no files, no labels, no clock.
 
+mod aggr;
 mod encoding;
+mod float_histogram;
+mod grow;
+mod header;
+mod histogram;
+mod layout;
+mod reduce;
+mod sink;
+mod st;
+mod transcode;
+mod varbit;
+mod view;
+mod xor;
+mod xor2;
 
+pub use aggr::{AGGREGATES, AggrChunk, AggrError};
 pub use encoding::Encoding;
+pub use float_histogram::FloatHistogramDecoder;
+pub use histogram::HistogramDecoder;
+pub use transcode::transcode;
+pub use view::Chunk;
+pub use xor::{XorAppender, XorDecoder};
+pub use xor2::Xor2Decoder;
