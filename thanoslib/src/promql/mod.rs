@@ -11,6 +11,4 @@ mod value;
 pub use annotations::Annotations;
 pub use functions::{Function, Id as FunctionId, find as find_function};
 pub use queryable::{Queryable, Select, SelectFrame, SelectStream, SelectedSeries, SeriesData};
-pub use value::{
-    BitSet, Block, MatrixSeries, QueryResult, QueryStats, QueryValue, Steps, VectorSample,
-};
+pub use value::{BitSet, Block, MatrixSeries, QueryResult, QueryStats, QueryValue, Steps, VectorSample};
