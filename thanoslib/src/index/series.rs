@@ -105,21 +105,19 @@ impl SeriesEntry {
             self.labels.push((name, reference(&mut take)?));
         }
         let chunks = count(&mut take, 3, "series entry: more chunks than bytes")?;
-        let (mut mint, mut maxt, mut at) = (0i64, 0i64, 0u64);
+        let (mut maxt, mut at) = (0i64, 0u64);
         for i in 0..chunks {
             let here = take;
             let range = || here.error("series entry: chunk out of range");
-            if i == 0 {
-                mint = take.varint()?;
-            } else {
-                mint = maxt.checked_add_unsigned(take.uvarint()?).ok_or_else(range)?;
-            }
+            let mint = match i {
+                0 => take.varint()?,
+                _ => maxt.checked_add_unsigned(take.uvarint()?).ok_or_else(range)?,
+            };
             maxt = mint.checked_add_unsigned(take.uvarint()?).ok_or_else(range)?;
-            if i == 0 {
-                at = take.uvarint()?;
-            } else {
-                at = at.checked_add_signed(take.varint()?).ok_or_else(range)?;
-            }
+            at = match i {
+                0 => take.uvarint()?,
+                _ => at.checked_add_signed(take.varint()?).ok_or_else(range)?,
+            };
             self.chunks.push((Interval::new(mint, maxt), ChunkRef(at)));
         }
         if !take.is_empty() {
