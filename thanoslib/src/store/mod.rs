@@ -7,6 +7,7 @@ mod external;
 mod memory;
 pub(crate) mod merge;
 mod request;
+mod source;
 
 use std::fmt;
 
@@ -19,6 +20,7 @@ pub use request::{
     Grouping, LabelNames, LabelNamesRequest, LabelValues, LabelValuesRequest, PartialResponse, SelectHints,
     SeriesRequest, ShardInfo,
 };
+pub use source::{SampleSink, SampleSource, Scan, SourceStore};
 
 use crate::{
     context::Context,
