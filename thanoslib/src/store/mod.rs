@@ -4,6 +4,7 @@
 
 mod conform;
 mod external;
+mod fanout;
 mod memory;
 pub(crate) mod merge;
 mod request;
@@ -15,6 +16,7 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 
 pub use conform::Conform;
+pub use fanout::{Fanout, Member};
 pub use memory::MemoryStore;
 pub use request::{
     Grouping, LabelNames, LabelNamesRequest, LabelValues, LabelValuesRequest, PartialResponse, SelectHints,
