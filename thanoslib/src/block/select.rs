@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     budget::Lease,
-    chunk::{ChunkRecord, Encoding},
+    chunk::{AGGREGATES, AggrChunk, AggrError, ChunkRecord, Encoding},
     context::Context,
     error::{Error, Result},
     index::{ChunkRef, Entry, ListRef, Postings, PostingsPlan, SeriesEntry, label_values, plan_postings},
@@ -364,9 +364,29 @@ impl Cursor {
         Ok(BlockBatch { series: builder.finish().with_lease(Arc::new(lease)), deleted })
     }
 
-    /// Adds a chunk as it is stored.
-    fn put(&self, out: &mut BatchBuilder, at: Interval, _chunk: ChunkRef, encoding: Encoding, data: Bytes) -> Result<()> {
-        out.chunk(at, Aggr::Raw, encoding, true, data);
+    /// Adds a chunk as it is stored; of a downsampled one the wanted aggregates that it has.
+    fn put(&self, out: &mut BatchBuilder, at: Interval, chunk: ChunkRef, encoding: Encoding, data: Bytes) -> Result<()> {
+        if encoding != Encoding::Aggr {
+            out.chunk(at, Aggr::Raw, encoding, true, data);
+            return Ok(());
+        }
+        let mut first = true;
+        for aggr in AGGREGATES.into_iter().filter(|a| self.request.aggregates.contains(a)) {
+            match AggrChunk::new(&data).get(aggr) {
+                Ok(part) => out.chunk(at, aggr, part.encoding, first, data.slice_ref(part.data)),
+                // Histograms have no smallest and largest sample.
+                Err(AggrError::Missing) => continue,
+                Err(e) => {
+                    let segment = self.block.segments.get(chunk.segment() as usize).map_or("", String::as_str);
+                    let offset = chunk.offset();
+                    return Err(Error::from(e).context(format_args!("{segment}: {aggr:?} of chunk at {offset}")));
+                }
+            }
+            first = false;
+        }
+        if first {
+            out.chunk(at, Aggr::Raw, Encoding::None, true, Bytes::new());
+        }
         Ok(())
     }
 }
