@@ -1,10 +1,17 @@
 //! Recorded data of real programs, judged row by row.
 
+mod thanos_aggr;
+mod thanos_dedup;
+mod tsdb_chunks;
+
 use std::process::ExitCode;
 
 use thanoslib::testing::golden::Golden;
 
 fn main() -> ExitCode {
-    let golden = Golden::new(env!("CARGO_MANIFEST_DIR"), &["tsdb", "thanos", "promql", "query/http"]);
+    let mut golden = Golden::new(env!("CARGO_MANIFEST_DIR"), &["tsdb", "thanos", "promql", "query/http"]);
+    tsdb_chunks::run(&mut golden);
+    thanos_aggr::run(&mut golden);
+    thanos_dedup::run(&mut golden);
     golden.finish()
 }
