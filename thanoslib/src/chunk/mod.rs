@@ -17,6 +17,7 @@ mod varbit;
 mod view;
 mod xor;
 mod xor2;
+mod segment;
 
 pub use aggr::{AGGREGATES, AggrChunk, AggrError};
 pub use encoding::Encoding;
@@ -26,3 +27,7 @@ pub use transcode::transcode;
 pub use view::Chunk;
 pub use xor::{XorAppender, XorDecoder};
 pub use xor2::Xor2Decoder;
+pub use segment::{
+    ChunkRecord, SEGMENT_HEADER_LEN, SEGMENT_SIZE_MAX, SegmentWriter, parse_segment_header, put_chunk_record,
+    segment_name,
+};
