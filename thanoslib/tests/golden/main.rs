@@ -3,6 +3,9 @@
 mod blocks;
 mod thanos_meta;
 mod tsdb_blocks;
+mod histogram_chunks;
+mod thanos_aggr;
+mod thanos_dedup;
 mod tsdb_chunks;
 mod tsdb_index;
 
@@ -16,5 +19,9 @@ fn main() -> ExitCode {
     tsdb_chunks::run(&mut golden);
     tsdb_index::run(&mut golden);
     thanos_meta::run(&mut golden);
+    tsdb_chunks::run(&mut golden);
+    tsdb_index::run(&mut golden);
+    thanos_aggr::run(&mut golden);
+    thanos_dedup::run(&mut golden);
     golden.finish()
 }
