@@ -49,7 +49,7 @@ pub fn generate(proto: &Path, out: &Path) -> Result<()> {
     let changed = soften(&mut files);
     ensure!(changed == LENIENT.len(), "{changed} of {} lenient fields found", LENIENT.len());
     let mut config = tonic_prost_build::Config::new();
-    config.bytes(["."]);
+    config.bytes(["."]).enable_type_names();
     tonic_prost_build::configure()
         .out_dir(out)
         .emit_rerun_if_changed(false)

@@ -7,17 +7,47 @@ pub struct Label {
     #[prost(bytes = "bytes", tag = "2")]
     pub value: ::prost::bytes::Bytes,
 }
+impl ::prost::Name for Label {
+    const NAME: &'static str = "Label";
+    const PACKAGE: &'static str = "thanos";
+    fn full_name() -> ::prost::alloc::string::String {
+        "thanos.Label".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/thanos.Label".into()
+    }
+}
 /// Labels sorted by name.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct LabelSet {
     #[prost(message, repeated, tag = "1")]
     pub labels: ::prost::alloc::vec::Vec<Label>,
 }
+impl ::prost::Name for LabelSet {
+    const NAME: &'static str = "LabelSet";
+    const PACKAGE: &'static str = "thanos";
+    fn full_name() -> ::prost::alloc::string::String {
+        "thanos.LabelSet".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/thanos.LabelSet".into()
+    }
+}
 /// The same bytes as LabelSet; the name that Info and the like use.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ZLabelSet {
     #[prost(message, repeated, tag = "1")]
     pub labels: ::prost::alloc::vec::Vec<Label>,
+}
+impl ::prost::Name for ZLabelSet {
+    const NAME: &'static str = "ZLabelSet";
+    const PACKAGE: &'static str = "thanos";
+    fn full_name() -> ::prost::alloc::string::String {
+        "thanos.ZLabelSet".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/thanos.ZLabelSet".into()
+    }
 }
 /// A label whose strings stand in a SymbolTable.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -27,6 +57,16 @@ pub struct SymTableLabel {
     #[prost(uint32, tag = "2")]
     pub value_ref: u32,
 }
+impl ::prost::Name for SymTableLabel {
+    const NAME: &'static str = "SymTableLabel";
+    const PACKAGE: &'static str = "thanos";
+    fn full_name() -> ::prost::alloc::string::String {
+        "thanos.SymTableLabel".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/thanos.SymTableLabel".into()
+    }
+}
 /// Strings end to end: number i ends at offsets\[i\] and begins where the one before ends.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SymbolTable {
@@ -34,6 +74,16 @@ pub struct SymbolTable {
     pub offsets: ::prost::alloc::vec::Vec<u32>,
     #[prost(bytes = "bytes", tag = "2")]
     pub table: ::prost::bytes::Bytes,
+}
+impl ::prost::Name for SymbolTable {
+    const NAME: &'static str = "SymbolTable";
+    const PACKAGE: &'static str = "thanos";
+    fn full_name() -> ::prost::alloc::string::String {
+        "thanos.SymbolTable".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/thanos.SymbolTable".into()
+    }
 }
 /// Samples of one chunk as Prometheus encodes them, without encoding byte, length and checksum.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -89,6 +139,16 @@ pub mod chunk {
         }
     }
 }
+impl ::prost::Name for Chunk {
+    const NAME: &'static str = "Chunk";
+    const PACKAGE: &'static str = "thanos";
+    fn full_name() -> ::prost::alloc::string::String {
+        "thanos.Chunk".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/thanos.Chunk".into()
+    }
+}
 /// Labels with some of the chunks; one series may go on in the frames that follow.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Series {
@@ -97,11 +157,31 @@ pub struct Series {
     #[prost(message, repeated, tag = "2")]
     pub chunks: ::prost::alloc::vec::Vec<AggrChunk>,
 }
+impl ::prost::Name for Series {
+    const NAME: &'static str = "Series";
+    const PACKAGE: &'static str = "thanos";
+    fn full_name() -> ::prost::alloc::string::String {
+        "thanos.Series".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/thanos.Series".into()
+    }
+}
 /// Several series in one frame.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SeriesBatch {
     #[prost(message, repeated, tag = "1")]
     pub series: ::prost::alloc::vec::Vec<Series>,
+}
+impl ::prost::Name for SeriesBatch {
+    const NAME: &'static str = "SeriesBatch";
+    const PACKAGE: &'static str = "thanos";
+    fn full_name() -> ::prost::alloc::string::String {
+        "thanos.SeriesBatch".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/thanos.SeriesBatch".into()
+    }
 }
 /// Samples of one time span: raw, or some aggregates of downsampled windows.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -123,6 +203,16 @@ pub struct AggrChunk {
     pub max: ::core::option::Option<Chunk>,
     #[prost(message, optional, tag = "8")]
     pub counter: ::core::option::Option<Chunk>,
+}
+impl ::prost::Name for AggrChunk {
+    const NAME: &'static str = "AggrChunk";
+    const PACKAGE: &'static str = "thanos";
+    fn full_name() -> ::prost::alloc::string::String {
+        "thanos.AggrChunk".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/thanos.AggrChunk".into()
+    }
 }
 /// A predicate on one label. Regular expressions are RE2, anchored at both ends.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -177,6 +267,16 @@ pub mod label_matcher {
                 _ => None,
             }
         }
+    }
+}
+impl ::prost::Name for LabelMatcher {
+    const NAME: &'static str = "LabelMatcher";
+    const PACKAGE: &'static str = "thanos";
+    fn full_name() -> ::prost::alloc::string::String {
+        "thanos.LabelMatcher".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/thanos.LabelMatcher".into()
     }
 }
 /// Whether a failing part makes a warning or fails the request.
@@ -292,6 +392,16 @@ pub struct SeriesRequest {
     #[prost(int64, tag = "16")]
     pub response_batch_size: i64,
 }
+impl ::prost::Name for SeriesRequest {
+    const NAME: &'static str = "SeriesRequest";
+    const PACKAGE: &'static str = "thanos";
+    fn full_name() -> ::prost::alloc::string::String {
+        "thanos.SeriesRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/thanos.SeriesRequest".into()
+    }
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct QueryHints {
     #[prost(int64, tag = "1")]
@@ -310,6 +420,16 @@ pub struct QueryHints {
     #[prost(string, tag = "8")]
     pub series_hash_label_name: ::prost::alloc::string::String,
 }
+impl ::prost::Name for QueryHints {
+    const NAME: &'static str = "QueryHints";
+    const PACKAGE: &'static str = "thanos";
+    fn full_name() -> ::prost::alloc::string::String {
+        "thanos.QueryHints".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/thanos.QueryHints".into()
+    }
+}
 /// One part of the series, told by the hash of some of their labels.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ShardInfo {
@@ -323,11 +443,31 @@ pub struct ShardInfo {
     #[prost(string, repeated, tag = "4")]
     pub labels: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
+impl ::prost::Name for ShardInfo {
+    const NAME: &'static str = "ShardInfo";
+    const PACKAGE: &'static str = "thanos";
+    fn full_name() -> ::prost::alloc::string::String {
+        "thanos.ShardInfo".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/thanos.ShardInfo".into()
+    }
+}
 /// The function or aggregation around a selector.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Func {
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
+}
+impl ::prost::Name for Func {
+    const NAME: &'static str = "Func";
+    const PACKAGE: &'static str = "thanos";
+    fn full_name() -> ::prost::alloc::string::String {
+        "thanos.Func".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/thanos.Func".into()
+    }
 }
 /// The label clause of an aggregation: by, or else without.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -337,11 +477,31 @@ pub struct Grouping {
     #[prost(string, repeated, tag = "3")]
     pub labels: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
+impl ::prost::Name for Grouping {
+    const NAME: &'static str = "Grouping";
+    const PACKAGE: &'static str = "thanos";
+    fn full_name() -> ::prost::alloc::string::String {
+        "thanos.Grouping".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/thanos.Grouping".into()
+    }
+}
 /// The range of a selector.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Range {
     #[prost(int64, tag = "1")]
     pub millis: i64,
+}
+impl ::prost::Name for Range {
+    const NAME: &'static str = "Range";
+    const PACKAGE: &'static str = "thanos";
+    fn full_name() -> ::prost::alloc::string::String {
+        "thanos.Range".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/thanos.Range".into()
+    }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SeriesResponse {
@@ -362,6 +522,16 @@ pub mod series_response {
         Hints(::prost_types::Any),
         #[prost(message, tag = "4")]
         Batch(super::SeriesBatch),
+    }
+}
+impl ::prost::Name for SeriesResponse {
+    const NAME: &'static str = "SeriesResponse";
+    const PACKAGE: &'static str = "thanos";
+    fn full_name() -> ::prost::alloc::string::String {
+        "thanos.SeriesResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/thanos.SeriesResponse".into()
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -386,6 +556,16 @@ pub struct LabelNamesRequest {
     #[prost(int64, tag = "8")]
     pub limit: i64,
 }
+impl ::prost::Name for LabelNamesRequest {
+    const NAME: &'static str = "LabelNamesRequest";
+    const PACKAGE: &'static str = "thanos";
+    fn full_name() -> ::prost::alloc::string::String {
+        "thanos.LabelNamesRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/thanos.LabelNamesRequest".into()
+    }
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LabelNamesResponse {
     #[prost(bytes = "bytes", repeated, tag = "1")]
@@ -395,6 +575,16 @@ pub struct LabelNamesResponse {
     /// A message of hintspb.
     #[prost(message, optional, tag = "3")]
     pub hints: ::core::option::Option<::prost_types::Any>,
+}
+impl ::prost::Name for LabelNamesResponse {
+    const NAME: &'static str = "LabelNamesResponse";
+    const PACKAGE: &'static str = "thanos";
+    fn full_name() -> ::prost::alloc::string::String {
+        "thanos.LabelNamesResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/thanos.LabelNamesResponse".into()
+    }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct LabelValuesRequest {
@@ -420,6 +610,16 @@ pub struct LabelValuesRequest {
     #[prost(int64, tag = "9")]
     pub limit: i64,
 }
+impl ::prost::Name for LabelValuesRequest {
+    const NAME: &'static str = "LabelValuesRequest";
+    const PACKAGE: &'static str = "thanos";
+    fn full_name() -> ::prost::alloc::string::String {
+        "thanos.LabelValuesRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/thanos.LabelValuesRequest".into()
+    }
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LabelValuesResponse {
     #[prost(bytes = "bytes", repeated, tag = "1")]
@@ -429,6 +629,16 @@ pub struct LabelValuesResponse {
     /// A message of hintspb.
     #[prost(message, optional, tag = "3")]
     pub hints: ::core::option::Option<::prost_types::Any>,
+}
+impl ::prost::Name for LabelValuesResponse {
+    const NAME: &'static str = "LabelValuesResponse";
+    const PACKAGE: &'static str = "thanos";
+    fn full_name() -> ::prost::alloc::string::String {
+        "thanos.LabelValuesResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/thanos.LabelValuesResponse".into()
+    }
 }
 /// Generated client implementations.
 pub mod store_client {
