@@ -4,6 +4,7 @@
 
 use std::marker::PhantomData;
 
+use bytes::Buf;
 use prost::Message;
 use tonic::{
     Status,
@@ -40,6 +41,9 @@ where
     }
 }
 
+/// How prost names what Go calls an unexpected end.
+const CUT: [&str; 2] = ["buffer underflow", "delimited length exceeded"];
+
 /// Decodes one message.
 #[derive(Clone, Debug)]
 pub struct Decoder<U>(ProstDecoder<U>);
@@ -49,9 +53,11 @@ impl<U: Message + Default> tonic::codec::Decoder for Decoder<U> {
     type Error = Status;
 
     fn decode(&mut self, buf: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
-        // Compat: the words before the cause are those of grpc-go `rpc_util.go`.
         self.0.decode(buf).map_err(|e| {
-            Status::new(e.code(), format!("grpc: failed to unmarshal the received message: {}", e.message()))
+            // Compat: the words of grpc-go `rpc_util.go`, and of Go for a message cut short.
+            let cut = !buf.has_remaining() || CUT.iter().any(|text| e.message().ends_with(text));
+            let cause = if cut { "unexpected EOF" } else { e.message() };
+            Status::new(e.code(), format!("grpc: failed to unmarshal the received message: {cause}"))
         })
     }
 

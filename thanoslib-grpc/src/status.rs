@@ -61,6 +61,10 @@ pub fn from_error(error: &Error) -> Status {
 /// Compat: the message has the shape of grpc-go's status errors, because upper layers read
 /// the code back from warnings (Thanos `pkg/query/querier.go`).
 pub fn to_error(status: &Status) -> Error {
+    // What tonic's transport answers, on either side, when a deadline has passed.
+    if status.code() == Code::Cancelled && status.message() == "Timeout expired" {
+        return to_error(&Status::deadline_exceeded("context deadline exceeded"));
+    }
     let message = format!("rpc error: code = {} desc = {}", code_name(status.code()), status.message());
     Error::new(kind(status.code()), message)
 }
@@ -119,5 +123,6 @@ mod tests {
         assert_eq!(from_error(&error).message(), "read index: disk gone");
         let status = Status::resource_exhausted("too many");
         assert_eq!(to_error(&status).message(), "rpc error: code = ResourceExhausted desc = too many");
+        assert_eq!(to_error(&Status::cancelled("Timeout expired")).kind(), ErrorKind::Timeout);
     }
 }

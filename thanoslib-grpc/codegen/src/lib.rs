@@ -43,7 +43,12 @@ pub const DESCRIPTORS: &str = "descriptors.bin";
 pub fn generate(proto: &Path, out: &Path) -> Result<()> {
     let mut files = protox::compile(FILES, [proto]).context("compile the .proto files")?;
     let shown = FileDescriptorSet {
-        file: files.file.iter().cloned().map(|f| prost_types::FileDescriptorProto { source_code_info: None, ..f }).collect(),
+        file: files
+            .file
+            .iter()
+            .cloned()
+            .map(|f| prost_types::FileDescriptorProto { source_code_info: None, ..f })
+            .collect(),
     };
     fs::write(out.join(DESCRIPTORS), shown.encode_to_vec()).context("write the descriptors")?;
     let changed = soften(&mut files);
@@ -61,7 +66,8 @@ pub fn generate(proto: &Path, out: &Path) -> Result<()> {
 /// Turns the lenient fields into bytes; returns how many there are.
 fn soften(files: &mut FileDescriptorSet) -> usize {
     let mut changed = 0;
-    for message in files.file.iter_mut().filter(|f| f.package() == "thanos").flat_map(|f| &mut f.message_type) {
+    for message in files.file.iter_mut().filter(|f| f.package() == "thanos").flat_map(|f| &mut f.message_type)
+    {
         let name = message.name().to_owned();
         for field in &mut message.field {
             if LENIENT.contains(&(name.as_str(), field.name())) {

@@ -22,10 +22,7 @@ pub(super) fn builder(labels: &[Label]) -> LabelsBuilder {
 pub fn from_labels(labels: LabelsRef<'_>) -> Vec<Label> {
     let flat = Bytes::copy_from_slice(labels.as_bytes());
     let shared = LabelsRef::from_flat(&flat);
-    shared
-        .iter()
-        .map(|l| Label { name: flat.slice_ref(l.name), value: flat.slice_ref(l.value) })
-        .collect()
+    shared.iter().map(|l| Label { name: flat.slice_ref(l.name), value: flat.slice_ref(l.value) }).collect()
 }
 
 impl From<&Labels> for ZLabelSet {

@@ -227,7 +227,10 @@ mod tests {
             let aggr = AggrChunk { sum: Some(chunk), ..AggrChunk::default() };
             let series = pb::Series { labels: Vec::new(), chunks: vec![AggrChunk::default(), aggr] };
             let error = Decoder::default().push(&series).expect_err("unknown encoding");
-            assert_eq!(error.to_string(), format!("{{}}: chunks[1]: sum.type: unknown chunk encoding {wire}"));
+            assert_eq!(
+                error.to_string(),
+                format!("{{}}: chunks[1]: sum.type: unknown chunk encoding {wire}")
+            );
         }
     }
 

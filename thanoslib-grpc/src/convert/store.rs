@@ -101,8 +101,7 @@ fn shard(s: pb::ShardInfo) -> Result<Option<ShardInfo>> {
     if s.total_shards < 1 {
         return Ok(None);
     }
-    let index =
-        u64::try_from(s.shard_index).map_err(|_| unknown("shard_info.shard_index", s.shard_index))?;
+    let index = u64::try_from(s.shard_index).map_err(|_| unknown("shard_info.shard_index", s.shard_index))?;
     Ok(Some(ShardInfo { index, total: s.total_shards.unsigned_abs(), by: s.by, labels: s.labels }))
 }
 
@@ -208,7 +207,8 @@ impl From<&LabelValuesRequest> for pb::LabelValuesRequest {
 
 impl From<LabelNames> for pb::LabelNamesResponse {
     fn from(answer: LabelNames) -> Self {
-        let message = hintspb::LabelNamesResponseHints { queried_blocks: hints::blocks(answer.queried_blocks) };
+        let message =
+            hintspb::LabelNamesResponseHints { queried_blocks: hints::blocks(answer.queried_blocks) };
         let hints = (!message.queried_blocks.is_empty()).then(|| hints::any(&message));
         Self { names: to_bytes(answer.names), warnings: warnings(&answer.warnings), hints }
     }
@@ -293,7 +293,9 @@ mod tests {
             assert_eq!(shown(&got), shown(&want));
         };
         check(|_| ());
-        check(|r| r.aggregates = vec![Aggr::Count, Aggr::Sum, Aggr::Min, Aggr::Max, Aggr::Counter, Aggr::Raw]);
+        check(|r| {
+            r.aggregates = vec![Aggr::Count, Aggr::Sum, Aggr::Min, Aggr::Max, Aggr::Counter, Aggr::Raw]
+        });
         check(|r| r.shard = Some(ShardInfo { index: 1, total: 3, by: true, labels: vec!["a".to_owned()] }));
         check(|r| r.partial_response = PartialResponse::Abort);
         check(|r| r.block_matchers = vec![Matcher::equal("__block_id", "x")]);
@@ -357,7 +359,10 @@ mod tests {
         let check = |values: &[&'static [u8]], want: &[&str], warned: bool| {
             let values = values.iter().map(|v| Bytes::from_static(v)).collect();
             let got = LabelValues::from(pb::LabelValuesResponse { values, ..Default::default() });
-            assert_eq!((got.values.as_slice(), got.warnings.is_empty()), (&want.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>()[..], !warned));
+            assert_eq!(
+                (got.values.as_slice(), got.warnings.is_empty()),
+                (&want.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>()[..], !warned)
+            );
         };
         check(&[b"a", b"b"], &["a", "b"], false);
         check(&[b"b", b"a", b"b"], &["a", "b"], false);

@@ -28,6 +28,7 @@ mod unknown;
 
 pub use info::InfoServer;
 pub use readiness::Readiness;
+pub use series::ResponseStream;
 pub use services::Services;
 pub use store::StoreServer;
 pub use transport::{TransportSettings, transport};

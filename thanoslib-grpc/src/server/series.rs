@@ -1,15 +1,15 @@
 //! The answer of one Series call.
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, future, stream};
 use thanoslib::{
     context::Context,
     series::SeriesBatch,
     store::{Frame, PartialResponse, SeriesRequest, SeriesStream, Store},
 };
 use tokio_util::sync::DropGuard;
-use tonic::Status;
+use tonic::{Response, Status};
 
-use super::{Settings, call, frames::Frames};
+use super::{Settings, call, frames::Frames, unknown::Empty};
 use crate::{
     convert,
     pb::{hintspb, thanos::SeriesResponse},
@@ -26,7 +26,8 @@ struct Answer {
     batch: Option<SeriesBatch>,
     abort: bool,
     settings: Settings,
-    done: bool,
+    /// How the answer ends once all frames are sent.
+    end: Option<Result<(), Status>>,
     ctx: Context,
     /// Cancels the work behind the stream when the client goes away.
     _guard: DropGuard,
@@ -39,18 +40,19 @@ pub(super) async fn answer(
     request: SeriesRequest,
     ctx: Context,
     guard: DropGuard,
-) -> Result<ResponseStream, Status> {
+) -> Result<Response<ResponseStream>, Status> {
     let abort = request.partial_response == PartialResponse::Abort;
     let frames = Frames::new(request.batch_series);
     let source = ctx.run(store.series(&ctx, request)).await.map_err(|e| from_error(&e))?;
-    let answer = Answer { source, frames, batch: None, abort, settings, done: false, ctx, _guard: guard };
-    let (first, rest) = match answer.next().await? {
-        Some((frame, answer)) => (Some(frame), Some(answer)),
-        None => (None, None),
+    let answer = Answer { source, frames, batch: None, abort, settings, end: None, ctx, _guard: guard };
+    let Some((first, rest)) = answer.next().await? else {
+        let mut response = Response::new(stream::empty().boxed());
+        response.extensions_mut().insert(Empty);
+        return Ok(response);
     };
-    let first = stream::iter(first.map(Ok));
-    let Some(rest) = rest else { return Ok(first.boxed()) };
-    Ok(first.chain(stream::try_unfold(rest, |a| call::guarded(a.next())).into_stream()).boxed())
+    let first = stream::once(future::ready(Ok(first)));
+    let rest = stream::try_unfold(rest, |a| call::guarded(a.next()));
+    Ok(Response::new(first.chain(rest).boxed()))
 }
 
 impl Answer {
@@ -59,32 +61,39 @@ impl Answer {
             if let Some(frame) = self.frames.pop() {
                 return Ok(Some((frame, self)));
             }
-            if self.done {
-                return Ok(None);
+            if let Some(end) = self.end {
+                return end.map(|()| None);
             }
             self.batch = None;
             let source = &mut self.source;
             let next = self.ctx.run(async { source.next().await.transpose() }).await;
-            match next.map_err(|e| from_error(&e))? {
-                Some(Frame::Batch(batch)) => {
-                    self.frames.batch(&batch).map_err(|e| from_error(&e))?;
-                    self.batch = Some(batch);
-                }
-                Some(Frame::Warning(warning)) if self.abort => {
-                    return Err(Status::aborted(warning.to_string()));
-                }
-                Some(Frame::Warning(warning)) => self.frames.warning(warning.to_string()),
-                Some(Frame::Hints(hints)) => {
-                    if self.settings.series_hints {
-                        self.frames.hints(convert::any(&hintspb::SeriesResponseHints::from(hints)));
-                    }
-                }
-                Some(other) => return Err(Status::internal(format!("no message for frame {other:?}"))),
-                None => {
-                    self.frames.flush();
-                    self.done = true;
-                }
+            self.end = match next.map_err(|e| from_error(&e)) {
+                Ok(Some(frame)) => self.absorb(frame).err().map(Err),
+                Ok(None) => Some(Ok(())),
+                Err(status) => Some(Err(status)),
+            };
+            if self.end.is_some() {
+                // What came before the end is sent before it.
+                self.frames.flush();
             }
         }
+    }
+
+    fn absorb(&mut self, frame: Frame) -> Result<(), Status> {
+        match frame {
+            Frame::Batch(batch) => {
+                self.frames.batch(&batch).map_err(|e| from_error(&e))?;
+                self.batch = Some(batch);
+            }
+            Frame::Warning(warning) if self.abort => return Err(Status::aborted(warning.to_string())),
+            Frame::Warning(warning) => self.frames.warning(warning.to_string()),
+            Frame::Hints(hints) => {
+                if self.settings.series_hints {
+                    self.frames.hints(convert::any(&hintspb::SeriesResponseHints::from(hints)));
+                }
+            }
+            other => return Err(Status::internal(format!("no message for frame {other:?}"))),
+        }
+        Ok(())
     }
 }

@@ -65,7 +65,7 @@ impl store_server::Store for StoreServer {
         let (ctx, guard) = call::context(&self.base, request.metadata());
         let request = SeriesRequest::try_from(request.into_inner()).map_err(|e| from_error(&e))?;
         let answer = series::answer(&*self.store, self.settings, request, ctx, guard);
-        call::guarded(answer).await.map(Response::new)
+        call::guarded(answer).await
     }
 
     async fn label_names(

@@ -1,4 +1,4 @@
-//! Says which service or method it is that an endpoint does not have.
+//! Answers of one header frame: what an endpoint does not have, and nothing at all.
 
 use std::sync::Arc;
 
@@ -12,9 +12,14 @@ use tonic::{
 };
 use tower::Layer;
 
-/// A layer that adds to an answer `Unimplemented` without a message what was asked for.
+/// Marks an answer that ends well and has no message.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Empty;
+
+/// A layer that adds to an answer `Unimplemented` without a message what was asked for, and
+/// sends an answer that is [`Empty`] as one header frame.
 ///
-/// Compat: the texts are those of grpc-go `server.go`.
+/// Compat: as grpc-go `server.go` does; the texts are its own.
 #[derive(Clone, Debug)]
 pub(super) struct NameUnknown {
     services: Arc<[&'static str]>,
@@ -56,6 +61,7 @@ impl<S, A, B> Service<Request<A>> for Named<S>
 where
     S: Service<Request<A>, Response = Response<B>>,
     S::Future: Send + 'static,
+    B: Default,
 {
     type Response = Response<B>;
     type Error = S::Error;
@@ -71,6 +77,9 @@ where
         let answer = self.inner.call(request);
         async move {
             let mut response = answer.await?;
+            if response.extensions().get::<Empty>().is_some() {
+                return Ok(Status::ok("").into_http());
+            }
             let headers = response.headers_mut();
             let status = Status::from_header_map(headers);
             if status.is_some_and(|s| s.code() == Code::Unimplemented && s.message().is_empty()) {
