@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use thanoslib::{
     Error, Result,
-    chunk::Encoding,
+    chunk::{self, Encoding},
     model::{Interval, LabelsRef},
     series::{Aggr, BatchBuilder, ChunkView, SeriesBatch, SeriesView},
 };
@@ -22,7 +22,8 @@ pub const FRAME_CHUNKS_MAX_BYTES: usize = 1 << 20;
 /// The messages of one series: several when its chunks are too many for one frame.
 ///
 /// # Errors
-/// `Unsupported` for a chunk whose encoding peers do not know.
+/// `Corrupt` for a chunk that must be rewritten for peers and does not decode,
+/// `Unsupported` for one of another kind.
 pub fn parts(series: SeriesView<'_>) -> Result<Vec<pb::Series>> {
     let labels = labels::from_labels(series.labels());
     let room = FRAME_CHUNKS_MAX_BYTES.saturating_sub(series.labels().as_bytes().len());
@@ -62,14 +63,19 @@ fn slot(chunk: &mut AggrChunk, aggr: Aggr) -> &mut Option<Chunk> {
 }
 
 fn from_chunk(chunk: ChunkView<'_>) -> Result<Chunk> {
-    let encoding = match chunk.meta.encoding {
+    let encoding = chunk.meta.encoding;
+    // Peers know the three oldest encodings only.
+    let (encoding, data) = match chunk::transcode(chunk::Chunk { encoding, data: chunk.data() })? {
+        Some((encoding, data)) => (encoding, Bytes::from(data)),
+        None => (encoding, chunk.bytes()),
+    };
+    let wire = match encoding {
         Encoding::Xor => Wire::Xor,
         Encoding::Histogram => Wire::Histogram,
         Encoding::FloatHistogram => Wire::FloatHistogram,
         other => return Err(Error::unsupported(format!("no peer knows chunk encoding {other:?}"))),
     };
-    let data = chunk.bytes();
-    Ok(Chunk { r#type: encoding.into(), hash: xxh64(&data, 0), data })
+    Ok(Chunk { r#type: wire.into(), hash: xxh64(&data, 0), data })
 }
 
 /// The encoding of a number on the wire.
@@ -232,6 +238,19 @@ mod tests {
                 format!("{{}}: chunks[1]: sum.type: unknown chunk encoding {wire}")
             );
         }
+    }
+
+    #[test]
+    fn chunks_with_start_timestamps_are_rewritten_for_peers() {
+        let check = |encoding, data: &'static [u8], want: Option<(i32, &[u8])>| {
+            let got = encode(&batch(&[(Aggr::Raw, encoding, true, Bytes::from_static(data))]));
+            let raw = got.ok().and_then(|m| m[0].chunks[0].raw.clone());
+            assert_eq!(raw.as_ref().map(|c| (c.r#type, &c.data[..])), want);
+        };
+        let xor2 = b"\x00\x01\x00\x82\xcc\xc9\xfd\xf9\x62\x6c\x35\x4a\xa2\x0f\x0f\xe1\x02";
+        let xor = b"\x00\x01\x82\xcc\xc9\xfd\xf9\x62\x6c\x35\x4a\xa2\x0f\x0f\xe1\x02";
+        check(Encoding::Xor2, xor2, Some((0, xor)));
+        check(Encoding::Xor2, &xor2[..9], None);
     }
 
     #[test]

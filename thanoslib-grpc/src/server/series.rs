@@ -66,7 +66,11 @@ impl Answer {
             }
             self.batch = None;
             let source = &mut self.source;
-            let next = self.ctx.run(async { source.next().await.transpose() }).await;
+            let next = match self.ctx.check() {
+                Ok(()) => self.ctx.run(async { source.next().await.transpose() }).await,
+                // A store that never waits would not meet its deadline otherwise.
+                Err(e) => Err(e),
+            };
             self.end = match next.map_err(|e| from_error(&e)) {
                 Ok(Some(frame)) => self.absorb(frame).err().map(Err),
                 Ok(None) => Some(Ok(())),
