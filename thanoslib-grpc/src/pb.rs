@@ -6,8 +6,8 @@
 //! Invariant: generated code only; `cargo run -p thanoslib-grpc-codegen` rewrites it.
 
 /// Package `thanos`: the Store service, series, labels.
-#[allow(missing_docs, unreachable_pub, clippy::all, clippy::clone_on_ref_ptr, clippy::future_not_send)]
-#[allow(missing_debug_implementations, reason = "generated code")]
+#[allow(missing_docs, unreachable_pub, reason = "generated code")]
+#[allow(clippy::all, clippy::clone_on_ref_ptr, clippy::future_not_send, reason = "generated code")]
 pub mod thanos {
     include!("generated/thanos.rs");
 
@@ -18,7 +18,7 @@ pub mod thanos {
 }
 
 /// Package `hintspb`: what the `hints` fields may hold.
-#[allow(missing_docs, unreachable_pub, clippy::all)]
+#[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated code")]
 pub mod hintspb {
     include!("generated/hintspb.rs");
 }

@@ -29,21 +29,21 @@ pub trait RequestHints: Name + Default {
 }
 
 macro_rules! request_hints {
-    ($($message:ident $what:literal),*) => {$(
+    ($($message:ident $what:literal $($rest:ident)*),*) => {$(
         impl RequestHints for $message {
             const WHAT: &'static str = $what;
             fn block_matchers(self) -> Vec<LabelMatcher> {
                 self.block_matchers
             }
             fn with_block_matchers(block_matchers: Vec<LabelMatcher>) -> Self {
-                Self { block_matchers, ..Self::default() }
+                Self { block_matchers, $($rest: Default::default())* }
             }
         }
     )*};
 }
 
 request_hints!(
-    SeriesRequestHints "series request",
+    SeriesRequestHints "series request" enable_query_stats,
     LabelNamesRequestHints "label names request",
     LabelValuesRequestHints "label values request"
 );

@@ -18,10 +18,9 @@ pub(super) fn context(base: &Context, metadata: &MetadataMap) -> (Context, DropG
     if let Some(timeout) = metadata.get("grpc-timeout").and_then(|t| timeout(t.as_bytes())) {
         ctx = ctx.with_timeout(timeout - HEAD_START.min(timeout / 10));
     }
-    if let Some(tenant) = metadata.get(TENANT_METADATA).and_then(|t| t.to_str().ok()) {
-        if !tenant.is_empty() {
-            ctx = ctx.with_tenant(tenant);
-        }
+    let tenant = metadata.get(TENANT_METADATA).and_then(|t| t.to_str().ok());
+    if let Some(tenant) = tenant.filter(|t| !t.is_empty()) {
+        ctx = ctx.with_tenant(tenant);
     }
     (ctx, guard)
 }

@@ -1,4 +1,4 @@
-//! Serves any [`Store`] over gRPC: Store, Info, health and reflection.
+//! Serves any [`Store`](thanoslib::store::Store) over gRPC: Store, Info, health and reflection.
 //!
 //! ```no_run
 //! use std::sync::Arc;

@@ -32,7 +32,7 @@ use tokio_stream::wrappers::TcpListenerStream;
 
 /// One step of a scripted answer.
 #[derive(Clone, Debug)]
-pub enum Step {
+pub(crate) enum Step {
     /// A batch of series, each with the sizes of its chunks.
     Batch(Vec<(&'static str, Vec<usize>)>),
     /// A gap.
@@ -47,13 +47,13 @@ pub enum Step {
 
 /// A store that answers as it is told and remembers how it was asked.
 #[derive(Debug, Default)]
-pub struct Scripted {
-    pub component: &'static str,
-    pub steps: Vec<Step>,
-    pub values: Vec<&'static str>,
-    pub warning: Option<&'static str>,
-    pub tenants: Mutex<Vec<String>>,
-    pub dropped: Arc<AtomicBool>,
+pub(crate) struct Scripted {
+    pub(crate) component: &'static str,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) values: Vec<&'static str>,
+    pub(crate) warning: Option<&'static str>,
+    pub(crate) tenants: Mutex<Vec<String>>,
+    pub(crate) dropped: Arc<AtomicBool>,
 }
 
 impl Scripted {
@@ -159,21 +159,21 @@ async fn frame(step: Step) -> Result<Frame> {
 }
 
 /// A server on a free port that ends when it is dropped.
-pub struct Server {
-    pub channel: Channel,
-    pub readiness: Readiness,
-    pub store: Arc<Scripted>,
+pub(crate) struct Server {
+    pub(crate) channel: Channel,
+    pub(crate) readiness: Readiness,
+    pub(crate) store: Arc<Scripted>,
     stop: Option<oneshot::Sender<()>>,
     task: Option<JoinHandle<()>>,
 }
 
 impl Server {
-    pub async fn client(&self) -> StoreClient {
+    pub(crate) async fn client(&self) -> StoreClient {
         StoreClient::connect(self.channel.clone()).await.expect("the server is ready")
     }
 
     /// Ends the server and waits for it.
-    pub async fn stop(mut self) {
+    pub(crate) async fn stop(mut self) {
         drop(self.stop.take());
         if let Some(task) = self.task.take() {
             task.abort();
@@ -184,7 +184,7 @@ impl Server {
 }
 
 /// Serves any store; the address, its readiness, and how to end it.
-pub async fn serve(
+pub(crate) async fn serve(
     store: Arc<dyn Store>,
     settings: Settings,
 ) -> (SocketAddr, Readiness, oneshot::Sender<()>, JoinHandle<()>) {
@@ -201,13 +201,13 @@ pub async fn serve(
     (address, readiness, stop, task)
 }
 
-pub async fn channel(address: SocketAddr) -> Channel {
+pub(crate) async fn channel(address: SocketAddr) -> Channel {
     let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address");
     endpoint.connect().await.expect("the server listens")
 }
 
 /// A ready server over a scripted store.
-pub async fn scripted(store: Scripted, settings: Settings) -> Server {
+pub(crate) async fn scripted(store: Scripted, settings: Settings) -> Server {
     let store = Arc::new(store);
     let dynamic: Arc<dyn Store> = Arc::<Scripted>::clone(&store);
     let (address, readiness, stop, task) = serve(dynamic, settings).await;
@@ -216,6 +216,6 @@ pub async fn scripted(store: Scripted, settings: Settings) -> Server {
 }
 
 /// A ready server over a store that answers Series with these steps.
-pub async fn steps(steps: Vec<Step>) -> Server {
+pub(crate) async fn steps(steps: Vec<Step>) -> Server {
     scripted(Scripted { component: "sidecar", steps, ..Scripted::default() }, Settings::default()).await
 }

@@ -55,24 +55,24 @@ impl Decoder for Raw {
 
 /// All that a client sees of a call.
 #[derive(Debug)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// Messages in order.
-    pub frames: Vec<Bytes>,
+    pub(crate) frames: Vec<Bytes>,
     /// How the call ended.
-    pub code: Code,
+    pub(crate) code: Code,
     /// The words of the end.
-    pub message: String,
+    pub(crate) message: String,
     /// True when the answer was one header frame.
-    pub trailers_only: bool,
+    pub(crate) trailers_only: bool,
     /// Metadata before and after the messages, without what every call has.
-    pub header: Vec<(String, String)>,
+    pub(crate) header: Vec<(String, String)>,
     /// As `header`.
-    pub trailer: Vec<(String, String)>,
+    pub(crate) trailer: Vec<(String, String)>,
 }
 
 impl Outcome {
     /// Name of the code as Go prints it.
-    pub fn code_name(&self) -> &'static str {
+    pub(crate) fn code_name(&self) -> &'static str {
         code_name(self.code)
     }
 
@@ -84,13 +84,13 @@ impl Outcome {
 }
 
 /// Calls a method, unary or streaming.
-pub async fn call(channel: &Channel, path: &str, message: Bytes) -> Outcome {
+pub(crate) async fn call(channel: &Channel, path: &str, message: Bytes) -> Outcome {
     over(channel.clone(), path, Request::new(message)).await
 }
 
 /// Calls a method with a deadline, without a connection: a client that has one would end
 /// the call by its own clock.
-pub async fn call_before(routes: &Routes, path: &str, message: Bytes, timeout: &str) -> Outcome {
+pub(crate) async fn call_before(routes: &Routes, path: &str, message: Bytes, timeout: &str) -> Outcome {
     let mut request = Request::new(message);
     request.metadata_mut().insert("grpc-timeout", timeout.parse().expect("ASCII"));
     over(routes.clone(), path, request).await

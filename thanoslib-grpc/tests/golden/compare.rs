@@ -10,7 +10,7 @@ use thanoslib_grpc::{
 };
 
 /// Compares one message of the answer to `method`.
-pub fn message(method: &str, got: &[u8], want: &[u8]) -> Verdict {
+pub(crate) fn message(method: &str, got: &[u8], want: &[u8]) -> Verdict {
     match method {
         "/thanos.Store/LabelNames" => {
             by_meaning(got, want, |m: LabelNamesResponse| (m.names, m.warnings, blocks(m.hints.as_ref())))

@@ -21,7 +21,7 @@ use tokio_stream::wrappers::TcpListenerStream;
 
 use super::{call, compare};
 
-pub fn run(golden: &mut Golden) {
+pub(crate) fn run(golden: &mut Golden) {
     let runtime = Runtime::new().expect("a runtime");
     let bucket = golden.root().join("query/bucket");
     let server = bucket.is_dir().then(|| runtime.block_on(serve(&bucket)));
