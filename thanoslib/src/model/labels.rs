@@ -183,9 +183,10 @@ impl<'a> LabelsRef<'a> {
 
     /// See [`Labels::hash_without`].
     pub fn hash_without(self, names: &[&str]) -> u64 {
-        stable_hash(self.iter().filter(|l| {
-            l.name != LABEL_NAME.as_bytes() && !names.iter().any(|n| n.as_bytes() == l.name)
-        }))
+        stable_hash(
+            self.iter()
+                .filter(|l| l.name != LABEL_NAME.as_bytes() && !names.iter().any(|n| n.as_bytes() == l.name)),
+        )
     }
 
     /// See [`Labels::filter`].

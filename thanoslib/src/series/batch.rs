@@ -185,7 +185,14 @@ impl BatchBuilder {
     }
 
     /// Adds a chunk by copying its data into the batch.
-    pub fn chunk_copied(&mut self, interval: Interval, aggr: Aggr, encoding: Encoding, first: bool, data: &[u8]) {
+    pub fn chunk_copied(
+        &mut self,
+        interval: Interval,
+        aggr: Aggr,
+        encoding: Encoding,
+        first: bool,
+        data: &[u8],
+    ) {
         let offset = self.owned.len() as u32;
         self.owned.extend_from_slice(data);
         self.owned_chunks.push(self.batch.chunks.len());

@@ -5,10 +5,7 @@
 mod batch;
 mod column;
 
-pub use batch::{
-    Aggr, BatchBuilder, ChunkMeta, ChunkView, SeriesBatch, SeriesView,
-};
+pub use batch::{Aggr, BatchBuilder, ChunkMeta, ChunkView, SeriesBatch, SeriesView};
 pub use column::{
-    FloatColumn, FloatHistogramColumn, HistogramColumn, HistogramLayout, IntHistogramColumn,
-    SampleColumns,
+    FloatColumn, FloatHistogramColumn, HistogramColumn, HistogramLayout, IntHistogramColumn, SampleColumns,
 };

@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 
 pub use request::{
-    Grouping, LabelNames, LabelNamesRequest, LabelValues, LabelValuesRequest, PartialResponse,
-    SelectHints, SeriesRequest, ShardInfo,
+    Grouping, LabelNames, LabelNamesRequest, LabelValues, LabelValuesRequest, PartialResponse, SelectHints,
+    SeriesRequest, ShardInfo,
 };
 
 use crate::{
