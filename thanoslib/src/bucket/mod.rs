@@ -7,12 +7,15 @@
 //!
 //! Invariant: knows object names and bytes; knows no blocks, no labels, no queries.
 
+pub mod config;
 mod error;
 mod list;
 mod metered;
 mod prefix;
 mod read;
 mod retry;
+#[cfg(feature = "s3")]
+mod s3;
 mod write;
 
 use std::{fmt, sync::Arc};
@@ -24,6 +27,8 @@ pub use metered::{BucketMetrics, CountingMetrics, Metered, Observation, Operatio
 pub use prefix::Prefixed;
 pub use read::Attributes;
 pub use retry::{RetryPolicy, Retrying};
+#[cfg(feature = "s3")]
+pub use s3::{Connector, HttpSettings, TlsSettings};
 pub use write::PutSettings;
 
 pub(crate) use error::map_err;
