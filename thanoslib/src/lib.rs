@@ -38,6 +38,9 @@ pub mod series;
 #[cfg(feature = "store")]
 pub mod store;
 
+#[cfg(feature = "testing")]
+pub mod testing;
+
 pub use error::{DecodeError, Error, ErrorKind, Result};
 #[cfg(feature = "store")]
 pub use object_store;

@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn operators_treat_absent_labels_as_empty() {
-        let check = |op, value: &str, input: &str, want| {
+        let check = |op, value: &str, input: &str, want: bool| {
             let m = Matcher::new(op, "a", value).expect("valid");
             assert_eq!(m.matches(input), want, "{m} on {input:?}");
             assert_eq!(m.inverse().matches(input), !want, "inverse of {m} on {input:?}");

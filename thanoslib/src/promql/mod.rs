@@ -2,6 +2,17 @@
 //!
 //! Invariant: knows where samples come from only through [`Queryable`].
 
+mod annotations;
+pub mod ast;
+mod functions;
+mod ops;
+mod options;
 mod queryable;
+mod scope;
+mod value;
 
+pub use annotations::Annotations;
+pub use functions::{Function, Id as FunctionId, find as find_function};
+pub use options::EngineOptions;
 pub use queryable::{Queryable, Select, SelectFrame, SelectStream, SelectedSeries, SeriesData};
+pub use value::{BitSet, Block, MatrixSeries, QueryResult, QueryStats, QueryValue, Steps, VectorSample};

@@ -2,6 +2,10 @@
 //!
 //! Invariant: chunks stay bytes; knows no PromQL and no protocol.
 
+mod conform;
+mod external;
+mod memory;
+pub(crate) mod merge;
 mod request;
 
 use std::fmt;
@@ -9,6 +13,8 @@ use std::fmt;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 
+pub use conform::Conform;
+pub use memory::MemoryStore;
 pub use request::{
     Grouping, LabelNames, LabelNamesRequest, LabelValues, LabelValuesRequest, PartialResponse, SelectHints,
     SeriesRequest, ShardInfo,

@@ -1,0 +1,53 @@
+//! Remarks of the engine about a query: warnings and infos.
+
+use std::collections::BTreeMap;
+
+/// Warnings and infos of one query, each text once.
+///
+/// Texts begin with `PromQL warning: ` or `PromQL info: `; the position ` (line:column)` of
+/// the blamed expression is kept apart and appended when positions are known.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Annotations {
+    warnings: BTreeMap<String, Option<(u32, u32)>>,
+    infos: BTreeMap<String, Option<(u32, u32)>>,
+}
+
+impl Annotations {
+    /// Adds a warning; of equal texts the later position stays.
+    pub fn warn(&mut self, text: impl AsRef<str>, position: Option<(u32, u32)>) {
+        self.warnings.insert(format!("PromQL warning: {}", text.as_ref()), position);
+    }
+
+    /// Adds an info; of equal texts the later position stays.
+    pub fn info(&mut self, text: impl AsRef<str>, position: Option<(u32, u32)>) {
+        self.infos.insert(format!("PromQL info: {}", text.as_ref()), position);
+    }
+
+    /// Adds all of `other`.
+    pub fn merge(&mut self, other: Annotations) {
+        self.warnings.extend(other.warnings);
+        self.infos.extend(other.infos);
+    }
+
+    /// Warnings in text order.
+    pub fn warnings(&self) -> impl Iterator<Item = String> + '_ {
+        self.warnings.iter().map(render)
+    }
+
+    /// Infos in text order.
+    pub fn infos(&self) -> impl Iterator<Item = String> + '_ {
+        self.infos.iter().map(render)
+    }
+
+    /// True without remarks.
+    pub fn is_empty(&self) -> bool {
+        self.warnings.is_empty() && self.infos.is_empty()
+    }
+}
+
+fn render((text, position): (&String, &Option<(u32, u32)>)) -> String {
+    match position {
+        Some((line, column)) => format!("{text} ({line}:{column})"),
+        None => text.clone(),
+    }
+}

@@ -1,0 +1,3 @@
+//! Operators over blocks: aggregations and binary operators.
+//!
+//! Invariant: blocks in, blocks out; computes and never waits.

@@ -1,0 +1,233 @@
+//! Values of queries: intermediate blocks of all steps, and results.
+
+use std::sync::Arc;
+
+use crate::model::{FloatHistogram, Labels, Value, Warnings};
+
+use super::annotations::Annotations;
+
+/// The steps of a query; an instant query has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Steps {
+    /// First step in ms.
+    pub start_ms: i64,
+    /// Distance of steps in ms; irrelevant for one step.
+    pub step_ms: i64,
+    /// Number of steps.
+    pub count: usize,
+}
+
+impl Steps {
+    /// Time of step `i` in ms.
+    #[inline]
+    pub fn time(self, i: usize) -> i64 {
+        self.start_ms.wrapping_add(self.step_ms.wrapping_mul(i as i64))
+    }
+
+    /// Time of the last step in ms.
+    pub fn end_ms(self) -> i64 {
+        self.time(self.count.saturating_sub(1))
+    }
+
+    /// Times of all steps in ms.
+    pub fn iter(self) -> impl ExactSizeIterator<Item = i64> {
+        (0..self.count).map(move |i| self.time(i))
+    }
+}
+
+/// One series of an intermediate result: a float, a histogram or nothing at each step.
+///
+/// Presence is a bit set, since any NaN is data. A step has a float or a histogram, never
+/// both.
+#[derive(Clone, Debug)]
+pub struct Block {
+    /// Labels, those to be dropped at the end included (delayed name removal).
+    pub labels: Labels,
+    /// True when the metadata labels fall at the end.
+    pub drop_name: bool,
+    /// A float for each step; meaningless where `present` is not set.
+    pub floats: Vec<f64>,
+    /// Steps with a float.
+    pub present: BitSet,
+    /// Steps with a histogram, ascending.
+    pub histograms: Vec<(u32, Arc<FloatHistogram>)>,
+}
+
+impl Block {
+    /// A block of `steps` steps without values.
+    pub fn new(labels: Labels, steps: usize) -> Self {
+        Self {
+            labels,
+            drop_name: false,
+            floats: vec![0.0; steps],
+            present: BitSet::new(steps),
+            histograms: Vec::new(),
+        }
+    }
+
+    /// Sets the float of a step.
+    #[inline]
+    pub fn set(&mut self, step: usize, v: f64) {
+        self.floats[step] = v;
+        self.present.insert(step);
+    }
+
+    /// The float at a step.
+    #[inline]
+    pub fn float(&self, step: usize) -> Option<f64> {
+        self.present.contains(step).then(|| self.floats[step])
+    }
+
+    /// The histogram at a step.
+    pub fn histogram(&self, step: usize) -> Option<&Arc<FloatHistogram>> {
+        let i = self.histograms.binary_search_by_key(&(step as u32), |(s, _)| *s).ok()?;
+        Some(&self.histograms[i].1)
+    }
+
+    /// The value at a step.
+    pub fn value(&self, step: usize) -> Option<Value> {
+        match self.float(step) {
+            Some(v) => Some(Value::Float(v)),
+            None => self.histogram(step).map(|h| Value::Histogram(Arc::clone(h))),
+        }
+    }
+
+    /// True when no step has a value.
+    pub fn is_empty(&self) -> bool {
+        self.histograms.is_empty() && self.present.is_empty()
+    }
+
+    /// Number of steps with a value.
+    pub fn len(&self) -> usize {
+        self.histograms.len() + self.present.count()
+    }
+}
+
+/// A set of step numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BitSet(Vec<u64>);
+
+impl BitSet {
+    /// An empty set for numbers below `len`.
+    pub fn new(len: usize) -> Self {
+        Self(vec![0; len.div_ceil(64)])
+    }
+
+    /// Adds a number.
+    #[inline]
+    pub fn insert(&mut self, i: usize) {
+        self.0[i / 64] |= 1 << (i % 64);
+    }
+
+    /// Removes a number.
+    #[inline]
+    pub fn remove(&mut self, i: usize) {
+        self.0[i / 64] &= !(1 << (i % 64));
+    }
+
+    /// True when the number is in the set.
+    #[inline]
+    pub fn contains(&self, i: usize) -> bool {
+        self.0[i / 64] >> (i % 64) & 1 == 1
+    }
+
+    /// How many numbers are in the set.
+    pub fn count(&self) -> usize {
+        self.0.iter().map(|w| w.count_ones() as usize).sum()
+    }
+
+    /// True without numbers.
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().all(|w| *w == 0)
+    }
+
+    /// The numbers in order.
+    pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
+        self.0.iter().enumerate().flat_map(|(i, word)| {
+            let mut word = *word;
+            std::iter::from_fn(move || {
+                let bit = word.trailing_zeros() as usize;
+                (bit < 64).then(|| {
+                    word &= word - 1;
+                    i * 64 + bit
+                })
+            })
+        })
+    }
+
+    /// The 64-bit words, lowest numbers first.
+    pub fn words(&self) -> &[u64] {
+        &self.0
+    }
+}
+
+/// Answer of a query.
+#[derive(Clone, Debug)]
+pub struct QueryResult {
+    /// The value.
+    pub value: QueryValue,
+    /// What the engine remarks about the query.
+    pub annotations: Annotations,
+    /// Gaps of the data.
+    pub warnings: Warnings,
+    /// What the query cost.
+    pub stats: QueryStats,
+}
+
+/// Value of a query.
+#[derive(Clone, Debug)]
+pub enum QueryValue {
+    /// A float at the evaluation time.
+    Scalar {
+        /// Evaluation time in ms.
+        t_ms: i64,
+        /// Value.
+        v: f64,
+    },
+    /// A string at the evaluation time.
+    String {
+        /// Evaluation time in ms.
+        t_ms: i64,
+        /// Value, any bytes.
+        s: Vec<u8>,
+    },
+    /// A sample for each series.
+    Vector(Vec<VectorSample>),
+    /// Samples of each series, in label order.
+    Matrix(Vec<MatrixSeries>),
+}
+
+/// One series of an instant vector.
+#[derive(Clone, Debug)]
+pub struct VectorSample {
+    /// Labels.
+    pub labels: Labels,
+    /// Time in ms.
+    pub t_ms: i64,
+    /// Value.
+    pub value: Value,
+}
+
+/// One series of a matrix.
+#[derive(Clone, Debug, Default)]
+pub struct MatrixSeries {
+    /// Labels.
+    pub labels: Labels,
+    /// Float samples in time order.
+    pub floats: Vec<(i64, f64)>,
+    /// Histogram samples in time order.
+    pub histograms: Vec<(i64, Arc<FloatHistogram>)>,
+}
+
+/// What a query cost.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct QueryStats {
+    /// Samples that operators looked at; a histogram counts by its size.
+    pub total_samples: u64,
+    /// Most samples held at a time.
+    pub peak_samples: u64,
+    /// Seconds from planning to the end of evaluation.
+    pub eval_seconds: f64,
+    /// Seconds spent waiting for admission.
+    pub queue_seconds: f64,
+}
