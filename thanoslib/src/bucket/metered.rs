@@ -78,6 +78,16 @@ impl Operation {
             Operation::Attributes => "attributes",
         }
     }
+
+    /// The operation that asks a store with these options.
+    pub(crate) fn of(options: &GetOptions) -> Self {
+        match (options.extensions.get::<Operation>(), options.head, &options.range) {
+            (Some(asked), ..) => *asked,
+            (None, true, _) => Operation::Attributes,
+            (None, false, Some(_)) => Operation::GetRange,
+            (None, false, None) => Operation::Get,
+        }
+    }
 }
 
 /// One finished operation.
@@ -240,14 +250,8 @@ impl ObjectStore for Metered {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        let asked = options.extensions.get::<Operation>().copied();
-        let operation = asked.unwrap_or(match (&options.head, &options.range) {
-            (true, _) => Operation::Attributes,
-            (false, Some(_)) => Operation::GetRange,
-            (false, None) => Operation::Get,
-        });
         let head = options.head;
-        let mut watch = self.begin(operation);
+        let mut watch = self.begin(Operation::of(&options));
         let got = self.inner.get_opts(location, options).await;
         watch.saw(&got);
         let got = got?;

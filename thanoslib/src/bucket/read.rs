@@ -138,9 +138,17 @@ impl Bucket {
             return Ok(Bytes::new());
         }
         let options = GetOptions::new().with_range(Some(GetRange::Bounded(range.clone())));
-        let read = async { self.store.get_opts(path, options).await?.bytes().await };
+        let read = async {
+            let answer = self.store.get_opts(path, options).await?;
+            let want = answer.range.end - answer.range.start;
+            Ok((want, answer.bytes().await?))
+        };
         match read.await {
-            Ok(bytes) => Ok(bytes),
+            Ok((want, bytes)) if bytes.len() as u64 == want => Ok(bytes),
+            Ok((want, bytes)) => {
+                let got = bytes.len();
+                Err(Error::unavailable(format!("get range {range:?} of {path}: {got} of {want} bytes came")))
+            }
             Err(e @ (object_store::Error::Generic { .. } | object_store::Error::NotSupported { .. })) => {
                 // Stores refuse a range that starts behind the end, each in its own words.
                 match self.store.head(path).await {

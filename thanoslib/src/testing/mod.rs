@@ -2,4 +2,9 @@
 //!
 //! Invariant: may name every layer; only tests name it.
 
+mod bucket_contract;
+mod faulty_bucket;
 pub mod golden;
+
+pub use bucket_contract::bucket_contract;
+pub use faulty_bucket::{Effect, Fault, FaultyBucket, When};
