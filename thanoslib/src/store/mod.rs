@@ -4,9 +4,11 @@
 
 mod conform;
 mod external;
+mod fanout;
 mod memory;
 pub(crate) mod merge;
 mod request;
+mod source;
 
 use std::fmt;
 
@@ -14,11 +16,13 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 
 pub use conform::Conform;
+pub use fanout::{Fanout, Member};
 pub use memory::MemoryStore;
 pub use request::{
     Grouping, LabelNames, LabelNamesRequest, LabelValues, LabelValuesRequest, PartialResponse, SelectHints,
     SeriesRequest, ShardInfo,
 };
+pub use source::{SampleSink, SampleSource, Scan, SourceStore};
 
 use crate::{
     context::Context,
