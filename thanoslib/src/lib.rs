@@ -18,6 +18,8 @@
 //! | `testing` (feature `testing`) | fakes and contract suites |
 
 #[cfg(feature = "store")]
+pub mod block;
+#[cfg(feature = "store")]
 pub mod bucket;
 pub mod budget;
 pub mod chunk;
