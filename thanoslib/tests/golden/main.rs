@@ -1,11 +1,11 @@
 //! Recorded data of real programs, judged row by row.
 
 mod blocks;
-mod thanos_meta;
-mod tsdb_blocks;
 mod histogram_chunks;
 mod thanos_aggr;
 mod thanos_dedup;
+mod thanos_meta;
+mod tsdb_blocks;
 mod tsdb_chunks;
 mod tsdb_index;
 
@@ -19,8 +19,6 @@ fn main() -> ExitCode {
     tsdb_chunks::run(&mut golden);
     tsdb_index::run(&mut golden);
     thanos_meta::run(&mut golden);
-    tsdb_chunks::run(&mut golden);
-    tsdb_index::run(&mut golden);
     thanos_aggr::run(&mut golden);
     thanos_dedup::run(&mut golden);
     golden.finish()
