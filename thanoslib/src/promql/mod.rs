@@ -4,14 +4,19 @@
 
 mod annotations;
 pub mod ast;
+mod engine;
+mod exec;
 mod functions;
+mod names;
 mod ops;
 mod options;
+mod plan;
 mod queryable;
 mod scope;
 mod value;
 
 pub use annotations::Annotations;
+pub use engine::{Engine, InstantQuery, RangeQuery};
 pub use functions::{Function, Id as FunctionId, find as find_function};
 pub use options::EngineOptions;
 pub use queryable::{Queryable, Select, SelectFrame, SelectStream, SelectedSeries, SeriesData};
