@@ -5,8 +5,10 @@
 mod annotations;
 pub mod ast;
 mod functions;
+mod names;
 mod ops;
 mod options;
+mod order;
 mod queryable;
 mod scope;
 mod value;
