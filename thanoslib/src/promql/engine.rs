@@ -160,7 +160,7 @@ impl Engine {
         let query = Arc::new(query);
         let outcome = exec::run(Arc::clone(&query), &self.compute, &queryable).await;
         let outcome = outcome.map_err(|e| stopped(ctx, e, "expression evaluation"))?;
-        let value = exec::assemble(outcome.value, query.steps, instant)?;
+        let value = exec::assemble(outcome.value, query.steps, instant, &self.options)?;
         let (total_samples, peak_samples) = query.shared.samples();
         let stats = QueryStats {
             total_samples,

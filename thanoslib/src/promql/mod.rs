@@ -10,6 +10,7 @@ mod functions;
 mod names;
 mod ops;
 mod options;
+mod order;
 mod plan;
 mod queryable;
 mod scope;

@@ -15,6 +15,7 @@ use crate::{
         Annotations, Block, Queryable, Select, SelectFrame, SelectStream, SelectedSeries, Steps,
         ast::Expr,
         functions::range::RangeCall,
+        names::same_labelset,
         ops::aggregate::Aggregator,
         plan::{Leaf, LeafKind, QueryTimes, plan},
     },
@@ -238,7 +239,7 @@ fn absorb(shared: &Shared, mut sinks: Vec<Sink>, parts: Vec<Part>, mut lease: Le
             if let Some(seen) = &mut sink.seen
                 && !seen.insert(block.labels.clone())
             {
-                return Err(super::result::same_labels());
+                return Err(same_labelset());
             }
             match &mut sink.aggregator {
                 Some(aggregator) => {

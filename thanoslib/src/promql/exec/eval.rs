@@ -10,7 +10,7 @@ use crate::{
         Annotations, Block, Function, FunctionId, MatrixSeries, Steps,
         ast::{Aggregate, Binary, Expr},
         functions::{self, Arg, range::RangeCall},
-        names::drop_metadata,
+        names::{drop_name, merge_equal, same_labelset},
         ops::{
             aggregate::{Aggregator, Param},
             binary,
@@ -23,7 +23,6 @@ use super::{
     Shared,
     leaf::RawSeries,
     meter::block_samples,
-    result::{merge_disjoint, same_labels},
     subquery,
 };
 
@@ -164,9 +163,9 @@ impl<'q> Evaluator<'q> {
             for (_, h) in &mut block.histograms {
                 Arc::make_mut(h).mul(-1.0);
             }
-            drop_metadata(block, &self.shared.options);
+            drop_name(block, &self.shared.options);
         }
-        Ok(Value::Vector(merge_disjoint(blocks)?))
+        Ok(Value::Vector(merge_equal(blocks)?))
     }
 
     fn binary(
@@ -309,7 +308,7 @@ impl<'q> Evaluator<'q> {
             let mut labels: Vec<&Labels> = blocks.iter().map(|b| &b.labels).collect();
             labels.sort_unstable();
             if labels.windows(2).any(|w| w[0] == w[1]) {
-                return Err(same_labels());
+                return Err(same_labelset());
             }
         }
         Ok(Value::Vector(blocks))

@@ -6,7 +6,7 @@ use crate::{
     promql::{
         Annotations, Block, SelectedSeries, Steps,
         functions::range::RangeCall,
-        names::without_metadata,
+        names::drop_name,
     },
     series::SampleColumns,
 };
@@ -14,7 +14,7 @@ use crate::{
 use super::{
     Shared,
     meter::{block_samples, histogram_bytes},
-    selector::Instant,
+    selector::{Give, Instant},
 };
 
 /// A leaf as plain data that jobs share.
@@ -73,8 +73,8 @@ pub(super) fn reduce(shared: &Shared, tasks: &[std::sync::Arc<Task>], series: &[
                     let samples = block_samples(&block);
                     shared.meter.look(samples);
                     shared.meter.hold(samples)?;
-                    if instant.give != super::selector::Give::Value {
-                        drop_name(shared, &mut block);
+                    if instant.give != Give::Value {
+                        drop_name(&mut block, &shared.options);
                     }
                     part.blocks.push(block);
                 }
@@ -105,14 +105,6 @@ pub(super) fn reduce(shared: &Shared, tasks: &[std::sync::Arc<Task>], series: &[
         }
     }
     Ok(parts)
-}
-
-fn drop_name(shared: &Shared, block: &mut Block) {
-    if shared.options.delayed_name_removal {
-        block.drop_name = true;
-    } else {
-        block.labels = without_metadata(&block.labels);
-    }
 }
 
 /// Weight of raw samples; a histogram counts by its size.

@@ -1,63 +1,18 @@
 //! From the value of the whole expression to the answer of a query.
 
-use std::collections::HashMap;
-
 use crate::{
-    error::{Error, Result},
+    error::Result,
     model::{Labels, Value as SampleValue},
-    promql::{Block, MatrixSeries, QueryValue, Steps, VectorSample, names::without_metadata},
+    promql::{Block, EngineOptions, MatrixSeries, QueryValue, Steps, VectorSample, names::{drop_metadata, finish_names, merge_equal, same_labelset}},
 };
 
 use super::eval::Value;
-
-/// The error of two series that may not have the same labels.
-pub(super) fn same_labels() -> Error {
-    Error::invalid("vector cannot contain metrics with the same labelset")
-}
-
-/// Joins blocks of equal labels; the first one keeps its place.
-///
-/// # Errors
-/// `Invalid` when two of them have a value at the same step.
-pub(super) fn merge_disjoint(blocks: Vec<Block>) -> Result<Vec<Block>> {
-    let mut places: HashMap<Labels, usize> = HashMap::with_capacity(blocks.len());
-    let mut merged: Vec<Block> = Vec::with_capacity(blocks.len());
-    for block in blocks {
-        match places.get(&block.labels) {
-            Some(i) => join(&mut merged[*i], block)?,
-            None => {
-                places.insert(block.labels.clone(), merged.len());
-                merged.push(block);
-            }
-        }
-    }
-    Ok(merged)
-}
-
-fn join(into: &mut Block, from: Block) -> Result<()> {
-    let has = |block: &Block, step: usize| block.present.contains(step) || block.histogram(step).is_some();
-    for step in from.present.iter() {
-        if has(into, step) {
-            return Err(same_labels());
-        }
-        into.set(step, from.floats[step]);
-    }
-    for (step, h) in from.histograms {
-        if has(into, step as usize) {
-            return Err(same_labels());
-        }
-        into.histograms.push((step, h));
-    }
-    into.histograms.sort_by_key(|(step, _)| *step);
-    into.drop_name |= from.drop_name;
-    Ok(())
-}
 
 /// The answer of a query.
 ///
 /// # Errors
 /// `Invalid` when two series have the same labels and times.
-pub(crate) fn assemble(value: Value, steps: Steps, instant: bool) -> Result<QueryValue> {
+pub(crate) fn assemble(value: Value, steps: Steps, instant: bool, options: &EngineOptions) -> Result<QueryValue> {
     let t_ms = steps.start_ms;
     Ok(match value {
         Value::Scalar(vs) if instant => {
@@ -70,19 +25,11 @@ pub(crate) fn assemble(value: Value, steps: Steps, instant: bool) -> Result<Quer
         }
         Value::String(s) => QueryValue::String { t_ms, s },
         Value::Vector(blocks) => {
-            let blocks = merge_disjoint(blocks.into_iter().map(named).collect())?;
+            let blocks = merge_equal(finish_names(blocks, options)?)?;
             if instant { QueryValue::Vector(vector(blocks, t_ms)) } else { QueryValue::Matrix(matrix(blocks, steps)) }
         }
         Value::Matrix(series) => QueryValue::Matrix(windows(series)?),
     })
-}
-
-/// The block with the labels that the answer shows.
-fn named(mut block: Block) -> Block {
-    if block.drop_name {
-        block.labels = without_metadata(&block.labels);
-    }
-    block
 }
 
 fn vector(blocks: Vec<Block>, t_ms: i64) -> Vec<VectorSample> {
@@ -107,7 +54,7 @@ fn matrix(blocks: Vec<Block>, steps: Steps) -> Vec<MatrixSeries> {
 /// Sorts series by labels and joins those that became equal.
 fn windows(series: Vec<(MatrixSeries, bool)>) -> Result<Vec<MatrixSeries>> {
     let named = |(s, drop): (MatrixSeries, bool)| {
-        let labels = if drop { without_metadata(&s.labels) } else { s.labels };
+        let labels = if drop { drop_metadata(&s.labels) } else { s.labels };
         MatrixSeries { labels, ..s }
     };
     let mut series: Vec<_> = series.into_iter().map(named).collect();
@@ -124,7 +71,7 @@ fn windows(series: Vec<(MatrixSeries, bool)>) -> Result<Vec<MatrixSeries>> {
                 let histograms = last.histograms.windows(2).any(|w| w[0].0 == w[1].0);
                 let at = |t: i64| last.floats.binary_search_by_key(&t, |p| p.0).is_ok();
                 if floats || histograms || last.histograms.iter().any(|h| at(h.0)) {
-                    return Err(same_labels());
+                    return Err(same_labelset());
                 }
             }
             None => merged.push(s),
@@ -148,8 +95,9 @@ mod tests {
     fn names_fall_and_equal_series_join_unless_they_collide() {
         let (a, b) = ([("__name__", "a"), ("x", "1")], [("__name__", "b"), ("x", "1")]);
         let steps = Steps { start_ms: 0, step_ms: 10, count: 3 };
+        let options = EngineOptions { delayed_name_removal: true, ..EngineOptions::default() };
         let check = |blocks: Vec<Block>, want: Option<&[&[i64]]>| {
-            let got = assemble(Value::Vector(blocks), steps, false).ok().map(|v| match v {
+            let got = assemble(Value::Vector(blocks), steps, false, &options).ok().map(|v| match v {
                 QueryValue::Matrix(m) => m.iter().map(|s| s.floats.iter().map(|p| p.0).collect()).collect(),
                 _ => Vec::<Vec<i64>>::new(),
             });

@@ -11,7 +11,6 @@ mod histogram_delta;
 mod instant_delta;
 mod notes;
 mod over_time;
-mod quantile;
 mod rate;
 mod regression;
 mod smoothing;
@@ -28,7 +27,7 @@ use crate::{
         Block, FunctionId, Steps,
         ast::{Expr, Node},
         exec::histogram_bytes,
-        names::without_metadata,
+        names::drop_name,
         plan::{RangePlan, Reference},
         scope::Scope,
     },
@@ -36,7 +35,6 @@ use crate::{
 };
 
 use notes::Notes;
-pub(crate) use quantile::quantile;
 use window::{Samples, Window};
 
 /// What a function gives at a step.
@@ -118,7 +116,7 @@ impl RangeCall {
         &self,
         scope: &mut Scope<'_>,
         labels: &Labels,
-        drop_name: bool,
+        dropping: bool,
         floats: (&[i64], &[f64]),
         histograms: (&[i64], &[Arc<FloatHistogram>]),
     ) -> Result<Option<(Block, u64)>> {
@@ -130,19 +128,19 @@ impl RangeCall {
             hv: histograms.1,
             hs: &[],
         };
-        self.over_samples(scope, labels, drop_name, &samples)
+        self.over_samples(scope, labels, dropping, &samples)
     }
 
     fn over_samples(
         &self,
         scope: &mut Scope<'_>,
         labels: &Labels,
-        drop_name: bool,
+        dropping: bool,
         samples: &Samples<'_>,
     ) -> Result<Option<(Block, u64)>> {
         scope.check()?;
         let mut block = Block::new(labels.clone(), self.steps.count);
-        block.drop_name = drop_name;
+        block.drop_name = dropping;
         let mut notes = Notes::new(scope.annotations, labels, self.vector_position, self.first_position);
         self.windows(samples, &mut block, &mut notes)?;
         if block.is_empty() {
@@ -152,11 +150,7 @@ impl RangeCall {
             notes.possible_non_counter(scope.options.type_and_unit_labels);
         }
         if self.drops_name() {
-            if scope.options.delayed_name_removal {
-                block.drop_name = true;
-            } else {
-                block.labels = without_metadata(&block.labels);
-            }
+            drop_name(&mut block, scope.options);
         }
         Ok(Some((block, self.weight(samples))))
     }

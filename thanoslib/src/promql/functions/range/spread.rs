@@ -1,8 +1,8 @@
 //! Functions of the distribution of floats: quantile, deviation, median absolute deviation.
 
-use crate::model::kahan_add;
+use crate::{model::kahan_add, promql::ops::aggregate::quantile as quantile_of};
 
-use super::{Notes, Output, Window, quantile::quantile as quantile_of};
+use super::{Notes, Output, Window};
 
 /// quantile_over_time.
 pub(super) fn quantile(
