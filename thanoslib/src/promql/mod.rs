@@ -4,9 +4,14 @@
 
 mod annotations;
 pub mod ast;
+#[cfg(feature = "promql-parser")]
+mod check;
 mod functions;
 mod ops;
 mod options;
+#[cfg(feature = "promql-parser")]
+pub(crate) mod parse;
+mod print;
 mod queryable;
 mod scope;
 mod value;
@@ -14,5 +19,7 @@ mod value;
 pub use annotations::Annotations;
 pub use functions::{Function, Id as FunctionId, find as find_function};
 pub use options::EngineOptions;
+#[cfg(feature = "promql-parser")]
+pub use parse::{ParseError, parse};
 pub use queryable::{Queryable, Select, SelectFrame, SelectStream, SelectedSeries, SeriesData};
 pub use value::{BitSet, Block, MatrixSeries, QueryResult, QueryStats, QueryValue, Steps, VectorSample};
