@@ -2,6 +2,32 @@
 //!
 //! Invariant: works on byte slices; knows no files, no labels, no clock.
 
+mod aggr;
 mod encoding;
+mod float_histogram;
+mod grow;
+mod header;
+mod histogram;
+mod layout;
+mod reduce;
+mod sink;
+mod st;
+mod transcode;
+mod varbit;
+mod view;
+mod xor;
+mod xor2;
+mod segment;
 
+pub use aggr::{AGGREGATES, AggrChunk, AggrError};
 pub use encoding::Encoding;
+pub use float_histogram::FloatHistogramDecoder;
+pub use histogram::HistogramDecoder;
+pub use transcode::transcode;
+pub use view::Chunk;
+pub use xor::{XorAppender, XorDecoder};
+pub use xor2::Xor2Decoder;
+pub use segment::{
+    ChunkRecord, SEGMENT_HEADER_LEN, SEGMENT_SIZE_MAX, SegmentWriter, parse_segment_header, put_chunk_record,
+    segment_name,
+};

@@ -27,21 +27,32 @@ impl<'a> BitReader<'a> {
         self.pos - (self.loaded as usize).div_ceil(8)
     }
 
+    #[cold]
     fn end(&self) -> DecodeError {
         DecodeError::new("unexpected end of bit stream", self.offset())
     }
 
-    /// Loads bytes until at least 57 bits are there or the input ends.
+    /// Number of bits read so far.
+    pub fn position(&self) -> usize {
+        self.pos * 8 - self.loaded as usize
+    }
+
+    /// Number of bits left, the unused low bits of the last byte included.
+    pub fn remaining(&self) -> usize {
+        (self.bytes.len() - self.pos) * 8 + self.loaded as usize
+    }
+
+    /// Loads bytes until at least 56 bits are there or the input ends.
+    ///
+    /// Bits of `word` beyond `loaded` are either 0 or already those that follow in the
+    /// input, so that loading them again by OR changes nothing.
     #[inline]
     fn refill(&mut self) {
         if let Some(next) = self.bytes.get(self.pos..).and_then(|r| r.first_chunk::<8>()) {
-            let free = 64 - self.loaded;
+            debug_assert!(self.loaded < 64);
             self.word |= u64::from_be_bytes(*next) >> self.loaded;
-            let bytes = (free / 8).min(7);
-            self.pos += bytes as usize;
-            self.loaded += bytes * 8;
-            // Bits beyond `loaded` are cleared, so that the next refill can OR.
-            self.word &= !(u64::MAX >> self.loaded);
+            self.pos += ((63 - self.loaded) / 8) as usize;
+            self.loaded |= 56;
             return;
         }
         while self.loaded <= 56 {
@@ -50,6 +61,25 @@ impl<'a> BitReader<'a> {
             self.pos += 1;
             self.loaded += 8;
         }
+    }
+
+    /// The next bits from the top of a word, and how many of them are real.
+    ///
+    /// At least 56 are, unless the input ends sooner.
+    #[inline]
+    pub fn peek(&mut self) -> (u64, u32) {
+        if self.loaded < 56 {
+            self.refill();
+        }
+        (self.word, self.loaded)
+    }
+
+    /// Skips `n` bits, fewer than 64 and at most what [`peek`](Self::peek) found.
+    #[inline]
+    pub fn consume(&mut self, n: u32) {
+        debug_assert!(n <= self.loaded && n < 64);
+        self.word <<= n;
+        self.loaded -= n;
     }
 
     /// Reads one bit.
@@ -71,13 +101,14 @@ impl<'a> BitReader<'a> {
     #[inline]
     pub fn bits(&mut self, n: u32) -> Result<u64, DecodeError> {
         debug_assert!(n <= 64);
-        if n > 32 {
+        if n > 56 {
             let high = self.short(n - 32)?;
             return Ok(high << 32 | self.short(32)?);
         }
         self.short(n)
     }
 
+    /// Reads at most 56 bits.
     #[inline]
     fn short(&mut self, n: u32) -> Result<u64, DecodeError> {
         if n == 0 {
@@ -149,6 +180,16 @@ impl BitWriter {
         Self { bytes, free: 0 }
     }
 
+    /// A writer that goes on after the first `bits` bits of `bytes`; what follows them is cut.
+    pub fn resume(mut bytes: Vec<u8>, bits: usize) -> Self {
+        bytes.truncate(bits.div_ceil(8));
+        let free = (bytes.len() * 8).saturating_sub(bits) as u32;
+        if let Some(last) = bytes.last_mut() {
+            *last = *last >> free << free;
+        }
+        Self { bytes, free }
+    }
+
     /// The bytes so far; unused bits of the last one are 0.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
@@ -174,11 +215,10 @@ impl BitWriter {
     #[inline]
     pub fn bits(&mut self, value: u64, mut n: u32) {
         debug_assert!(n <= 64);
-        while n > 0 {
-            if self.free == 0 {
-                self.bytes.push(0);
-                self.free = 8;
-            }
+        if n == 0 {
+            return;
+        }
+        if self.free > 0 {
             let take = n.min(self.free);
             let part = (value >> (n - take)) & ((1 << take) - 1);
             if let Some(last) = self.bytes.last_mut() {
@@ -186,7 +226,15 @@ impl BitWriter {
             }
             self.free -= take;
             n -= take;
+            if n == 0 {
+                return;
+            }
         }
+        // The last byte is full: the rest goes out from the top of a word.
+        let word = (value << (64 - n)).to_be_bytes();
+        let whole = n.div_ceil(8);
+        self.bytes.extend_from_slice(&word[..whole as usize]);
+        self.free = whole * 8 - n;
     }
 
     /// Appends an unsigned LEB128 number at the current bit position.
@@ -231,6 +279,23 @@ mod tests {
         for &(v, n) in &items {
             assert_eq!(r.bits(n), Ok(v), "width {n}");
         }
+    }
+
+    #[test]
+    fn a_resumed_writer_continues_at_the_bit() {
+        let mut whole = BitWriter::default();
+        whole.bits(0x1ffff, 17);
+        let mut dirty = whole.bytes().to_vec();
+        dirty[2] |= 0x3f;
+        dirty.push(0xff);
+        let mut resumed = BitWriter::resume(dirty, 17);
+        whole.bits(0b0101, 4);
+        resumed.bits(0b0101, 4);
+        assert_eq!(resumed.bytes(), whole.bytes());
+        let mut r = BitReader::new(whole.bytes());
+        assert_eq!((r.position(), r.remaining()), (0, 24));
+        assert_eq!(r.bits(17), Ok(0x1ffff));
+        assert_eq!((r.position(), r.remaining()), (17, 7));
     }
 
     #[test]

@@ -1,1 +1,44 @@
-//! To be described by its first code.
+//! The index of a block: symbols, series entries, postings and their offset table.
+//!
+//! An index is read from *parts*: the table of contents, the symbols and the postings
+//! offset table make an [`Index`]; single postings lists and series entries are then read
+//! by range. So the same code serves a mapped file and an object in a bucket.
+//!
+//! Invariant: works on byte slices; knows no files, no buckets, no samples.
+
+mod postings;
+mod reader;
+mod select;
+mod series;
+mod symbols;
+mod table;
+mod toc;
+mod writer;
+
+pub use postings::{Postings, SortedIds, intersect, intersects, subtract, union};
+pub use reader::{Index, IndexFile};
+pub use select::{PostingsPlan, label_values, plan_postings};
+pub use series::{ChunkRef, Entry, SeriesEntry, SeriesRef};
+pub use symbols::Symbols;
+pub use table::{ListRef, PostingsTable};
+pub use toc::{HEADER_LEN, Toc, Version, parse_header};
+pub use writer::{IndexChunk, IndexWriter};
+
+use crate::{
+    encoding::{Take, crc32c},
+    error::DecodeError,
+};
+
+/// Takes a framed section: its length, the content, the checksum of the content.
+///
+/// Bytes behind the section are ignored. `base` is the offset of `bytes` in the file.
+fn section<'a>(bytes: &'a [u8], base: usize) -> Result<&'a [u8], DecodeError> {
+    let mut take = Take::at(bytes, base);
+    let len = take.be32()? as usize;
+    let content = take.bytes(len)?;
+    let at = take.offset();
+    if take.be32()? != crc32c(content) {
+        return Err(DecodeError::new("section checksum mismatch", at));
+    }
+    Ok(content)
+}

@@ -18,6 +18,16 @@ pub struct Label<'a> {
     pub value: &'a [u8],
 }
 
+impl Label<'_> {
+    /// Appends the flat bytes of this label, the layout of [`Labels`], for arenas that
+    /// are filled in name order. Strings are cut at 16 MiB.
+    pub fn append_flat(self, out: &mut Vec<u8>) {
+        let cut = |s: &'_ [u8]| s.len().min(STRING_MAX);
+        let (name, value) = (&self.name[..cut(self.name)], &self.value[..cut(self.value)]);
+        put(out, Label { name, value });
+    }
+}
+
 /// The sorted set of labels that identifies a series, shared and cheap to clone.
 ///
 /// **Layout**: for each label in name order, name then value, each with its length in

@@ -4,6 +4,8 @@
 
 mod annotations;
 pub mod ast;
+#[cfg(feature = "promql-parser")]
+mod check;
 mod engine;
 mod exec;
 mod functions;
@@ -11,7 +13,10 @@ mod names;
 mod ops;
 mod options;
 mod order;
+#[cfg(feature = "promql-parser")]
+pub(crate) mod parse;
 mod plan;
+mod print;
 mod queryable;
 mod scope;
 mod value;
@@ -20,5 +25,7 @@ pub use annotations::Annotations;
 pub use engine::{Engine, InstantQuery, RangeQuery};
 pub use functions::{Function, Id as FunctionId, find as find_function};
 pub use options::EngineOptions;
+#[cfg(feature = "promql-parser")]
+pub use parse::{ParseError, parse};
 pub use queryable::{Queryable, Select, SelectFrame, SelectStream, SelectedSeries, SeriesData};
 pub use value::{BitSet, Block, MatrixSeries, QueryResult, QueryStats, QueryValue, Steps, VectorSample};

@@ -55,7 +55,7 @@ pub struct SeriesBatch {
     chunks: Vec<ChunkMeta>,
     chunk_ends: Vec<u32>,
     buffers: Vec<Bytes>,
-    lease: Option<Arc<Lease>>,
+    leases: Vec<Arc<Lease>>,
 }
 
 impl SeriesBatch {
@@ -89,8 +89,14 @@ impl SeriesBatch {
     /// Ties the budget that was reserved for this batch to its lifetime.
     #[must_use]
     pub fn with_lease(mut self, lease: Arc<Lease>) -> Self {
-        self.lease = Some(lease);
+        self.hold(&lease);
         self
+    }
+
+    fn hold(&mut self, lease: &Arc<Lease>) {
+        if !self.leases.iter().any(|held| Arc::ptr_eq(held, lease)) {
+            self.leases.push(Arc::clone(lease));
+        }
     }
 }
 
@@ -208,9 +214,24 @@ impl BatchBuilder {
 
     /// Adds the chunks of a series of another batch to the current series.
     pub fn copy_chunks(&mut self, series: SeriesView<'_>) {
+        self.share(series.batch);
         for chunk in series.chunks() {
             let m = chunk.meta;
             self.chunk(m.interval, m.aggr, m.encoding, m.first, chunk.bytes());
+        }
+    }
+
+    /// Adds one chunk of another batch to the current series, sharing its data.
+    pub fn copy_chunk(&mut self, chunk: ChunkView<'_>) {
+        self.share(chunk.batch);
+        let m = chunk.meta;
+        self.chunk(m.interval, m.aggr, m.encoding, m.first, chunk.bytes());
+    }
+
+    /// Keeps the budget of a batch whose data this one shares.
+    fn share(&mut self, from: &SeriesBatch) {
+        for lease in &from.leases {
+            self.batch.hold(lease);
         }
     }
 

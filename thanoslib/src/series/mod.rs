@@ -4,8 +4,10 @@
 
 mod batch;
 mod column;
+mod merge;
 
 pub use batch::{Aggr, BatchBuilder, ChunkMeta, ChunkView, SeriesBatch, SeriesView};
 pub use column::{
     FloatColumn, FloatHistogramColumn, HistogramColumn, HistogramLayout, IntHistogramColumn, SampleColumns,
 };
+pub use merge::ChunkJoin;

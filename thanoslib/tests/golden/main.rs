@@ -1,10 +1,14 @@
 //! Recorded data of real programs, judged row by row.
 
+mod blocks;
+mod tsdb_index;
+
 use std::process::ExitCode;
 
 use thanoslib::testing::golden::Golden;
 
 fn main() -> ExitCode {
-    let golden = Golden::new(env!("CARGO_MANIFEST_DIR"), &["tsdb", "thanos", "promql", "query/http"]);
+    let mut golden = Golden::new(env!("CARGO_MANIFEST_DIR"), &["tsdb", "thanos", "promql", "query/http"]);
+    tsdb_index::run(&mut golden);
     golden.finish()
 }

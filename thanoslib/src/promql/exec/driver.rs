@@ -88,7 +88,7 @@ pub(crate) async fn run(
         let plan = query.plan()?;
         let mut evaluator = Evaluator::new(&query.shared, outputs);
         let value = evaluator.eval(&plan.root)?;
-        Ok((value, evaluator.into_annotations()))
+        Ok::<_, Error>((value, evaluator.into_annotations()))
     };
     let (value, annotations) = compute(on, job).await??;
     Ok(Outcome { value, annotations, warnings })
@@ -164,7 +164,7 @@ fn sink(shared: &Shared, index: usize, leaf: &Leaf<'_>) -> Result<Sink> {
         }
     };
     let aggregator = match leaf.aggregate {
-        Some((_, aggregate)) => Some(Aggregator::new(aggregate, leaf.steps, None)?),
+        Some((expr, aggregate)) => Some(Aggregator::new(expr, aggregate, leaf.steps, None)?),
         None => None,
     };
     let task = Arc::new(Task { steps: leaf.steps, kind });

@@ -8,7 +8,7 @@ use crate::{
     model::{FloatHistogram, Labels},
     promql::{
         Annotations, Block, Function, FunctionId, MatrixSeries, Steps,
-        ast::{Aggregate, Binary, Expr},
+        ast::{Aggregate, Binary, Expr, ValueType},
         functions::{self, Arg, range::RangeCall},
         names::{drop_name, merge_equal, same_labelset},
         ops::{
@@ -86,7 +86,7 @@ impl<'q> Evaluator<'q> {
             },
             Kind::Binary { binary, lhs, rhs } => self.binary(node, binary, lhs, rhs),
             Kind::Aggregate { aggregate, child, param } => {
-                self.aggregate(node.steps, aggregate, child, param.as_deref())
+                self.aggregate(node, aggregate, child, param.as_deref())
             }
             Kind::Call { function, exprs, args } => self.call(node, function, exprs, args),
             Kind::Range { call, source } => self.range(call, source),
@@ -207,7 +207,7 @@ impl<'q> Evaluator<'q> {
 
     fn aggregate(
         &mut self,
-        steps: Steps,
+        node: &PlanNode<'_>,
         aggregate: &Aggregate,
         child: &PlanNode<'_>,
         param: Option<&PlanNode<'_>>,
@@ -222,8 +222,8 @@ impl<'q> Evaluator<'q> {
         };
         let blocks = self.vector(child)?;
         let before = blocks.iter().map(block_samples).sum();
-        let mut aggregator = Aggregator::new(aggregate, steps, param)?;
-        let scope = &mut self.shared.scope(steps, &mut self.annotations);
+        let mut aggregator = Aggregator::new(node.expr, aggregate, node.steps, param)?;
+        let scope = &mut self.shared.scope(node.steps, &mut self.annotations);
         for block in blocks {
             aggregator.absorb(scope, block)?;
         }
@@ -250,7 +250,7 @@ impl<'q> Evaluator<'q> {
             }
             (FunctionId::MaxOf | FunctionId::MinOf, [a, b]) => {
                 let (a, b) = (self.scalar(a)?, self.scalar(b)?);
-                let pick = if function.id == FunctionId::MaxOf { go_max } else { go_min };
+                let pick = if function.id == FunctionId::MaxOf { functions::go_max } else { functions::go_min };
                 return Ok(Value::Scalar(a.into_iter().zip(b).map(|(a, b)| pick(a, b)).collect()));
             }
             (FunctionId::StartTimestamp, _) => {
@@ -271,6 +271,12 @@ impl<'q> Evaluator<'q> {
                 Value::String(s) => Arg::String(s),
                 Value::Matrix(_) => return Err(unexpected("an argument")),
             });
+        }
+        if values.is_empty() && function.args.first() == Some(&ValueType::Vector) {
+            // Functions of dates look at the time of the step.
+            let mut now = Block::new(Labels::empty(), node.steps.count);
+            node.steps.iter().enumerate().for_each(|(i, t)| now.set(i, t as f64 / 1000.0));
+            values.push(Arg::Vector(vec![now]));
         }
         let scope = &mut self.shared.scope(node.steps, &mut self.annotations);
         let blocks = functions::call(scope, node.expr, function, exprs, values)?;
@@ -352,26 +358,6 @@ fn only_float(blocks: &[Block], count: usize) -> Vec<f64> {
     values
 }
 
-/// Go's `math.Max`: an infinity of the right sign wins over NaN, which wins over numbers.
-fn go_max(a: f64, b: f64) -> f64 {
-    if a == f64::INFINITY || b == f64::INFINITY {
-        f64::INFINITY
-    } else if a.is_nan() || b.is_nan() {
-        f64::NAN
-    } else if a == 0.0 && b == 0.0 {
-        if a.is_sign_negative() { b } else { a }
-    } else if a > b {
-        a
-    } else {
-        b
-    }
-}
-
-/// Go's `math.Min`, the mirror of `go_max`.
-fn go_min(a: f64, b: f64) -> f64 {
-    -go_max(-a, -b)
-}
-
 /// 1 where no series has a value, with the labels that the argument surely has.
 fn absent(steps: Steps, present: &[Block], arg: &Expr) -> Vec<Block> {
     let mut block = Block::new(functions::absent_labels(arg), steps.count);
@@ -386,19 +372,6 @@ fn absent(steps: Steps, present: &[Block], arg: &Expr) -> Vec<Block> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_greater_of_two_is_that_of_go() {
-        let check = |a: f64, b: f64, max: f64, min: f64| {
-            assert_eq!((go_max(a, b).to_bits(), go_min(a, b).to_bits()), (max.to_bits(), min.to_bits()), "{a} {b}");
-        };
-        let inf = f64::INFINITY;
-        check(1.0, 2.0, 2.0, 1.0);
-        check(0.0, -0.0, 0.0, -0.0);
-        check(f64::NAN, inf, inf, f64::NAN);
-        assert!(go_max(f64::NAN, -inf).is_nan());
-        assert_eq!(go_min(f64::NAN, -inf), -inf);
-    }
 
     #[test]
     fn scalars_need_exactly_one_float() {

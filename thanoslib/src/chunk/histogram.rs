@@ -1,0 +1,200 @@
+//! Integer histogram chunks, with and without start timestamps.
+//!
+//! First sample: time, count, zero count, sum, buckets. Later ones hold the change of the
+//! deltas of all of these, and the XOR code of the sum. A stale marker has no buckets.
+//!
+//! Source: Prometheus `tsdb/chunkenc/histogram.go`.
+
+use std::ops::Add;
+
+use super::{
+    layout::Frame,
+    reduce::sum_into,
+    sink::{Head, push, push_stale},
+    varbit::{XorState, read_int, read_uint},
+};
+use crate::{
+    error::DecodeError,
+    model::is_stale,
+    series::{FloatHistogramColumn, IntHistogramColumn},
+};
+
+/// Decodes a chunk of integer histograms in as many pieces as wanted.
+#[derive(Clone, Debug)]
+pub struct HistogramDecoder<'a> {
+    pub(super) frame: Frame<'a>,
+    count: Running,
+    zero_count: Running,
+    sum: XorState,
+    buckets: Vec<Running>,
+    /// Buckets of the sample read last, deltas to the bucket before.
+    deltas: Vec<i64>,
+}
+
+/// A number and its change since the sample before.
+#[derive(Clone, Copy, Debug, Default)]
+struct Running {
+    value: i64,
+    delta: i64,
+}
+
+impl Running {
+    fn step(&mut self, dod: i64) {
+        self.delta = self.delta.wrapping_add(dod);
+        self.value = self.value.wrapping_add(self.delta);
+    }
+}
+
+impl<'a> HistogramDecoder<'a> {
+    /// A decoder before the first sample; `with_start` for [`HistogramSt`](super::Encoding::HistogramSt).
+    ///
+    /// # Errors
+    /// The header is cut, or claims more samples than the data has bits for.
+    pub fn new(data: &'a [u8], with_start: bool) -> Result<Self, DecodeError> {
+        Ok(Self {
+            frame: Frame::new(data, with_start)?,
+            count: Running::default(),
+            zero_count: Running::default(),
+            sum: XorState::default(),
+            buckets: Vec::new(),
+            deltas: Vec::new(),
+        })
+    }
+
+    /// Number of samples not decoded yet.
+    pub fn left(&self) -> usize {
+        self.frame.left
+    }
+
+    /// Appends up to `max` samples to `out`; returns how many are left.
+    ///
+    /// # Errors
+    /// The data is cut or malformed; `out` then ends with the last sound sample.
+    pub fn fill(&mut self, out: &mut IntHistogramColumn, max: usize) -> Result<usize, DecodeError> {
+        let mut layout = None;
+        for _ in 0..max.min(self.frame.left) {
+            let index = self.next()?;
+            let (t, st, sum) = (self.frame.t, self.frame.st_ms(), self.sum.value());
+            if is_stale(sum) {
+                push_stale(out, t, st, sum)?;
+                layout = None;
+                continue;
+            }
+            let id = *layout.get_or_insert_with(|| out.layout_id(self.frame.visible_layout()));
+            push(out, self.head(index), id, |flat| match &self.frame.reduction {
+                None => flat.extend_from_slice(&self.deltas),
+                Some(reduction) => {
+                    let (positive, negative) = self.deltas.split_at(self.frame.layout.positive_len);
+                    for (map, deltas) in [(&reduction.positive, positive), (&reduction.negative, negative)] {
+                        let start = flat.len();
+                        sum_into(map, absolute(deltas), i64::wrapping_add, flat);
+                        for i in (start + 1..flat.len()).rev() {
+                            flat[i] = flat[i].wrapping_sub(flat[i - 1]);
+                        }
+                    }
+                }
+            })?;
+        }
+        Ok(self.frame.left)
+    }
+
+    /// Appends up to `max` samples to `out` as float histograms; returns how many are left.
+    ///
+    /// # Errors
+    /// The data is cut or malformed; `out` then ends with the last sound sample.
+    pub fn fill_floats(&mut self, out: &mut FloatHistogramColumn, max: usize) -> Result<usize, DecodeError> {
+        let mut layout = None;
+        for _ in 0..max.min(self.frame.left) {
+            let index = self.next()?;
+            let (t, st, sum) = (self.frame.t, self.frame.st_ms(), self.sum.value());
+            if is_stale(sum) {
+                push_stale(out, t, st, sum)?;
+                layout = None;
+                continue;
+            }
+            let id = *layout.get_or_insert_with(|| out.layout_id(self.frame.visible_layout()));
+            let Head { t_ms, st_ms, hint, count, zero_count, sum } = self.head(index);
+            let head =
+                Head { t_ms, st_ms, hint, count: count as f64, zero_count: zero_count as f64, sum };
+            let (positive, negative) = self.deltas.split_at(self.frame.layout.positive_len);
+            push(out, head, id, |flat| match &self.frame.reduction {
+                None => {
+                    flat.extend(absolute(positive).map(|b| b as f64));
+                    flat.extend(absolute(negative).map(|b| b as f64));
+                }
+                Some(reduction) => {
+                    for (map, deltas) in [(&reduction.positive, positive), (&reduction.negative, negative)] {
+                        sum_into(map, absolute(deltas).map(|b| b as f64), f64::add, flat);
+                    }
+                }
+            })?;
+        }
+        Ok(self.frame.left)
+    }
+
+    fn head(&self, index: usize) -> Head<u64> {
+        Head {
+            t_ms: self.frame.t,
+            st_ms: self.frame.st_ms(),
+            hint: self.frame.hint(index),
+            count: self.count.value as u64,
+            zero_count: self.zero_count.value as u64,
+            sum: self.sum.value(),
+        }
+    }
+
+    /// Reads the next sample and returns its index; an error ends the chunk.
+    fn next(&mut self) -> Result<usize, DecodeError> {
+        let index = self.frame.index;
+        let read = self.read_sample().and_then(|()| self.frame.read_start());
+        if read.is_err() {
+            self.frame.left = 0;
+        }
+        read.map(|()| index)
+    }
+
+    /// Reads a sample up to its start timestamp.
+    pub(super) fn read_sample(&mut self) -> Result<(), DecodeError> {
+        if self.frame.index == 0 {
+            return self.read_first();
+        }
+        self.frame.read_time()?;
+        let r = &mut self.frame.r;
+        self.count.step(read_int(r)?);
+        self.zero_count.step(read_int(r)?);
+        self.sum.read(r)?;
+        if is_stale(self.sum.value()) {
+            return Ok(());
+        }
+        for (bucket, delta) in self.buckets.iter_mut().zip(&mut self.deltas) {
+            bucket.step(read_int(r)?);
+            *delta = bucket.value;
+        }
+        Ok(())
+    }
+
+    fn read_first(&mut self) -> Result<(), DecodeError> {
+        self.frame.read_layout(1)?;
+        self.frame.read_time()?;
+        let r = &mut self.frame.r;
+        self.count.value = read_uint(r)? as i64;
+        self.zero_count.value = read_uint(r)? as i64;
+        self.sum = XorState::at(r.bits(64)?);
+        let buckets = self.frame.layout.buckets();
+        self.buckets.resize(buckets, Running::default());
+        self.deltas.resize(buckets, 0);
+        for (bucket, delta) in self.buckets.iter_mut().zip(&mut self.deltas) {
+            bucket.value = read_int(r)?;
+            *delta = bucket.value;
+        }
+        Ok(())
+    }
+}
+
+/// The buckets that deltas to the bucket before describe.
+fn absolute(deltas: &[i64]) -> impl Iterator<Item = i64> + '_ {
+    deltas.iter().scan(0i64, |sum, delta| {
+        *sum = sum.wrapping_add(*delta);
+        Some(*sum)
+    })
+}

@@ -1,0 +1,360 @@
+//! XOR chunks: float samples with deltas of deltas of times.
+//!
+//! | bits | field |
+//! |---|---|
+//! | 16 | number of samples, big-endian |
+//! | … | first sample: time as varint, value as 64 bits |
+//! | … | second sample: time delta as uvarint, XOR code of the value |
+//! | … | further samples: change of the time delta, XOR code of the value |
+//!
+//! Source: Prometheus `tsdb/chunkenc/xor.go`.
+
+use super::{
+    grow::grow,
+    header,
+    varbit::{XorState, XorWriter, signed_asymmetric},
+};
+use crate::{
+    encoding::{BitReader, BitWriter},
+    error::{DecodeError, Error, ErrorKind, Result},
+    series::FloatColumn,
+};
+
+/// Widths of the prefixes `0`, `10`, `110`, `1110`, `1111` of a change of the time delta.
+const DOD_WIDTHS: [u32; 5] = [0, 14, 17, 20, 64];
+
+/// Decodes an XOR chunk in as many pieces as wanted.
+#[derive(Clone, Debug)]
+pub struct XorDecoder<'a> {
+    r: BitReader<'a>,
+    index: usize,
+    left: usize,
+    t_ms: i64,
+    delta: i64,
+    v: XorState,
+}
+
+impl<'a> XorDecoder<'a> {
+    /// A decoder before the first sample.
+    ///
+    /// # Errors
+    /// The header is cut, or claims more samples than the data has bits for.
+    pub fn new(data: &'a [u8]) -> Result<Self, DecodeError> {
+        let left = header::count(data)?;
+        let r = header::body(data, 2)?;
+        // The first sample takes nine bytes, the second two, every other two bits.
+        header::fits(left, 1 + r.remaining() / 2)?;
+        Ok(Self { r, index: 0, left, t_ms: 0, delta: 0, v: XorState::default() })
+    }
+
+    /// Number of samples not decoded yet.
+    pub fn left(&self) -> usize {
+        self.left
+    }
+
+    /// Appends up to `max` samples to `out`; returns how many are left.
+    ///
+    /// # Errors
+    /// The data is cut or malformed; `out` then ends with the last sound sample.
+    pub fn fill(&mut self, out: &mut FloatColumn, max: usize) -> Result<usize, DecodeError> {
+        let want = max.min(self.left);
+        let start = out.len();
+        let (ts, vs) = grow(out, want);
+        let done = match self.fill_slices(ts, vs) {
+            Ok(()) => want,
+            Err((done, e)) => {
+                out.ts.truncate(start + done);
+                out.vs.truncate(start + done);
+                if !out.st.is_empty() {
+                    out.st.truncate(start + done);
+                }
+                self.left = 0;
+                return Err(e);
+            }
+        };
+        self.index += done;
+        self.left -= done;
+        Ok(self.left)
+    }
+
+    fn fill_slices(&mut self, ts: &mut [i64], vs: &mut [f64]) -> Result<(), (usize, DecodeError)> {
+        let mut r = self.r.clone();
+        let (mut t, mut delta, mut v) = (self.t_ms, self.delta, self.v);
+        let (mut ts, mut vs) = (ts, vs);
+        let mut done = 0;
+        while self.index + done < 2 && !ts.is_empty() {
+            if self.index + done == 0 {
+                first(&mut r, &mut t, &mut v).map_err(|e| (done, e))?;
+            } else {
+                second(&mut r, &mut t, &mut delta, &mut v).map_err(|e| (done, e))?;
+            }
+            (ts[0], vs[0]) = (t, v.value());
+            (ts, vs) = (&mut ts[1..], &mut vs[1..]);
+            done += 1;
+        }
+        for (i, (ts, vs)) in ts.iter_mut().zip(vs.iter_mut()).enumerate() {
+            step(&mut r, &mut t, &mut delta, &mut v).map_err(|e| (done + i, e))?;
+            (*ts, *vs) = (t, v.value());
+        }
+        (self.r, self.t_ms, self.delta, self.v) = (r, t, delta, v);
+        Ok(())
+    }
+}
+
+fn first(r: &mut BitReader<'_>, t: &mut i64, v: &mut XorState) -> Result<(), DecodeError> {
+    *t = r.varint()?;
+    *v = XorState::at(r.bits(64)?);
+    Ok(())
+}
+
+fn second(
+    r: &mut BitReader<'_>,
+    t: &mut i64,
+    delta: &mut i64,
+    v: &mut XorState,
+) -> Result<(), DecodeError> {
+    *delta = r.uvarint()? as i64;
+    *t = t.wrapping_add(*delta);
+    v.read(r)
+}
+
+/// Reads one sample after the second.
+#[inline(always)]
+fn step(r: &mut BitReader<'_>, t: &mut i64, delta: &mut i64, v: &mut XorState) -> Result<(), DecodeError> {
+    let (word, loaded) = r.peek();
+    if loaded < 56 {
+        return step_at_end(r, t, delta, v);
+    }
+    // 56 bits hold every code of a time but the one of 64 bits, and the start of the value's.
+    if word >> 63 == 0 {
+        *t = t.wrapping_add(*delta);
+        if word >> 62 == 0 {
+            r.consume(2);
+            return Ok(());
+        }
+        let (leading, trailing) = (v.leading, v.trailing);
+        let n = 64 - leading - trailing;
+        if word >> 61 == 0b010 && n <= 53 {
+            // Same delta, value inside the window: the most usual change.
+            v.bits ^= (word << 3 >> (64 - n)) << trailing;
+            r.consume(3 + n);
+            return Ok(());
+        }
+        r.consume(1);
+        return v.read(r);
+    }
+    let ones = (!word).leading_zeros().min(4);
+    if ones == 4 {
+        r.consume(4);
+        *delta = delta.wrapping_add(r.bits(64)? as i64);
+    } else {
+        let n = DOD_WIDTHS[ones as usize];
+        let raw = word << (ones + 1) >> (64 - n);
+        r.consume(ones + 1 + n);
+        *delta = delta.wrapping_add(signed_asymmetric(raw, n));
+    }
+    *t = t.wrapping_add(*delta);
+    v.read(r)
+}
+
+/// The same as [`step`], bit by bit, where the input may end at any of them.
+#[cold]
+fn step_at_end(
+    r: &mut BitReader<'_>,
+    t: &mut i64,
+    delta: &mut i64,
+    v: &mut XorState,
+) -> Result<(), DecodeError> {
+    let prefix = r.ones(4)?;
+    let n = DOD_WIDTHS[prefix as usize];
+    *delta = delta.wrapping_add(signed_asymmetric(r.bits(n)?, n));
+    *t = t.wrapping_add(*delta);
+    v.read(r)
+}
+
+/// Writes an XOR chunk sample by sample.
+///
+/// When to begin a new chunk (120 samples, time ranges) is for the caller to decide.
+#[derive(Clone, Debug)]
+pub struct XorAppender {
+    w: BitWriter,
+    count: u16,
+    t_ms: i64,
+    delta: i64,
+    v: XorWriter,
+}
+
+impl Default for XorAppender {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl XorAppender {
+    /// An appender to a new chunk.
+    pub fn new() -> Self {
+        let mut bytes = Vec::with_capacity(128);
+        bytes.extend_from_slice(&[0, 0]);
+        Self { w: BitWriter::after(bytes), count: 0, t_ms: 0, delta: 0, v: XorWriter::after(0.0) }
+    }
+
+    /// An appender that goes on at the exact bit where the chunk `data` ends.
+    ///
+    /// # Errors
+    /// The chunk does not decode.
+    pub fn reopen(data: Vec<u8>) -> Result<Self, DecodeError> {
+        let mut decoder = XorDecoder::new(&data)?;
+        let count = decoder.left();
+        decoder.fill(&mut FloatColumn::default(), usize::MAX)?;
+        let bits = if count == 0 { 16 } else { 16 + decoder.r.position() };
+        let v = if count == 0 { XorWriter::after(0.0) } else { XorWriter::resume(decoder.v) };
+        let (t_ms, delta) = (decoder.t_ms, decoder.delta);
+        Ok(Self { w: BitWriter::resume(data, bits), count: count as u16, t_ms, delta, v })
+    }
+
+    /// Appends one sample; the caller gives ascending times.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Limit`] when the chunk holds 65 535 samples, the most that its header can say.
+    pub fn append(&mut self, t_ms: i64, v: f64) -> Result<()> {
+        let Some(count) = self.count.checked_add(1) else {
+            return Err(Error::new(ErrorKind::Limit, "a chunk holds at most 65535 samples"));
+        };
+        let delta = t_ms.wrapping_sub(self.t_ms);
+        match self.count {
+            0 => {
+                self.w.varint(t_ms);
+                self.w.bits(v.to_bits(), 64);
+                self.v = XorWriter::after(v);
+            }
+            1 => {
+                self.w.uvarint(delta as u64);
+                self.v.write(&mut self.w, v);
+                self.delta = delta;
+            }
+            _ => {
+                write_dod(&mut self.w, delta.wrapping_sub(self.delta));
+                self.v.write(&mut self.w, v);
+                self.delta = delta;
+            }
+        }
+        self.t_ms = t_ms;
+        self.count = count;
+        self.w.bytes_mut()[..2].copy_from_slice(&count.to_be_bytes());
+        Ok(())
+    }
+
+    /// Number of samples so far.
+    pub fn len(&self) -> usize {
+        self.count as usize
+    }
+
+    /// True before the first sample.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The chunk so far.
+    pub fn bytes(&self) -> &[u8] {
+        self.w.bytes()
+    }
+
+    /// Ends the chunk.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.w.into_bytes()
+    }
+}
+
+fn write_dod(w: &mut BitWriter, dod: i64) {
+    let fits = |n: u32| -(1 << (n - 1)) < dod && dod <= 1 << (n - 1);
+    let low = |n: u32| dod as u64 & ((1 << n) - 1);
+    if dod == 0 {
+        w.bit(false);
+    } else if fits(14) {
+        w.bits(0b10 << 14 | low(14), 16);
+    } else if fits(17) {
+        w.bits(0b110 << 17 | low(17), 20);
+    } else if fits(20) {
+        w.bits(0b1110 << 20 | low(20), 24);
+    } else {
+        w.bits(0b1111, 4);
+        w.bits(dod as u64, 64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::stale_nan;
+
+    fn samples() -> Vec<(i64, f64)> {
+        let t = 1_700_000_000_000;
+        let ts = [0, 15_000, 30_000, 45_003, 60_000, 90_000, 105_000];
+        let vs = [12.0, 12.0, 24.0, 24.5, stale_nan(), -1.5, -1.5];
+        ts.iter().map(|d| t + d).zip(vs).collect()
+    }
+
+    fn check(samples: &[(i64, f64)], hex: &str) {
+        let mut app = XorAppender::new();
+        for &(t, v) in samples {
+            app.append(t, v).expect("room");
+        }
+        let text: String = app.bytes().iter().map(|b| format!("{b:02x}")).collect();
+        assert_eq!(text, hex);
+        for piece in [1, 2, 3, usize::MAX] {
+            let mut out = FloatColumn::default();
+            let mut decoder = XorDecoder::new(app.bytes()).expect("header");
+            while decoder.fill(&mut out, piece).expect("sound") > 0 {}
+            let back: Vec<_> = out.ts.iter().zip(&out.vs).map(|(t, v)| (*t, v.to_bits())).collect();
+            let want: Vec<_> = samples.iter().map(|(t, v)| (*t, v.to_bits())).collect();
+            assert_eq!(back, want, "in pieces of {piece}");
+        }
+        for cut in 0..app.bytes().len() {
+            let mut out = FloatColumn::default();
+            let all = XorDecoder::new(&app.bytes()[..cut]).and_then(|mut d| d.fill(&mut out, usize::MAX));
+            assert!(all.is_err(), "cut at {cut}");
+            assert_eq!(out.ts.len(), out.vs.len());
+        }
+    }
+
+    #[test]
+    fn chunks_equal_those_of_prometheus() {
+        check(
+            &samples(),
+            "000780a0abfef9624028000000000000987535838003e00effeb17bfe4400000000001c3a9bc1fe004000000000001dc5680",
+        );
+        let ts = [0, 1000, 10_192, 11_193, 100_000, 300_000, 10_000_000_000];
+        let vs = [0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0];
+        let boundary: Vec<_> = ts.into_iter().zip(vs).collect();
+        check(
+            &boundary,
+            "0007000000000000000000e807500028005c2adfce1b259c457ffe00000004a80885c0",
+        );
+    }
+
+    #[test]
+    fn a_reopened_chunk_continues_at_the_bit() {
+        let all = samples();
+        let mut app = XorAppender::new();
+        for &(t, v) in &all[..4] {
+            app.append(t, v).expect("room");
+        }
+        let mut again = XorAppender::reopen(app.into_bytes()).expect("sound");
+        for &(t, v) in &all[4..] {
+            again.append(t, v).expect("room");
+        }
+        let mut out = FloatColumn::default();
+        let left = XorDecoder::new(again.bytes()).and_then(|mut d| d.fill(&mut out, 100));
+        assert_eq!(left, Ok(0));
+        assert!(out.ts.iter().zip(&out.vs).map(|(t, v)| (*t, v.to_bits())).eq(all
+            .iter()
+            .map(|(t, v)| (*t, v.to_bits()))));
+    }
+
+    #[test]
+    fn a_chunk_can_not_claim_more_samples_than_it_has_bits() {
+        assert!(XorDecoder::new(&[0xff, 0xff, 0, 0, 0]).is_err());
+        assert!(XorDecoder::new(&[0]).is_err());
+        assert_eq!(XorDecoder::new(&[0, 0]).map(|d| d.left()), Ok(0));
+    }
+}

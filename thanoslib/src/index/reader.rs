@@ -1,0 +1,176 @@
+//! The parts of an index that every request needs, and a reader for whole files.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use super::{
+    Entry, HEADER_LEN, ListRef, Postings, PostingsPlan, PostingsTable, SeriesEntry, Symbols, Toc, Version,
+    label_values, parse_header, plan_postings, select::list_in,
+};
+use crate::{
+    error::{DecodeError, Result},
+    model::{Labels, LabelsRef, Matcher},
+};
+
+/// Symbols and postings offset table of an index, and where the rest of it lies.
+#[derive(Clone, Debug)]
+pub struct Index {
+    /// Format version.
+    pub version: Version,
+    /// Where the sections begin.
+    pub toc: Toc,
+    /// All strings.
+    pub symbols: Symbols,
+    /// Where the postings lists lie.
+    pub table: PostingsTable,
+}
+
+impl Index {
+    /// The bytes that hold the symbols, to be read after the table of contents.
+    pub fn symbols_range(toc: &Toc) -> Range<u64> {
+        toc.symbols..toc.series
+    }
+
+    /// The bytes that hold the postings offset table in a file of `file_len` bytes.
+    pub fn table_range(toc: &Toc, file_len: u64) -> Range<u64> {
+        toc.postings_table..file_len.saturating_sub(Toc::LEN as u64)
+    }
+
+    /// Puts the parts together; `symbols` and `table` begin where `toc` says.
+    ///
+    /// # Errors
+    /// What [`Symbols::parse`] and [`PostingsTable::parse`] find.
+    pub fn from_parts(version: Version, toc: Toc, symbols: &Bytes, table: &Bytes) -> Result<Self, DecodeError> {
+        let symbols = Symbols::parse(symbols, version, toc.symbols)?;
+        let table = PostingsTable::parse(table, version, &toc)?;
+        Ok(Self { version, toc, symbols, table })
+    }
+
+    /// File offset of the entry of series `id`.
+    ///
+    /// # Errors
+    /// An id that points outside of the series section.
+    pub fn series_offset(&self, id: u32) -> Result<u64, DecodeError> {
+        let offset = self.version.series_offset(id);
+        if offset < self.toc.series || offset >= self.toc.postings {
+            return Err(DecodeError::new("series outside of the series section", offset as usize));
+        }
+        Ok(offset)
+    }
+
+    /// Bytes held in memory.
+    pub fn size_bytes(&self) -> usize {
+        self.symbols.size_bytes() + self.table.size_bytes()
+    }
+}
+
+/// A whole index in memory or mapped.
+#[derive(Clone, Debug)]
+pub struct IndexFile {
+    bytes: Bytes,
+    index: Index,
+}
+
+impl IndexFile {
+    /// Opens an index from the bytes of its file.
+    ///
+    /// # Errors
+    /// Anything wrong with header, table of contents, symbols or postings offset table.
+    pub fn open(bytes: Bytes) -> Result<Self, DecodeError> {
+        let len = bytes.len();
+        let version = parse_header(&bytes)?;
+        let Some(toc) = len.checked_sub(Toc::LEN).filter(|n| *n >= HEADER_LEN).and_then(|n| bytes.get(n..)) else {
+            return Err(DecodeError::new("index is too short", len));
+        };
+        let toc = Toc::parse(toc, len as u64)?;
+        let part = |r: Range<u64>| match bytes.get(r.start as usize..r.end as usize) {
+            Some(part) => Ok(bytes.slice_ref(part)),
+            None => Err(DecodeError::new("index section outside of the file", r.start as usize)),
+        };
+        let symbols = part(Index::symbols_range(&toc))?;
+        let table = part(Index::table_range(&toc, len as u64))?;
+        let index = Index::from_parts(version, toc, &symbols, &table)?;
+        Ok(Self { bytes, index })
+    }
+
+    /// Symbols, postings offset table and places.
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// The postings list at a place.
+    ///
+    /// # Errors
+    /// What [`Postings::parse`] finds.
+    pub fn postings(&self, list: ListRef) -> Result<Postings<'_>, DecodeError> {
+        list_in(&self.bytes, list)
+    }
+
+    /// The series that satisfy all matchers, ascending.
+    ///
+    /// # Errors
+    /// `Corrupt` when a postings list is.
+    pub fn select(&self, matchers: &[Matcher]) -> Result<Vec<u32>> {
+        self.plan_series(&plan_postings(&self.index.table, matchers))
+    }
+
+    fn plan_series(&self, plan: &PostingsPlan) -> Result<Vec<u32>> {
+        plan.series(|list| Ok(self.postings(list)?))
+    }
+
+    /// Sorted values of a label over the series that satisfy all matchers; over all series
+    /// without matchers.
+    ///
+    /// # Errors
+    /// `Corrupt` when a postings list is.
+    pub fn label_values(&self, name: &[u8], matchers: &[Matcher]) -> Result<Vec<&[u8]>> {
+        if matchers.is_empty() {
+            return Ok(self.index.table.values(name).map(|(value, _)| value).collect());
+        }
+        let series = self.select(matchers)?;
+        label_values(&self.index.table, name, &series, |list| Ok(self.postings(list)?))
+    }
+
+    /// Sorted label names over the series that satisfy all matchers; over all series
+    /// without matchers.
+    ///
+    /// # Errors
+    /// `Corrupt` when a postings list or a series entry is.
+    pub fn label_names(&self, matchers: &[Matcher]) -> Result<Vec<&[u8]>> {
+        if matchers.is_empty() {
+            return Ok(self.index.table.names().collect());
+        }
+        let (mut entry, mut names) = (SeriesEntry::default(), std::collections::BTreeSet::new());
+        for id in self.select(matchers)? {
+            self.series(id, &mut entry)?;
+            names.extend(entry.labels.iter().map(|(name, _)| *name));
+        }
+        let mut names: Vec<_> = names.into_iter().filter_map(|n| self.index.symbols.get(n)).collect();
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Reads the entry of a series.
+    ///
+    /// # Errors
+    /// An id without an entry, an entry that is cut, or one whose checksum or content is wrong.
+    pub fn series(&self, id: u32, entry: &mut SeriesEntry) -> Result<(), DecodeError> {
+        let offset = self.index.series_offset(id)?;
+        let rest = self.bytes.get(offset as usize..self.index.toc.postings as usize).unwrap_or_default();
+        match Entry::parse(rest, offset)? {
+            Entry::Whole(content) => entry.read(content, offset),
+            Entry::Short(_) => Err(DecodeError::new("series entry is cut", offset as usize)),
+        }
+    }
+
+    /// Labels of an entry that was read before.
+    ///
+    /// # Errors
+    /// References to strings that do not exist, labels that are not sorted.
+    pub fn labels(&self, entry: &SeriesEntry) -> Result<Labels, DecodeError> {
+        let mut flat = Vec::new();
+        entry.append_labels(&self.index.symbols, 0, &mut flat)?;
+        Ok(LabelsRef::from_flat(&flat).to_labels())
+    }
+}

@@ -1,0 +1,252 @@
+//! Makes any store keep the whole contract.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::{StreamExt, TryStreamExt, stream};
+use xxhash_rust::xxh64::Xxh64;
+
+use super::{
+    Frame, LabelNames, LabelNamesRequest, LabelValues, LabelValuesRequest, SeriesRequest, SeriesStream,
+    ShardInfo, Store, StoreInfo,
+    external::{consume, overlay},
+    merge,
+};
+use crate::{
+    budget::Lease,
+    context::Context,
+    error::{Error, Result},
+    model::{Labels, LabelsRef},
+    series::{BatchBuilder, ChunkJoin, SeriesBatch},
+};
+
+/// Series in a batch that was sorted anew.
+const BATCH_SERIES: usize = 256;
+
+/// A store that does what the store inside it does not do itself: external labels, removal
+/// of replica labels, sharding, limits; with the series sorted by their final labels.
+///
+/// What the store inside can do it does; what is missing is done here. Where labels change,
+/// the answer is collected under the budget of the request and sorted anew, since a label
+/// that is added or removed changes the order.
+#[derive(Debug)]
+pub struct Conform {
+    inner: Arc<dyn Store>,
+    external: Labels,
+}
+
+impl Conform {
+    /// Wraps a store whose series get these external labels, if it does not add its own.
+    pub fn new(inner: Arc<dyn Store>, external: Labels) -> Self {
+        let external = if inner.info().abilities.external_labels { Labels::empty() } else { external };
+        Self { inner, external }
+    }
+}
+
+#[async_trait]
+impl Store for Conform {
+    fn info(&self) -> StoreInfo {
+        let mut info = self.inner.info();
+        if !info.abilities.external_labels {
+            if !self.external.is_empty() {
+                info.label_sets = vec![self.external.clone()];
+                for tsdb in &mut info.tsdbs {
+                    tsdb.labels = self.external.clone();
+                }
+            }
+            info.abilities.external_labels = true;
+        }
+        info.abilities.without_replica_labels = true;
+        info.abilities.sharding = true;
+        info.abilities.limit = true;
+        info
+    }
+
+    async fn series(&self, ctx: &Context, request: SeriesRequest) -> Result<SeriesStream> {
+        let Some(matchers) = consume(&self.external, &request.matchers) else {
+            return Ok(merge::ready(Vec::new()));
+        };
+        let able = self.inner.info().abilities;
+        let mut work = Work {
+            replica_labels: request.without_replica_labels.clone(),
+            external: self.external.clone(),
+            shard: request.shard.clone().filter(|s| s.total >= 1),
+            limit: request.limit,
+        };
+        let mut inner = SeriesRequest { matchers, ..request };
+        // A shard is told by the final labels, so a store that shards must know them all.
+        if able.sharding && self.external.is_empty() {
+            work.shard = None;
+        } else {
+            inner.shard = None;
+        }
+        if able.without_replica_labels {
+            work.replica_labels.retain(|name| self.external.get(name).is_some());
+        } else {
+            inner.without_replica_labels = Vec::new();
+        }
+        if !able.limit || work.changes_labels() || work.shard.is_some() {
+            inner.limit = 0;
+        }
+        let stream = self.inner.series(ctx, inner).await?;
+        Ok(work.apply(ctx, stream))
+    }
+
+    async fn label_names(&self, ctx: &Context, request: LabelNamesRequest) -> Result<LabelNames> {
+        let Some(matchers) = consume(&self.external, &request.matchers) else {
+            return Ok(LabelNames::default());
+        };
+        let (without, limit) = (request.without_replica_labels.clone(), request.limit);
+        let inner = LabelNamesRequest { matchers, limit: 0, ..request };
+        let mut answer = self.inner.label_names(ctx, inner).await?;
+        if !answer.names.is_empty() {
+            answer.names.extend(self.external.iter().map(|l| text(l.name)));
+        }
+        answer.names.retain(|name| !without.contains(name));
+        sort_and_cut(&mut answer.names, limit);
+        Ok(answer)
+    }
+
+    async fn label_values(&self, ctx: &Context, request: LabelValuesRequest) -> Result<LabelValues> {
+        if request.without_replica_labels.contains(&request.label) {
+            return Ok(LabelValues::default());
+        }
+        let Some(matchers) = consume(&self.external, &request.matchers) else {
+            return Ok(LabelValues::default());
+        };
+        let limit = request.limit;
+        let Some(value) = self.external.get(&request.label).map(text) else {
+            let inner = LabelValuesRequest { matchers, limit: 0, ..request };
+            let mut answer = self.inner.label_values(ctx, inner).await?;
+            sort_and_cut(&mut answer.values, limit);
+            return Ok(answer);
+        };
+        // An external label has its one value if any series is left.
+        let names = LabelNamesRequest {
+            without_replica_labels: Vec::new(),
+            limit: 1,
+            partial_response: request.partial_response,
+            block_matchers: request.block_matchers,
+            ..LabelNamesRequest::new(request.interval, matchers)
+        };
+        let found = self.inner.label_names(ctx, names).await?;
+        let values = if found.names.is_empty() { Vec::new() } else { vec![value] };
+        Ok(LabelValues { values, warnings: found.warnings, queried_blocks: found.queried_blocks })
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+pub(crate) fn sort_and_cut(list: &mut Vec<String>, limit: usize) {
+    list.sort_unstable();
+    list.dedup();
+    if limit > 0 {
+        list.truncate(limit);
+    }
+}
+
+/// What is left to be done on a stream.
+struct Work {
+    external: Labels,
+    replica_labels: Vec<String>,
+    shard: Option<ShardInfo>,
+    limit: usize,
+}
+
+impl Work {
+    fn changes_labels(&self) -> bool {
+        !self.external.is_empty() || !self.replica_labels.is_empty()
+    }
+
+    fn apply(self, ctx: &Context, stream: SeriesStream) -> SeriesStream {
+        let stream = if self.changes_labels() {
+            let ctx = ctx.clone();
+            let sorted = sort_anew(ctx, stream, self.external.clone(), self.replica_labels.clone());
+            stream::once(sorted).try_flatten().boxed()
+        } else {
+            stream
+        };
+        let stream = match self.shard {
+            None => stream,
+            Some(shard) => stream.map_ok(move |frame| in_shard_only(frame, &shard)).boxed(),
+        };
+        if self.limit == 0 { stream } else { merge::limit(stream, self.limit) }
+    }
+}
+
+/// A frame without the series of other shards.
+fn in_shard_only(frame: Frame, shard: &ShardInfo) -> Frame {
+    let Frame::Batch(batch) = frame else { return frame };
+    let mut out = BatchBuilder::default();
+    for series in batch.iter().filter(|s| in_shard(shard, s.labels())) {
+        out.copy(series);
+    }
+    Frame::Batch(out.finish())
+}
+
+/// True when a series of these final labels belongs to the shard.
+pub(crate) fn in_shard(shard: &ShardInfo, labels: LabelsRef<'_>) -> bool {
+    let mut hash = Xxh64::new(0);
+    for label in labels.iter() {
+        if shard.labels.iter().any(|n| n.as_bytes() == label.name) == shard.by {
+            hash.update(label.name);
+            hash.update(&[0xff]);
+            hash.update(label.value);
+            hash.update(&[0xff]);
+        }
+    }
+    hash.digest() % shard.total == shard.index
+}
+
+/// Collects a stream, gives each series its final labels, and streams them in their order.
+async fn sort_anew(
+    ctx: Context,
+    mut stream: SeriesStream,
+    external: Labels,
+    replica_labels: Vec<String>,
+) -> Result<SeriesStream> {
+    let mut frames = Vec::new();
+    let mut batches: Vec<SeriesBatch> = Vec::new();
+    let mut order: Vec<(Labels, usize, usize)> = Vec::new();
+    let mut lease: Lease = ctx.budget().reserve(0)?;
+    while let Some(frame) = ctx.run(async { stream.try_next().await }).await? {
+        let Frame::Batch(batch) = frame else {
+            frames.push(frame);
+            continue;
+        };
+        // Chunk data is charged by its source; labels and the order are held here.
+        for (i, series) in batch.iter().enumerate() {
+            let labels = overlay(series.labels(), &external, &replica_labels);
+            lease.grow((labels.as_bytes().len() + size_of::<(Labels, usize, usize)>()) as u64)?;
+            order.push((labels, batches.len(), i));
+        }
+        batches.push(batch);
+    }
+    // Stable, so that parts of one series stay in the order in which they came.
+    order.sort_by(|a, b| a.0.cmp(&b.0));
+    let lease = Arc::new(lease);
+    let mut groups = order.into_iter().peekable();
+    let sorted = std::iter::from_fn(move || {
+        let _held = &lease;
+        let mut out = BatchBuilder::default();
+        while out.len() < BATCH_SERIES {
+            let Some((labels, batch, at)) = groups.next() else { break };
+            out.series(labels.view());
+            let first = batches.get(batch).and_then(|b| b.get(at));
+            if groups.peek().is_none_or(|(next, ..)| *next != labels) {
+                first.into_iter().for_each(|s| out.copy_chunks(s));
+                continue;
+            }
+            let mut join = ChunkJoin::default();
+            first.into_iter().for_each(|s| join.add(s.chunks()));
+            while let Some((_, batch, at)) = groups.next_if(|(next, ..)| *next == labels) {
+                batches.get(batch).and_then(|b| b.get(at)).into_iter().for_each(|s| join.add(s.chunks()));
+            }
+            join.finish(&mut out);
+        }
+        (!out.is_empty()).then(|| Ok::<Frame, Error>(Frame::Batch(out.finish())))
+    });
+    Ok(stream::iter(frames.into_iter().map(Ok)).chain(stream::iter(sorted)).boxed())
+}
