@@ -1,9 +1,6 @@
 //! Awaits the selects of a query and hands what arrives to jobs.
 
-use std::{
-    collections::HashSet,
-    sync::Arc,
-};
+use std::{collections::HashSet, sync::Arc};
 
 use futures::{Stream, StreamExt, TryStreamExt, pin_mut, stream};
 

@@ -19,12 +19,7 @@ use crate::{
     },
 };
 
-use super::{
-    Shared,
-    leaf::RawSeries,
-    meter::block_samples,
-    subquery,
-};
+use super::{Shared, leaf::RawSeries, meter::block_samples, subquery};
 
 /// The value of a part of a query at all its steps.
 #[derive(Debug)]
@@ -250,7 +245,8 @@ impl<'q> Evaluator<'q> {
             }
             (FunctionId::MaxOf | FunctionId::MinOf, [a, b]) => {
                 let (a, b) = (self.scalar(a)?, self.scalar(b)?);
-                let pick = if function.id == FunctionId::MaxOf { functions::go_max } else { functions::go_min };
+                let pick =
+                    if function.id == FunctionId::MaxOf { functions::go_max } else { functions::go_min };
                 return Ok(Value::Scalar(a.into_iter().zip(b).map(|(a, b)| pick(a, b)).collect()));
             }
             (FunctionId::StartTimestamp, _) => {

@@ -3,11 +3,7 @@
 use crate::{
     error::Result,
     model::{Labels, is_stale},
-    promql::{
-        Annotations, Block, SelectedSeries, Steps,
-        functions::range::RangeCall,
-        names::drop_name,
-    },
+    promql::{Annotations, Block, SelectedSeries, Steps, functions::range::RangeCall, names::drop_name},
     series::SampleColumns,
 };
 
@@ -58,7 +54,11 @@ pub(super) struct RawSeries {
 }
 
 /// Reduces series for each of the tasks, which share one select.
-pub(super) fn reduce(shared: &Shared, tasks: &[std::sync::Arc<Task>], series: &[SelectedSeries]) -> Result<Vec<Part>> {
+pub(super) fn reduce(
+    shared: &Shared,
+    tasks: &[std::sync::Arc<Task>],
+    series: &[SelectedSeries],
+) -> Result<Vec<Part>> {
     let mut parts: Vec<Part> = tasks.iter().map(|_| Part::default()).collect();
     let mut columns = SampleColumns::default();
     for one in series {
@@ -161,7 +161,10 @@ mod tests {
         columns.histograms.push(15, &stale);
         columns.histograms.push(25, &FloatHistogram::default());
         remove_stale(&mut columns);
-        assert_eq!((columns.floats.ts, columns.floats.vs, columns.floats.st), (vec![10, 30], vec![1.0, 3.0], vec![5, 7]));
+        assert_eq!(
+            (columns.floats.ts, columns.floats.vs, columns.floats.st),
+            (vec![10, 30], vec![1.0, 3.0], vec![5, 7])
+        );
         assert_eq!(columns.histograms.ts, [25]);
     }
 }

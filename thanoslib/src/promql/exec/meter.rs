@@ -68,7 +68,8 @@ pub(crate) fn block_samples(block: &Block) -> u64 {
 /// Bytes that the values of a block take.
 pub(crate) fn block_bytes(block: &Block) -> u64 {
     let histograms: u64 = block.histograms.iter().map(|(_, h)| 16 + histogram_bytes(h)).sum();
-    (block.floats.len() * 8 + block.present.words().len() * 8 + block.labels.as_bytes().len()) as u64 + histograms
+    (block.floats.len() * 8 + block.present.words().len() * 8 + block.labels.as_bytes().len()) as u64
+        + histograms
 }
 
 /// Bytes of a histogram as the sample limit counts them.

@@ -3,7 +3,10 @@
 use crate::{
     error::Result,
     model::{Labels, Value as SampleValue},
-    promql::{Block, EngineOptions, MatrixSeries, QueryValue, Steps, VectorSample, names::{drop_metadata, finish_names, merge_equal, same_labelset}},
+    promql::{
+        Block, EngineOptions, MatrixSeries, QueryValue, Steps, VectorSample,
+        names::{drop_metadata, finish_names, merge_equal, same_labelset},
+    },
 };
 
 use super::eval::Value;
@@ -12,7 +15,12 @@ use super::eval::Value;
 ///
 /// # Errors
 /// `Invalid` when two series have the same labels and times.
-pub(crate) fn assemble(value: Value, steps: Steps, instant: bool, options: &EngineOptions) -> Result<QueryValue> {
+pub(crate) fn assemble(
+    value: Value,
+    steps: Steps,
+    instant: bool,
+    options: &EngineOptions,
+) -> Result<QueryValue> {
     let t_ms = steps.start_ms;
     Ok(match value {
         Value::Scalar(vs) if instant => {
@@ -26,7 +34,11 @@ pub(crate) fn assemble(value: Value, steps: Steps, instant: bool, options: &Engi
         Value::String(s) => QueryValue::String { t_ms, s },
         Value::Vector(blocks) => {
             let blocks = merge_equal(finish_names(blocks, options)?)?;
-            if instant { QueryValue::Vector(vector(blocks, t_ms)) } else { QueryValue::Matrix(matrix(blocks, steps)) }
+            if instant {
+                QueryValue::Vector(vector(blocks, t_ms))
+            } else {
+                QueryValue::Matrix(matrix(blocks, steps))
+            }
         }
         Value::Matrix(series) => QueryValue::Matrix(windows(series)?),
     })

@@ -34,7 +34,12 @@ impl Points {
     }
 
     /// Applies a range function; `block` gives the labels.
-    pub(super) fn apply(&self, call: &RangeCall, scope: &mut Scope<'_>, block: &Block) -> Result<Option<(Block, u64)>> {
+    pub(super) fn apply(
+        &self,
+        call: &RangeCall,
+        scope: &mut Scope<'_>,
+        block: &Block,
+    ) -> Result<Option<(Block, u64)>> {
         let (floats, histograms) = ((&self.ft[..], &self.fv[..]), (&self.ht[..], &self.hv[..]));
         call.over_values(scope, &block.labels, block.drop_name, floats, histograms)
     }

@@ -92,9 +92,7 @@ impl<'e> Builder<'_, 'e> {
                     None => self.call(function, args, inside)?,
                 }
             }
-            Node::Vector(selector) => {
-                Kind::Leaf(self.instant(selector, LeafKind::Instant, around))
-            }
+            Node::Vector(selector) => Kind::Leaf(self.instant(selector, LeafKind::Instant, around)),
             Node::Matrix { selector, range_ms } => {
                 Kind::Leaf(self.window(selector, *range_ms, LeafKind::Raw, inside))
             }
@@ -180,7 +178,10 @@ impl<'e> Builder<'_, 'e> {
             }
             Node::Subquery(subquery) => {
                 let source = self.subquery(subquery, around)?;
-                Kind::Range { call: call(source.reference, source.range_ms, params), source: RangeSource::Subquery(source) }
+                Kind::Range {
+                    call: call(source.reference, source.range_ms, params),
+                    source: RangeSource::Subquery(source),
+                }
             }
             _ => return Err(Error::internal("a range function has no range vector argument")),
         };
@@ -207,7 +208,11 @@ impl<'e> Builder<'_, 'e> {
             reference.time(around.data.maxt),
         );
         let inside = Around { steps, data, hint_step_ms: step_ms, ..around };
-        Ok(SubqueryPlan { inner: self.boxed(&subquery.expr, inside)?, reference, range_ms: subquery.range_ms })
+        Ok(SubqueryPlan {
+            inner: self.boxed(&subquery.expr, inside)?,
+            reference,
+            range_ms: subquery.range_ms,
+        })
     }
 
     fn instant(&mut self, selector: &'e VectorSelector, kind: LeafKind<'e>, around: Around<'e>) -> usize {
@@ -240,9 +245,9 @@ impl<'e> Builder<'_, 'e> {
             step_ms: around.hint_step_ms,
             func: around.func.to_owned(),
             range_ms,
-            grouping: around.grouping.map(|a| {
-                a.grouping.clone().unwrap_or(Grouping { by: true, labels: Vec::new() })
-            }),
+            grouping: around
+                .grouping
+                .map(|a| a.grouping.clone().unwrap_or(Grouping { by: true, labels: Vec::new() })),
         };
         let steps = around.steps;
         self.leaves.push(Leaf { interval, selector, hints, steps, reference, kind, aggregate: None });
@@ -321,13 +326,8 @@ mod tests {
         let matrix = Expr::new(Node::Matrix { selector: selector(None, 0), range_ms: 3000 });
         let rate = Node::Call { function: find_function("rate").expect("known"), args: vec![matrix] };
         check(Expr::new(rate.clone()), 97_001, 200_000, "rate");
-        let subquery = Subquery {
-            expr: Expr::new(rate),
-            range_ms: 20_000,
-            step_ms: None,
-            offset_ms: 500,
-            at: None,
-        };
+        let subquery =
+            Subquery { expr: Expr::new(rate), range_ms: 20_000, step_ms: None, offset_ms: 500, at: None };
         check(Expr::new(Node::Subquery(Box::new(subquery))), 76_501, 199_500, "rate");
     }
 }

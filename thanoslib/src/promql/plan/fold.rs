@@ -68,9 +68,7 @@ pub(crate) fn fold(expr: Expr, times: &QueryTimes) -> Expr {
             }
         },
         Node::Vector(selector) => Node::Vector(times.selector(selector)),
-        Node::Matrix { selector, range_ms } => {
-            Node::Matrix { selector: times.selector(selector), range_ms }
-        }
+        Node::Matrix { selector, range_ms } => Node::Matrix { selector: times.selector(selector), range_ms },
         Node::Subquery(s) => {
             let s = *s;
             let (expr, at) = (fold(s.expr, times), times.at(s.at));

@@ -27,8 +27,8 @@ pub(super) fn is_invariant(expr: &Expr) -> bool {
 
 fn depends_on_time(id: FunctionId) -> bool {
     use FunctionId::{
-        DayOfMonth, DayOfWeek, DayOfYear, DaysInMonth, End, Hour, Minute, Month, PredictLinear, Range, Start, Step,
-        Time, Timestamp, Year,
+        DayOfMonth, DayOfWeek, DayOfYear, DaysInMonth, End, Hour, Minute, Month, PredictLinear, Range, Start,
+        Step, Time, Timestamp, Year,
     };
     matches!(
         id,

@@ -24,7 +24,8 @@ impl Events {
         let (mut f, mut h, mut count) = (0, 0, 0);
         let mut before = None;
         while f < samples.ft.len() || h < samples.ht.len() {
-            let float_next = h == samples.ht.len() || (f < samples.ft.len() && samples.ft[f] <= samples.ht[h]);
+            let float_next =
+                h == samples.ht.len() || (f < samples.ft.len() && samples.ft[f] <= samples.ht[h]);
             let now = if float_next {
                 f += 1;
                 Place::Float(f - 1)
@@ -62,8 +63,7 @@ fn changed(s: &Samples<'_>, before: Place, now: Place) -> bool {
 fn reset(s: &Samples<'_>, before: Place, now: Place) -> bool {
     match (before, now) {
         (Place::Float(a), Place::Float(b)) => {
-            s.fv[b] < s.fv[a]
-                || start_time::is_reset(s.float_start(b), s.ft[b], s.float_start(a), s.ft[a])
+            s.fv[b] < s.fv[a] || start_time::is_reset(s.float_start(b), s.ft[b], s.float_start(a), s.ft[a])
         }
         (Place::Histogram(a), Place::Histogram(b)) => {
             start_time::is_reset(s.histogram_start(b), s.ht[b], s.histogram_start(a), s.ht[a])

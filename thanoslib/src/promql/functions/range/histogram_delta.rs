@@ -82,7 +82,8 @@ pub(super) fn delta(w: &Window<'_>, counter: bool, notes: &mut Notes<'_>) -> Opt
 
 fn warn_of_overlaps(w: &Window<'_>, notes: &mut Notes<'_>) {
     let s = w.samples;
-    let overlaps = |i: usize| start_time::overlaps(s.histogram_start(i), s.histogram_start(i - 1), s.ht[i - 1]);
+    let overlaps =
+        |i: usize| start_time::overlaps(s.histogram_start(i), s.histogram_start(i - 1), s.ht[i - 1]);
     if !s.hs.is_empty() && (w.h.start + 1..w.h.end).any(overlaps) {
         notes.overlapping_start();
     }

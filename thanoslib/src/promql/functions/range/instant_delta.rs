@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{
-    model::CounterReset,
-    promql::FunctionId,
-};
+use crate::{model::CounterReset, promql::FunctionId};
 
 use super::{Notes, Output, Window, start_time};
 

@@ -120,14 +120,8 @@ impl RangeCall {
         floats: (&[i64], &[f64]),
         histograms: (&[i64], &[Arc<FloatHistogram>]),
     ) -> Result<Option<(Block, u64)>> {
-        let samples = Samples {
-            ft: floats.0,
-            fv: floats.1,
-            fs: &[],
-            ht: histograms.0,
-            hv: histograms.1,
-            hs: &[],
-        };
+        let samples =
+            Samples { ft: floats.0, fv: floats.1, fs: &[], ht: histograms.0, hv: histograms.1, hs: &[] };
         self.over_samples(scope, labels, dropping, &samples)
     }
 

@@ -77,7 +77,8 @@ impl<'a> Notes<'a> {
 
     /// Custom bounds differed; `during` is `addition`, `subtraction` or `aggregation`.
     pub(super) fn reconciled(&mut self, during: &str) {
-        self.annotations.info(format!("mismatched custom buckets were reconciled during {during}"), self.vector);
+        self.annotations
+            .info(format!("mismatched custom buckets were reconciled during {during}"), self.vector);
     }
 
     /// A start timestamp lies before the sample before.
@@ -91,7 +92,8 @@ impl<'a> Notes<'a> {
 
     /// The quantile argument is outside 0 to 1.
     pub(super) fn invalid_quantile(&mut self, q: f64) {
-        let text = format!("quantile value should be between 0 and 1, got {}", crate::model::float::General(q));
+        let text =
+            format!("quantile value should be between 0 and 1, got {}", crate::model::float::General(q));
         self.annotations.warn(text, self.first);
     }
 

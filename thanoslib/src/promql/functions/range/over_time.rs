@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use crate::model::{
-    CounterReset, KahanSum, kahan_add,
+    CounterReset, KahanSum,
     histogram::{AddOutcome, HistogramAverage, HistogramSum, IncompatibleSchema},
+    kahan_add,
 };
 
 use super::{Notes, Output, Window};
@@ -69,7 +70,11 @@ fn mean(values: &[f64], mut mean: f64, mut c: f64, before: f64) -> f64 {
 }
 
 /// Remarks on an addition of all histograms of the window; `None` if it failed.
-fn note(w: &Window<'_>, outcome: Result<AddOutcome, IncompatibleSchema>, notes: &mut Notes<'_>) -> Option<()> {
+fn note(
+    w: &Window<'_>,
+    outcome: Result<AddOutcome, IncompatibleSchema>,
+    notes: &mut Notes<'_>,
+) -> Option<()> {
     let Ok(outcome) = outcome else {
         notes.mixed_schemas();
         return None;

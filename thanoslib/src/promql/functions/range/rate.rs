@@ -52,7 +52,11 @@ impl Rate {
             if !samples.fs.is_empty() {
                 overlaps.extend((1..samples.fv.len()).filter(|i| {
                     let i = *i;
-                    start_time::overlaps(samples.float_start(i), samples.float_start(i - 1), samples.ft[i - 1])
+                    start_time::overlaps(
+                        samples.float_start(i),
+                        samples.float_start(i - 1),
+                        samples.ft[i - 1],
+                    )
                 }));
             }
         }
@@ -99,8 +103,7 @@ impl Rate {
     fn histograms(&self, w: &Window<'_>, notes: &mut Notes<'_>) -> Option<Output> {
         let (ts, hs) = (w.ht(), w.hv());
         let first = hs.first()?;
-        let change =
-            if hs.len() > 1 { Some(histogram_delta::delta(w, self.counter, notes)?) } else { None };
+        let change = if hs.len() > 1 { Some(histogram_delta::delta(w, self.counter, notes)?) } else { None };
         let ratio = change.as_ref().filter(|d| d.count > 0.0 && first.count >= 0.0);
         let extrapolation = self.extrapolate(
             w,
@@ -212,6 +215,10 @@ mod tests {
     #[test]
     fn a_counter_is_not_extrapolated_below_zero() {
         // The line reaches zero 5 s before the first sample.
-        check(FunctionId::Increase, &[(15_000, 5.0), (30_000, 20.0), (45_000, 35.0), (60_000, 50.0)], Some(50.0));
+        check(
+            FunctionId::Increase,
+            &[(15_000, 5.0), (30_000, 20.0), (45_000, 35.0), (60_000, 50.0)],
+            Some(50.0),
+        );
     }
 }

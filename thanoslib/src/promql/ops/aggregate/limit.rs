@@ -81,12 +81,7 @@ impl State for Limitk {
         Ok(())
     }
 
-    fn finish(
-        self: Box<Self>,
-        _: &mut Scope<'_>,
-        _: &Blame,
-        _: Vec<Group>,
-    ) -> Result<Vec<Block>> {
+    fn finish(self: Box<Self>, _: &mut Scope<'_>, _: &Blame, _: Vec<Group>) -> Result<Vec<Block>> {
         Ok(self.chosen.finish())
     }
 }
@@ -123,12 +118,7 @@ impl State for LimitRatio {
         Ok(())
     }
 
-    fn finish(
-        self: Box<Self>,
-        scope: &mut Scope<'_>,
-        blame: &Blame,
-        _: Vec<Group>,
-    ) -> Result<Vec<Block>> {
+    fn finish(self: Box<Self>, scope: &mut Scope<'_>, blame: &Blame, _: Vec<Group>) -> Result<Vec<Block>> {
         let mut warn = |ratio: f64, cap: f64| {
             scope.warn_at(
                 blame.param,

@@ -160,7 +160,11 @@ impl Aggregator {
                 let Some(Param::String(label)) = param else {
                     return Err(Error::internal("count_values lacks the name of a label"));
                 };
-                return Ok(Self::with(node, aggregate, Kind::CountValues(count_values::CountValues::new(n, label)?)));
+                return Ok(Self::with(
+                    node,
+                    aggregate,
+                    Kind::CountValues(count_values::CountValues::new(n, label)?),
+                ));
             }
         };
         Ok(Self::with(node, aggregate, Kind::Labels(state)))
@@ -213,9 +217,7 @@ impl Aggregator {
 fn group_labels(grouping: Option<&Grouping>, labels: &Labels, added: Option<&[u8]>) -> Labels {
     let named = |names: &[String], name: &[u8]| names.iter().any(|n| n.as_bytes() == name);
     match grouping {
-        Some(g) if !g.by => {
-            labels.filter(|l| l.name != LABEL_NAME.as_bytes() && !named(&g.labels, l.name))
-        }
+        Some(g) if !g.by => labels.filter(|l| l.name != LABEL_NAME.as_bytes() && !named(&g.labels, l.name)),
         Some(g) => labels.filter(|l| added == Some(l.name) || named(&g.labels, l.name)),
         None => match added {
             Some(name) => labels.filter(|l| l.name == name),

@@ -40,10 +40,7 @@ pub(crate) fn quantile(q: f64, values: &mut [f64]) -> f64 {
 /// Adds a warning for quantiles outside of 0 to 1.
 fn report(scope: &mut Scope<'_>, blame: &Blame, q: &[f64]) {
     let mut warn = |q: f64| {
-        scope.warn_at(
-            blame.param,
-            format!("quantile value should be between 0 and 1, got {}", General(q)),
-        );
+        scope.warn_at(blame.param, format!("quantile value should be between 0 and 1, got {}", General(q)));
     };
     if q.iter().any(|q| q.is_nan()) {
         warn(f64::NAN);

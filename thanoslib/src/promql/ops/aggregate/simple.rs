@@ -61,12 +61,7 @@ impl State for Counts {
         Ok(())
     }
 
-    fn finish(
-        self: Box<Self>,
-        _: &mut Scope<'_>,
-        _: &Blame,
-        groups: Vec<Group>,
-    ) -> Result<Vec<Block>> {
+    fn finish(self: Box<Self>, _: &mut Scope<'_>, _: &Blame, groups: Vec<Group>) -> Result<Vec<Block>> {
         Ok(blocks(self.groups, groups))
     }
 }
@@ -103,12 +98,7 @@ impl State for Extremes {
         Ok(())
     }
 
-    fn finish(
-        self: Box<Self>,
-        _: &mut Scope<'_>,
-        _: &Blame,
-        groups: Vec<Group>,
-    ) -> Result<Vec<Block>> {
+    fn finish(self: Box<Self>, _: &mut Scope<'_>, _: &Blame, groups: Vec<Group>) -> Result<Vec<Block>> {
         Ok(blocks(self.groups, groups))
     }
 }
@@ -163,12 +153,7 @@ impl State for Deviations {
         Ok(())
     }
 
-    fn finish(
-        mut self: Box<Self>,
-        _: &mut Scope<'_>,
-        _: &Blame,
-        groups: Vec<Group>,
-    ) -> Result<Vec<Block>> {
+    fn finish(mut self: Box<Self>, _: &mut Scope<'_>, _: &Blame, groups: Vec<Group>) -> Result<Vec<Block>> {
         for state in &mut self.groups {
             for i in state.squares.present.iter() {
                 let variance = state.squares.values[i] / state.counts[i];

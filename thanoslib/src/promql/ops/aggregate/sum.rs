@@ -157,10 +157,8 @@ impl Sum {
                 }
             };
             match outcome {
-                Ok(outcome) if outcome.bounds_reconciled => scope.info_at(
-                    blame.operand,
-                    "mismatched custom buckets were reconciled during aggregation",
-                ),
+                Ok(outcome) if outcome.bounds_reconciled => scope
+                    .info_at(blame.operand, "mismatched custom buckets were reconciled during aggregation"),
                 Ok(_) => {}
                 Err(_) => {
                     histograms.failed.insert(i);
@@ -187,10 +185,8 @@ impl Sum {
                 }
                 if self.present.contains(i) {
                     self.present.remove(i);
-                    scope.warn_at(
-                        blame.operand,
-                        "encountered a mix of histograms and floats for aggregation",
-                    );
+                    scope
+                        .warn_at(blame.operand, "encountered a mix of histograms and floats for aggregation");
                     continue;
                 }
                 let (mut h, hints) = match held {
@@ -200,10 +196,7 @@ impl Sum {
                     Held::Nothing | Held::AfterFloat => continue,
                 };
                 if hints.reset && hints.not_reset {
-                    scope.warn_at(
-                        blame.operand,
-                        "conflicting counter resets during histogram aggregation",
-                    );
+                    scope.warn_at(blame.operand, "conflicting counter resets during histogram aggregation");
                 }
                 h.compact(0);
                 block.histograms.push((i as u32, std::sync::Arc::new(h)));

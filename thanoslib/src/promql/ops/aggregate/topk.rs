@@ -105,12 +105,7 @@ impl State for Topk {
         Ok(())
     }
 
-    fn finish(
-        self: Box<Self>,
-        scope: &mut Scope<'_>,
-        _: &Blame,
-        _: Vec<Group>,
-    ) -> Result<Vec<Block>> {
+    fn finish(self: Box<Self>, scope: &mut Scope<'_>, _: &Blame, _: Vec<Group>) -> Result<Vec<Block>> {
         let (n, top) = (self.k.len(), self.top);
         let mut out: Vec<Block> = Vec::new();
         let mut places: Vec<Option<usize>> = vec![None; self.series.len()];

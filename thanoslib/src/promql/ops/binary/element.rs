@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    model::{FloatHistogram, Value},
+    model::{FloatHistogram, Value, histogram::Trim},
     promql::{
         ast::{BinaryOp, Expr},
         scope::Scope,
@@ -39,7 +39,8 @@ impl Remark {
                 ),
             ),
             Self::Layout => {
-                scope.warn(node, format!("incompatible bucket layout encountered for binary operator {name}"));
+                scope
+                    .warn(node, format!("incompatible bucket layout encountered for binary operator {name}"));
             }
             Self::ResetCollision => {
                 scope.warn(node, format!("conflicting counter resets during histogram {verb}"));
@@ -67,19 +68,22 @@ pub(super) struct Outcome {
 /// # Errors
 /// The remark of a pair without result.
 pub(super) fn pair(op: BinaryOp, l: &Value, r: &Value) -> Result<Outcome, Remark> {
-    let done = |value| Ok(Outcome { value, keep: true, remark: None });
     let changed = |h: &Arc<FloatHistogram>, change: &dyn Fn(&mut FloatHistogram)| {
         let mut h = FloatHistogram::clone(h);
         change(&mut h);
         h.compact(0);
-        done(Arc::new(h))
+        Ok(Outcome { value: Arc::new(h), keep: true, remark: None })
     };
     match (op, l, r) {
         (BinaryOp::Mul, Value::Histogram(h), Value::Float(v))
         | (BinaryOp::Mul, Value::Float(v), Value::Histogram(h)) => changed(h, &|h| h.mul(*v)),
         (BinaryOp::Div, Value::Histogram(h), Value::Float(v)) => changed(h, &|h| h.div(*v)),
-        (BinaryOp::TrimUpper, Value::Histogram(h), Value::Float(v)) => done(Arc::new(h.trim_above(*v))),
-        (BinaryOp::TrimLower, Value::Histogram(h), Value::Float(v)) => done(Arc::new(h.trim_below(*v))),
+        (BinaryOp::TrimUpper, Value::Histogram(h), Value::Float(v)) => {
+            changed(h, &|h| h.trim(*v, Trim::KeepBelow))
+        }
+        (BinaryOp::TrimLower, Value::Histogram(h), Value::Float(v)) => {
+            changed(h, &|h| h.trim(*v, Trim::KeepAbove))
+        }
         (BinaryOp::Add | BinaryOp::Sub, Value::Histogram(l), Value::Histogram(r)) => {
             let mut h = FloatHistogram::clone(l);
             let outcome = if op == BinaryOp::Add { h.add(r) } else { h.sub(r) };

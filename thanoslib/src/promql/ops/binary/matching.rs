@@ -51,8 +51,8 @@ pub(super) fn result_labels(binary: &Binary, drop_bool: bool, many: &Labels, one
     let named = |name: &[u8]| matching.labels.iter().any(|l| l.as_bytes() == name);
     let nameless = !op.is_comparison() && !op.is_trim();
     let one_to_one = matching.cardinality == Cardinality::OneToOne;
-    let base = many
-        .filter(|l| !(nameless && is_metadata(l.name)) && (!one_to_one || named(l.name) == matching.on));
+    let base =
+        many.filter(|l| !(nameless && is_metadata(l.name)) && (!one_to_one || named(l.name) == matching.on));
     let mut builder = None;
     for name in &matching.include {
         builder

@@ -51,21 +51,4 @@ pub(crate) fn vector_vector(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn scalars() {
-        let check = |op, l, r, want: Option<f64>| {
-            let got = scalar_scalar(op, l, r).ok();
-            assert_eq!(got.map(f64::to_bits), want.map(f64::to_bits), "{l} {op:?} {r}");
-        };
-        check(BinaryOp::Mod, -7.0, 3.0, Some(-1.0));
-        check(BinaryOp::Pow, 2.0, -1.0, Some(0.5));
-        check(BinaryOp::Div, 1.0, -0.0, Some(f64::NEG_INFINITY));
-        check(BinaryOp::Atan2, 0.0, -1.0, Some(std::f64::consts::PI));
-        check(BinaryOp::Eq, f64::NAN, f64::NAN, Some(0.0));
-        check(BinaryOp::Ne, f64::NAN, f64::NAN, Some(1.0));
-        check(BinaryOp::TrimUpper, 1.0, 2.0, None);
-    }
-}
+mod tests;
