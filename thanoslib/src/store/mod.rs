@@ -2,8 +2,10 @@
 //!
 //! Invariant: chunks stay bytes; knows no PromQL and no protocol.
 
+mod blocks;
 mod conform;
 mod external;
+mod fanout;
 mod memory;
 pub(crate) mod merge;
 mod request;
@@ -14,7 +16,9 @@ use std::fmt;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 
+pub use blocks::{BlockSet, BlockSource, BlockStore, FolderSource, Listed, Listing, SyncReport};
 pub use conform::Conform;
+pub use fanout::{Fanout, Member};
 pub use memory::MemoryStore;
 pub use request::{
     Grouping, LabelNames, LabelNamesRequest, LabelValues, LabelValuesRequest, PartialResponse, SelectHints,
