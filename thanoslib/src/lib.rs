@@ -17,6 +17,8 @@
 //! | `http` (feature `http`) | Prometheus' HTTP API |
 //! | `testing` (feature `testing`) | fakes and contract suites |
 
+#[cfg(feature = "store")]
+pub mod block;
 pub mod budget;
 pub mod chunk;
 pub mod clock;
