@@ -10,6 +10,7 @@ mod header;
 mod histogram;
 mod layout;
 mod reduce;
+mod segment;
 mod sink;
 mod st;
 mod transcode;
@@ -17,17 +18,16 @@ mod varbit;
 mod view;
 mod xor;
 mod xor2;
-mod segment;
 
 pub use aggr::{AGGREGATES, AggrChunk, AggrError};
 pub use encoding::Encoding;
 pub use float_histogram::FloatHistogramDecoder;
 pub use histogram::HistogramDecoder;
-pub use transcode::transcode;
-pub use view::Chunk;
-pub use xor::{XorAppender, XorDecoder};
-pub use xor2::Xor2Decoder;
 pub use segment::{
     ChunkRecord, SEGMENT_HEADER_LEN, SEGMENT_SIZE_MAX, SegmentWriter, parse_segment_header, put_chunk_record,
     segment_name,
 };
+pub use transcode::transcode;
+pub use view::Chunk;
+pub use xor::{XorAppender, XorDecoder};
+pub use xor2::Xor2Decoder;

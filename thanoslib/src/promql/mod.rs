@@ -6,17 +6,23 @@ mod annotations;
 pub mod ast;
 #[cfg(feature = "promql-parser")]
 mod check;
+mod engine;
+mod exec;
 mod functions;
+mod names;
 mod ops;
 mod options;
+mod order;
 #[cfg(feature = "promql-parser")]
 pub(crate) mod parse;
+mod plan;
 mod print;
 mod queryable;
 mod scope;
 mod value;
 
 pub use annotations::Annotations;
+pub use engine::{Engine, InstantQuery, RangeQuery};
 pub use functions::{Function, Id as FunctionId, find as find_function};
 pub use options::EngineOptions;
 #[cfg(feature = "promql-parser")]
