@@ -1,6 +1,8 @@
 //! Recorded data of real programs, judged row by row.
 
 mod blocks;
+mod promql_eval;
+mod promql_parse;
 mod thanos_meta;
 mod tsdb_blocks;
 mod tsdb_chunks;
@@ -16,5 +18,7 @@ fn main() -> ExitCode {
     tsdb_chunks::run(&mut golden);
     tsdb_index::run(&mut golden);
     thanos_meta::run(&mut golden);
+    promql_parse::run(&mut golden);
+    promql_eval::run(&mut golden);
     golden.finish()
 }

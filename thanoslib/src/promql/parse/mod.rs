@@ -137,10 +137,7 @@ mod tests {
         check("-1^2", "-1 ^ 2");
         check("a + on(b) group_left() c", "a + on (b) group_left () c");
         check("sum(x)by(\"a b\",c)", "sum by (\"a b\", c) (x)");
-        check(
-            "x{b=\"\\xff\",a=~'.+'}[1m] offset -5m @ 1.5",
-            "x{a=~\".+\",b=\"\\xff\"}[1m] @ 1.500 offset -5m",
-        );
+        check("x{b=\"\\x41\",a=~'.+'}[1m] offset -5m @ 1.5", "x{a=~\".+\",b=\"A\"}[1m] @ 1.500 offset -5m");
         check("{\"a b\", or =\"1\"}", "{__name__=\"a b\",or=\"1\"}");
         check("1_000 + 0x1F", "1000 + 31");
         check(
@@ -180,7 +177,7 @@ mod tests {
         );
         check(
             "foo{a=\"b\" or c=\"d\"}",
-            "parse error: unexpected identifier \"or\" in label matching, expected \",\" or \"}\"",
+            "1:11: parse error: unexpected identifier \"or\" in label matching, expected \",\" or \"}\"",
         );
         check("x[5m] anchored", "parse error: anchored modifier is experimental and not enabled");
         check("foo{__name__=\"x\"}", "parse error: metric name must not be set twice: \"foo\" or \"x\"");

@@ -121,7 +121,7 @@ pub(super) fn scan(text: &str, options: &EngineOptions) -> Result<Scan, ParseErr
         return Err(ParseError::new(format!("query has {operators} operators, more than {OPERATORS_MAX}")));
     }
     let mut scan = Scan { tokens, partner, text: String::new(), is_small: operators + depth <= 48 };
-    scan.text = render(&scan, options.extended_range_selectors)?;
+    scan.text = render(text, &scan, options.extended_range_selectors)?;
     Ok(scan)
 }
 
@@ -304,7 +304,7 @@ fn pair(text: &str, tokens: &[Token], depth_max: usize) -> Result<(Vec<usize>, u
 }
 
 /// Writes the text that the grammar is run over.
-fn render(scan: &Scan, extended: bool) -> Result<String, ParseError> {
+fn render(text: &str, scan: &Scan, extended: bool) -> Result<String, ParseError> {
     let mut out = String::with_capacity(scan.tokens.len() * 6);
     let mut braces = false;
     for (i, token) in scan.tokens.iter().enumerate() {
@@ -316,7 +316,15 @@ fn render(scan: &Scan, extended: bool) -> Result<String, ParseError> {
         match &token.kind {
             Kind::Number(_) => out.push_str(&n.to_string()),
             Kind::String(_) => out.push_str(&format!("\"{n}\"")),
-            Kind::Word(_) if braces => out.push_str(&format!("l{n}")),
+            Kind::Word(word) if braces => {
+                if i > 0 && matches!(scan.tokens[i - 1].kind, Kind::String(_)) {
+                    // The grammar would take an `or` here.
+                    let message =
+                        format!("unexpected identifier {word:?} in label matching, expected \",\" or \"}}\"");
+                    return Err(ParseError::at(message, text, token.start as usize));
+                }
+                out.push_str(&format!("l{n}"));
+            }
             Kind::Word(word) => {
                 let is_modifier = ["anchored", "smoothed"].iter().any(|k| word.eq_ignore_ascii_case(k))
                     && ends_operand(scan, i);
