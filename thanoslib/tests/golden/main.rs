@@ -2,6 +2,9 @@
 
 mod blocks;
 mod histogram_chunks;
+
+mod promql_eval;
+mod promql_parse;
 mod thanos_aggr;
 mod thanos_dedup;
 mod thanos_meta;
@@ -21,5 +24,7 @@ fn main() -> ExitCode {
     thanos_meta::run(&mut golden);
     thanos_aggr::run(&mut golden);
     thanos_dedup::run(&mut golden);
+    promql_parse::run(&mut golden);
+    promql_eval::run(&mut golden);
     golden.finish()
 }
