@@ -1,1 +1,3 @@
 //! One fuzz body for each decoder, run over committed corpora as tests.
+
+pub mod blocks;

@@ -15,6 +15,8 @@ mod plan;
 mod range;
 mod read;
 mod select;
+#[cfg(test)]
+mod tests;
 mod tombstones;
 mod write;
 
