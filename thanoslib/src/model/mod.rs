@@ -5,6 +5,7 @@
 pub mod duration;
 pub mod float;
 pub mod histogram;
+mod kahan;
 mod labels;
 mod matcher;
 pub mod regex;
@@ -13,6 +14,7 @@ mod time;
 mod warnings;
 
 pub use histogram::{CounterReset, FloatHistogram, Histogram, Span};
+pub use kahan::{KahanSum, kahan_add};
 pub use labels::{LABEL_NAME, Label, Labels, LabelsBuilder, LabelsIter, LabelsRef};
 pub use matcher::{MatchOp, Matcher};
 pub use regex::Regex;

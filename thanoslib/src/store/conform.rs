@@ -168,39 +168,22 @@ impl Work {
         } else {
             stream
         };
-        if self.shard.is_none() && self.limit == 0 {
-            return stream;
-        }
-        let mut left = if self.limit == 0 { usize::MAX } else { self.limit };
-        let shard = self.shard;
-        stream
-            .try_filter_map(move |frame| {
-                let frame = match frame {
-                    Frame::Batch(batch) => {
-                        let kept = keep(&batch, shard.as_ref(), &mut left);
-                        (!kept.is_empty()).then_some(Frame::Batch(kept))
-                    }
-                    other => Some(other),
-                };
-                futures::future::ready(Ok(frame))
-            })
-            .boxed()
+        let stream = match self.shard {
+            None => stream,
+            Some(shard) => stream.map_ok(move |frame| in_shard_only(frame, &shard)).boxed(),
+        };
+        if self.limit == 0 { stream } else { merge::limit(stream, self.limit) }
     }
 }
 
-/// The series of a batch that belong to the shard, at most `left` of them.
-fn keep(batch: &SeriesBatch, shard: Option<&ShardInfo>, left: &mut usize) -> SeriesBatch {
+/// A frame without the series of other shards.
+fn in_shard_only(frame: Frame, shard: &ShardInfo) -> Frame {
+    let Frame::Batch(batch) = frame else { return frame };
     let mut out = BatchBuilder::default();
-    for series in batch.iter() {
-        if *left == 0 {
-            break;
-        }
-        if shard.is_none_or(|s| in_shard(s, series.labels())) {
-            out.copy(series);
-            *left -= 1;
-        }
+    for series in batch.iter().filter(|s| in_shard(shard, s.labels())) {
+        out.copy(series);
     }
-    out.finish()
+    Frame::Batch(out.finish())
 }
 
 /// True when a series of these final labels belongs to the shard.

@@ -179,3 +179,38 @@ pub(crate) fn warning(warning: Warning) -> SeriesStream {
 pub(crate) fn hints(hints: Hints) -> SeriesStream {
     ready(vec![Frame::Hints(hints)])
 }
+
+/// The first `limit` series of a stream, which ends there.
+pub(crate) fn limit(stream: SeriesStream, limit: usize) -> SeriesStream {
+    let mut left = limit;
+    let mut open: Option<Labels> = None;
+    let mut full = false;
+    stream
+        .scan((), move |(), frame| {
+            if full {
+                return futures::future::ready(None);
+            }
+            let frame = match frame {
+                Ok(Frame::Batch(batch)) => {
+                    let mut out = BatchBuilder::default();
+                    for series in batch.iter() {
+                        // A series that goes on from the batch before counts once.
+                        let goes_on = open.as_ref().is_some_and(|l| l.view() == series.labels());
+                        full = !goes_on && left == 0;
+                        if full {
+                            break;
+                        }
+                        if !goes_on {
+                            left -= 1;
+                            open = Some(series.labels().to_labels());
+                        }
+                        out.copy(series);
+                    }
+                    Ok(Frame::Batch(out.finish()))
+                }
+                other => other,
+            };
+            futures::future::ready(Some(frame))
+        })
+        .boxed()
+}

@@ -2,23 +2,29 @@
 //!
 //! Invariant: chunks stay bytes; knows no PromQL and no protocol.
 
+mod blocks;
 mod conform;
 mod external;
+mod fanout;
 mod memory;
 pub(crate) mod merge;
 mod request;
+mod source;
 
 use std::fmt;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 
+pub use blocks::{BlockSet, BlockSource, BlockStore, FolderSource, Listed, Listing, SyncReport};
 pub use conform::Conform;
+pub use fanout::{Fanout, Member};
 pub use memory::MemoryStore;
 pub use request::{
     Grouping, LabelNames, LabelNamesRequest, LabelValues, LabelValuesRequest, PartialResponse, SelectHints,
     SeriesRequest, ShardInfo,
 };
+pub use source::{SampleSink, SampleSource, Scan, SourceStore};
 
 use crate::{
     context::Context,

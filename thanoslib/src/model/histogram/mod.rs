@@ -1,4 +1,53 @@
 //! Native histograms: integer as scraped, float as computed with.
+//!
+//! [`FloatHistogram`] carries the arithmetic of PromQL. Operations return plain results with small
+//! flags for what a query should tell its user; the texts are the query engine's.
+//!
+//! Invariant: plain values and arithmetic; knows no samples in time, no labels, no query.
+
+mod add;
+mod bounds;
+mod buckets;
+mod classic;
+mod compact;
+mod compare;
+mod flat;
+mod interpolate;
+mod interpolation;
+mod quantile;
+mod scale;
+mod sum;
+mod text;
+mod trim;
+mod validate;
+mod variance;
+
+use std::fmt;
+
+pub use bounds::{
+    CUSTOM_BUCKETS_SCHEMA, SCHEMA_MAX, SCHEMA_MAX_RESERVED, SCHEMA_MIN, SCHEMA_MIN_RESERVED, custom_bound,
+    exponential_bound,
+};
+pub use buckets::Bucket;
+pub use classic::{ClassicBucket, ClassicQuantile, ForcedMonotonicity, bucket_fraction, bucket_quantile};
+pub use flat::AddOutcome;
+pub use quantile::{Fraction, NanObservations, Quantile};
+pub use sum::{HistogramAverage, HistogramSum};
+pub use trim::Trim;
+
+/// Two histograms of which only one has custom buckets cannot be combined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IncompatibleSchema;
+
+impl fmt::Display for IncompatibleSchema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "cannot apply this operation on histograms with a mix of exponential and custom bucket schemas",
+        )
+    }
+}
+
+impl std::error::Error for IncompatibleSchema {}
 
 /// What is known about a counter reset between a histogram and the one before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -23,9 +72,6 @@ pub struct Span {
     /// Number of buckets.
     pub length: u32,
 }
-
-/// Schema of histograms with custom bucket bounds.
-pub const CUSTOM_BUCKETS_SCHEMA: i32 = -53;
 
 /// A native histogram with integer counts; buckets are deltas to the bucket before.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -105,5 +151,36 @@ impl From<&Histogram> for FloatHistogram {
             negative_buckets: absolute(&h.negative_deltas),
             custom_values: h.custom_values.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{flat::spans, *};
+
+    /// A histogram with positive buckets; the count is that of all buckets, the sum 0.
+    pub(super) fn histogram(
+        schema: i32,
+        zero_threshold: f64,
+        zero_count: f64,
+        positive: &[(i32, f64)],
+    ) -> FloatHistogram {
+        let (positive_spans, positive_buckets) = spans(positive.iter().copied());
+        FloatHistogram {
+            schema,
+            zero_threshold,
+            zero_count,
+            count: zero_count + positive.iter().map(|(_, v)| v).sum::<f64>(),
+            positive_spans,
+            positive_buckets,
+            ..FloatHistogram::default()
+        }
+    }
+
+    #[test]
+    fn integer_buckets_become_absolute() {
+        let h = Histogram { positive_deltas: vec![2, -1, 3], count: 7, ..Histogram::default() };
+        let f = FloatHistogram::from(&h);
+        assert_eq!((&f.positive_buckets[..], f.count), (&[2.0, 1.0, 4.0][..], 7.0));
     }
 }

@@ -1,1 +1,0 @@
-//! Durations in Prometheus' and in Go's spelling.
