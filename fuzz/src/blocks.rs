@@ -137,7 +137,15 @@ mod tests {
     use super::*;
 
     const BODIES: &[fn(&[u8])] = &[
-        index, index_toc, index_symbols, index_table, postings, series_entry, segment, tombstones, meta,
+        index,
+        index_toc,
+        index_symbols,
+        index_table,
+        postings,
+        series_entry,
+        segment,
+        tombstones,
+        meta,
         postings_model,
     ];
 

@@ -38,7 +38,8 @@ fn spec() -> BlockSpec {
 
 /// A block of `series` series with `samples` samples, 15 s apart.
 fn write(parent: &Path, series: usize, samples: i64) -> std::path::PathBuf {
-    let all = (0..series).map(|i| (labels("up", i), (0..samples).map(move |t| (t * 15_000, (t * i as i64) as f64))));
+    let all = (0..series)
+        .map(|i| (labels("up", i), (0..samples).map(move |t| (t * 15_000, (t * i as i64) as f64))));
     spec().write(parent, all).expect("a block")
 }
 
@@ -83,7 +84,11 @@ fn request(matchers: Vec<Matcher>) -> BlockSelect {
     BlockSelect { matchers, interval: Interval::ALL, skip_chunks: false, aggregates: Vec::new() }
 }
 
-async fn collect(block: &Arc<Block>, ctx: &Context, request: BlockSelect) -> Result<Vec<(Labels, SampleColumns)>> {
+async fn collect(
+    block: &Arc<Block>,
+    ctx: &Context,
+    request: BlockSelect,
+) -> Result<Vec<(Labels, SampleColumns)>> {
     let batches: Vec<BlockBatch> = block.select(ctx, request).await?.try_collect().await?;
     let mut out: Vec<(Labels, SampleColumns)> = Vec::new();
     for batch in &batches {
@@ -111,7 +116,8 @@ async fn a_written_block_reads_back_from_folder_and_bucket() {
         let block = Block::open(&ctx, reader).await.expect("opens");
         assert_eq!(block.meta().thanos.labels["cluster"], "a");
         assert_eq!((block.meta().stats.num_series, block.meta().stats.num_samples), (300, 75_000));
-        let all = collect(&block, &ctx, request(vec![Matcher::equal("__name__", "up")])).await.expect("reads");
+        let all =
+            collect(&block, &ctx, request(vec![Matcher::equal("__name__", "up")])).await.expect("reads");
         assert_eq!(all.len(), 300);
         for (i, (l, samples)) in all.iter().enumerate() {
             assert_eq!(*l, labels("up", i));
@@ -151,7 +157,8 @@ async fn a_cold_select_takes_five_round_trips_at_most() {
 #[tokio::test]
 async fn long_entries_take_a_second_round_and_memory_is_charged() {
     let parent = tempfile::tempdir().expect("a folder");
-    let mut writer = BlockWriter::new(parent.path(), BlockMeta { ulid: spec().id, ..BlockMeta::default() }).expect("new");
+    let mut writer =
+        BlockWriter::new(parent.path(), BlockMeta { ulid: spec().id, ..BlockMeta::default() }).expect("new");
     // A chunk of 40 000 bytes, and a series entry of more than 16 KiB.
     let mut data = vec![0u8; 40_000];
     data[..2].copy_from_slice(&[0, 1]);
@@ -188,7 +195,12 @@ async fn a_mapped_file_that_changes_size_is_an_error() {
     let reader = LocalReader::new(&dir);
     let all = reader.read_ranges("index", &[0..5, 1 << 40..1 << 41]).await.expect("reads");
     assert_eq!((all[0].len(), all[1].len()), (5, 0));
-    std::fs::OpenOptions::new().write(true).open(dir.join("index")).expect("opens").set_len(100).expect("cuts");
+    std::fs::OpenOptions::new()
+        .write(true)
+        .open(dir.join("index"))
+        .expect("opens")
+        .set_len(100)
+        .expect("cuts");
     assert_eq!(reader.size("index").await.expect_err("changed").kind(), ErrorKind::Corrupt);
     assert_eq!(reader.size("nothing").await.expect_err("absent").kind(), ErrorKind::NotFound);
 }
@@ -226,7 +238,8 @@ impl RangeReader for Damaged {
     }
 
     async fn list(&self, folder: &str) -> Result<Vec<String>> {
-        let inside = |(name, _): &(String, Bytes)| Some(name.strip_prefix(folder)?.trim_matches('/').to_owned());
+        let inside =
+            |(name, _): &(String, Bytes)| Some(name.strip_prefix(folder)?.trim_matches('/').to_owned());
         Ok(self.objects.iter().filter_map(inside).collect())
     }
 
@@ -246,7 +259,10 @@ async fn everything(block: &Damaged) -> Result<Vec<(Labels, usize, u64)>> {
     let batches: Vec<BlockBatch> = block.select(&ctx, request(vec![matcher])).await?.try_collect().await?;
     let mut out = Vec::new();
     for series in batches.iter().flat_map(|b| b.series.iter()) {
-        let sum = series.chunks().flat_map(|c| c.data().to_vec()).fold(0u64, |s, b| s.rotate_left(5) ^ u64::from(b));
+        let sum = series
+            .chunks()
+            .flat_map(|c| c.data().to_vec())
+            .fold(0u64, |s, b| s.rotate_left(5) ^ u64::from(b));
         out.push((series.labels().to_labels(), series.chunk_count(), sum));
     }
     Ok(out)
@@ -293,10 +309,15 @@ async fn damage(dir: &Path, times: usize, seed: &mut u64) {
             block.objects[i].1 = Bytes::from(changed);
             match everything(&block).await {
                 // Header of a segment, padding, and free text of the description are not checked.
-                Ok(got) => assert!(got == want || name == "meta.json" || name == "tombstones", "{dir:?} {name} {at}"),
+                Ok(got) => {
+                    assert!(got == want || name == "meta.json" || name == "tombstones", "{dir:?} {name} {at}")
+                }
                 // It names segments and sizes, which then do not fit.
                 Err(e) if name == "meta.json" => {
-                    assert!(matches!(e.kind(), ErrorKind::Corrupt | ErrorKind::NotFound), "{dir:?} {at}: {e}");
+                    assert!(
+                        matches!(e.kind(), ErrorKind::Corrupt | ErrorKind::NotFound),
+                        "{dir:?} {at}: {e}"
+                    );
                 }
                 Err(e) => {
                     assert_eq!(e.kind(), ErrorKind::Corrupt, "{dir:?} {name} {at}: {e}");

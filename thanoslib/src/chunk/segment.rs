@@ -224,9 +224,16 @@ mod tests {
                 let file = &files[(r >> 32) as usize];
                 parse_segment_header(file).expect("header");
                 let at = *r as u32 as usize;
-                let want = ChunkRecord::Whole { encoding: Encoding::Xor, data: &data[..*len], len: len + 6 + len / 128 };
+                let want = ChunkRecord::Whole {
+                    encoding: Encoding::Xor,
+                    data: &data[..*len],
+                    len: len + 6 + len / 128,
+                };
                 assert_eq!(ChunkRecord::parse(&file[at..], 0), Ok(want));
-                assert_eq!(ChunkRecord::parse(&file[at..at + 6], 0), Ok(ChunkRecord::Short(len + 6 + len / 128)));
+                assert_eq!(
+                    ChunkRecord::parse(&file[at..at + 6], 0),
+                    Ok(ChunkRecord::Short(len + 6 + len / 128))
+                );
             }
         };
         let second = 1 << 32;
