@@ -20,6 +20,7 @@ mod call;
 mod frames;
 mod info;
 mod readiness;
+mod serve;
 mod series;
 mod services;
 mod store;
@@ -28,6 +29,7 @@ mod unknown;
 
 pub use info::InfoServer;
 pub use readiness::Readiness;
+pub use serve::serve;
 pub use series::ResponseStream;
 pub use services::Services;
 pub use store::StoreServer;

@@ -4,6 +4,7 @@ mod blocks;
 mod histogram_chunks;
 mod promql_eval;
 mod promql_parse;
+mod query_http;
 mod thanos_aggr;
 mod thanos_dedup;
 mod thanos_meta;
@@ -23,5 +24,6 @@ fn main() -> ExitCode {
     thanos_dedup::run(&mut golden);
     promql_parse::run(&mut golden);
     promql_eval::run(&mut golden);
+    query_http::run(&mut golden);
     golden.finish()
 }
