@@ -19,6 +19,8 @@
 
 #[cfg(feature = "store")]
 pub mod block;
+#[cfg(feature = "store")]
+pub mod bucket;
 pub mod budget;
 pub mod chunk;
 pub mod clock;

@@ -2,7 +2,11 @@
 //!
 //! Invariant: may name every layer; only tests name it.
 
+mod bucket_contract;
+mod faulty_bucket;
 pub mod golden;
 mod store_contract;
 
+pub use bucket_contract::bucket_contract;
+pub use faulty_bucket::{Effect, Fault, FaultyBucket, When};
 pub use store_contract::store_contract;
