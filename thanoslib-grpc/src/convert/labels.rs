@@ -12,8 +12,13 @@ pub fn to_labels(labels: &[Label]) -> Labels {
 
 pub(super) fn builder(labels: &[Label]) -> LabelsBuilder {
     let mut builder = LabelsBuilder::default();
-    for label in labels {
-        builder.set(&label.name, &label.value);
+    if labels.is_sorted_by(|a, b| a.name <= b.name) {
+        labels.iter().for_each(|l| _ = builder.set(&l.name, &l.value));
+    } else {
+        // The builder inserts, which is slow for many labels in the wrong order.
+        let mut sorted: Vec<&Label> = labels.iter().collect();
+        sorted.sort_by(|a, b| a.name.cmp(&b.name));
+        sorted.into_iter().for_each(|l| _ = builder.set(&l.name, &l.value));
     }
     builder
 }
