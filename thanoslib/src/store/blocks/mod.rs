@@ -29,7 +29,7 @@ use crate::{
 };
 use choose::Chosen;
 pub use one::BlockStore;
-pub use source::{BlockSource, FolderSource, Listed, Listing};
+pub use source::{BlockSource, BucketSource, FolderSource, Listed, Listing};
 
 /// Blocks that are opened at the same time.
 const OPEN_CONCURRENT: usize = 20;
@@ -49,7 +49,10 @@ pub struct BlockSet {
 
 impl fmt::Debug for BlockSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BlockSet").field("name", &self.name).field("blocks", &self.state().blocks.len()).finish()
+        f.debug_struct("BlockSet")
+            .field("name", &self.name)
+            .field("blocks", &self.state().blocks.len())
+            .finish()
     }
 }
 
@@ -216,9 +219,10 @@ impl BlockSet {
 }
 
 async fn open(source: &dyn BlockSource, ctx: &Context, listed: Listed) -> Result<Loaded> {
-    let resolution = Resolution::from_window_ms(listed.meta.thanos.downsample.resolution).ok_or_else(|| {
-        Error::corrupt(format!("unknown resolution {} ms", listed.meta.thanos.downsample.resolution))
-    })?;
+    let resolution =
+        Resolution::from_window_ms(listed.meta.thanos.downsample.resolution).ok_or_else(|| {
+            Error::corrupt(format!("unknown resolution {} ms", listed.meta.thanos.downsample.resolution))
+        })?;
     let external = listed.external_labels.clone();
     let range = listed.meta.range();
     let block = source.open(ctx, listed).await?;
@@ -240,7 +244,9 @@ impl Store for BlockSet {
     fn info(&self) -> StoreInfo {
         let mut infos: Vec<StoreInfo> = self.state().blocks.values().map(|l| l.store.info()).collect();
         let mut tsdbs: Vec<_> = infos.iter_mut().flat_map(|i| std::mem::take(&mut i.tsdbs)).collect();
-        tsdbs.sort_by(|a, b| (&a.labels, a.interval.mint, a.interval.maxt).cmp(&(&b.labels, b.interval.mint, b.interval.maxt)));
+        tsdbs.sort_by(|a, b| {
+            (&a.labels, a.interval.mint, a.interval.maxt).cmp(&(&b.labels, b.interval.mint, b.interval.maxt))
+        });
         // Blocks that touch are one stretch of a producer's data.
         let mut joined: Vec<super::TsdbInfo> = Vec::new();
         for tsdb in tsdbs {
@@ -255,8 +261,12 @@ impl Store for BlockSet {
     }
 
     async fn series(&self, ctx: &Context, request: SeriesRequest) -> Result<SeriesStream> {
-        let max = Some(request.max_resolution_ms);
-        let (members, gaps) = self.choose(request.interval, &request.matchers, &request.block_matchers, max);
+        let (members, gaps) = self.choose(
+            request.interval,
+            &request.matchers,
+            &request.block_matchers,
+            Some(request.max_resolution_ms),
+        );
         gaps_first(&gaps, request.partial_response)?;
         let answer = fanout::series(ctx, members, request).await?;
         let gaps = stream::iter(gaps.into_iter().map(|g| Ok(Frame::Warning(g))));
