@@ -250,7 +250,7 @@ mod tests {
         let mut record = Vec::new();
         put_chunk_record(&mut record, Encoding::Xor, b"abc");
         record[2] ^= 1;
-        fn err(bytes: &[u8]) -> Result<ChunkRecord<'_>, (&'static str, usize)> {
+        fn err(bytes: &[u8]) -> Result<ChunkRecord<'_>, (&str, usize)> {
             ChunkRecord::parse(bytes, 100).map_err(|e| (e.what, e.offset))
         }
         assert_eq!(err(&record), Err(("chunk checksum mismatch", 105)));

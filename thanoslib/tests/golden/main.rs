@@ -2,7 +2,6 @@
 
 mod blocks;
 mod histogram_chunks;
-
 mod promql_eval;
 mod promql_parse;
 mod thanos_aggr;
