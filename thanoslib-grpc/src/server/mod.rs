@@ -14,6 +14,9 @@
 //! }
 //! ```
 //!
+//! Messages travel uncompressed. A call that comes compressed is answered `Unimplemented`,
+//! also with the codec `snappy` that Thanos can be told to use (`--grpc-compression`).
+//!
 //! Invariant: knows the protocol and the Store trait, no implementation of it; starts no task.
 
 mod call;
