@@ -1,1 +1,4 @@
 //! What the thanos commands share.
+
+pub mod env;
+pub mod objstore;
