@@ -16,6 +16,11 @@ pub struct UnixTime {
 }
 
 impl UnixTime {
+    /// The time of so many milliseconds since 1970.
+    pub fn from_ms(ms: i64) -> Self {
+        Self { secs: ms.div_euclid(1000), nanos: ms.rem_euclid(1000) as u32 * 1_000_000 }
+    }
+
     /// Milliseconds; wraps around beyond 64 bits, as upstream does.
     pub fn ms(self) -> i64 {
         self.secs.wrapping_mul(1000).wrapping_add(i64::from(self.nanos / 1_000_000))
