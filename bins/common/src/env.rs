@@ -22,9 +22,10 @@ fn expand_with(text: &str, variable: impl Fn(&str) -> Option<String>) -> Result<
     while let Some(at) = rest.find("$(") {
         let (before, after) = (&rest[..at], &rest[at + 2..]);
         out.push_str(before);
-        let name = after.split_once(')').map(|(name, _)| name).filter(|name| {
-            !name.is_empty() && name.bytes().all(|b| b == b'_' || b.is_ascii_alphanumeric())
-        });
+        let name = after
+            .split_once(')')
+            .map(|(name, _)| name)
+            .filter(|name| !name.is_empty() && name.bytes().all(|b| b == b'_' || b.is_ascii_alphanumeric()));
         match name {
             Some(name) => match variable(name) {
                 Some(value) => {

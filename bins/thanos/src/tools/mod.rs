@@ -81,7 +81,8 @@ mod tests {
     fn flags_of_the_bucket_are_taken_before_and_after_the_tool() {
         assert!(parse(&["bucket", "--objstore.config=x", "ls", "-o", "wide"]).is_ok());
         assert!(parse(&["bucket", "ls", "--objstore.config-file", "x", "--exclude-delete"]).is_ok());
-        let all = ["bucket", "inspect", "-l", "a=\"b\"", "--sort-by=FROM", "--sort-by=#SERIES", "--output=tsv"];
+        let all =
+            ["bucket", "inspect", "-l", "a=\"b\"", "--sort-by=FROM", "--sort-by=#SERIES", "--output=tsv"];
         assert!(parse(&all).is_ok());
         assert!(parse(&["bucket", "ls", "--min-time=yesterday"]).is_err());
         assert!(parse(&["bucket", "ls", "--min-time=-2w", "--max-time=2030-01-01T00:00:00Z"]).is_ok());
