@@ -74,7 +74,9 @@ impl ReadPlan {
         let mut out = Vec::with_capacity(parts.len());
         for ((_, ranges, joined, of), bytes) in parts.iter().zip(fetched) {
             let slices = ranges.iter().zip(of).map(|(range, part)| {
-                let (Some(whole), Some(at)) = (bytes.get(*part), joined.get(*part)) else { return Bytes::new() };
+                let (Some(whole), Some(at)) = (bytes.get(*part), joined.get(*part)) else {
+                    return Bytes::new();
+                };
                 let start = ((range.start - at.start) as usize).min(whole.len());
                 let end = ((range.end.max(range.start) - at.start) as usize).min(whole.len());
                 whole.slice(start..end)

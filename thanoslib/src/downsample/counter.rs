@@ -1,6 +1,6 @@
 //! Counters whose resets are added up, as Thanos reads counter aggregates.
 
-use crate::series::{FloatHistogramColumn, FloatColumn};
+use crate::series::{FloatColumn, FloatHistogramColumn};
 
 /// Turns the chunks of a counter into one series that never falls.
 ///

@@ -5,6 +5,7 @@ mod thanos_meta;
 mod tsdb_blocks;
 mod tsdb_chunks;
 mod tsdb_index;
+mod tsdb_values;
 
 use std::process::ExitCode;
 
@@ -15,6 +16,7 @@ fn main() -> ExitCode {
     tsdb_blocks::run(&mut golden);
     tsdb_chunks::run(&mut golden);
     tsdb_index::run(&mut golden);
+    tsdb_values::run(&mut golden);
     thanos_meta::run(&mut golden);
     golden.finish()
 }

@@ -89,17 +89,22 @@ impl FolderSource {
 #[async_trait]
 impl BlockSource for FolderSource {
     async fn list(&self, _: &Context) -> Result<Listing> {
-        let failed = |e| Error::unavailable(format!("cannot read folder {}", self.dir.display())).with_source(e);
+        let failed =
+            |e| Error::unavailable(format!("cannot read folder {}", self.dir.display())).with_source(e);
         let mut listing = Listing { complete: true, ..Listing::default() };
         for entry in std::fs::read_dir(&self.dir).map_err(failed)? {
             let entry = entry.map_err(failed)?;
-            let Some(id) = entry.file_name().to_str().and_then(|n| n.parse::<BlockId>().ok()) else { continue };
+            let Some(id) = entry.file_name().to_str().and_then(|n| n.parse::<BlockId>().ok()) else {
+                continue;
+            };
             match read_meta(&entry.path()) {
                 Ok(meta) if meta.ulid == id => {
                     let external_labels = self.labels_of(&meta);
                     listing.blocks.push(Listed { meta, external_labels });
                 }
-                Ok(meta) => listing.gaps.push(left_out(id, format!("its description is of block {}", meta.ulid))),
+                Ok(meta) => {
+                    listing.gaps.push(left_out(id, format!("its description is of block {}", meta.ulid)))
+                }
                 Err(e) => listing.gaps.push(left_out(id, e.to_string())),
             }
         }
