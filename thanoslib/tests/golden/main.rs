@@ -1,6 +1,11 @@
 //! Recorded data of real programs, judged row by row.
 
 mod blocks;
+mod histogram_chunks;
+mod promql_eval;
+mod promql_parse;
+mod thanos_aggr;
+mod thanos_dedup;
 mod thanos_meta;
 mod tsdb_blocks;
 mod tsdb_chunks;
@@ -18,5 +23,9 @@ fn main() -> ExitCode {
     tsdb_index::run(&mut golden);
     tsdb_values::run(&mut golden);
     thanos_meta::run(&mut golden);
+    thanos_aggr::run(&mut golden);
+    thanos_dedup::run(&mut golden);
+    promql_parse::run(&mut golden);
+    promql_eval::run(&mut golden);
     golden.finish()
 }

@@ -131,7 +131,10 @@ fn durations(_: &Path, row: &Value) -> Verdict {
         }
         other => return Err(format!("unknown kind {other}")),
     };
-    equal(&got.unwrap_or_else(|e| json!({"error": e.to_string()})), &answer(row, &["kind", "input", "asked_ns"]))
+    equal(
+        &got.unwrap_or_else(|e| json!({"error": e.to_string()})),
+        &answer(row, &["kind", "input", "asked_ns"]),
+    )
 }
 
 fn bits(hex: &Value) -> Result<f64, String> {

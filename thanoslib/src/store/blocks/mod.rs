@@ -29,7 +29,7 @@ use crate::{
 };
 use choose::Chosen;
 pub use one::BlockStore;
-pub use source::{BlockSource, FolderSource, Listed, Listing};
+pub use source::{BlockSource, BucketSource, FolderSource, Listed, Listing};
 
 /// Blocks that are opened at the same time.
 const OPEN_CONCURRENT: usize = 20;
