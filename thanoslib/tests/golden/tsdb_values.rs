@@ -198,9 +198,9 @@ fn labels(_: &Path, row: &Value) -> Verdict {
     // Some recorded sets have empty values, which our own sets never have but foreign bytes may.
     let mut flat = Vec::new();
     for s in pairs.iter().flat_map(|(name, value)| [name, value]) {
-        match u8::try_from(s.len()) {
-            Ok(len @ 0..255) => flat.push(len),
-            _ => flat.extend_from_slice(&[0xff, s.len() as u8, (s.len() >> 8) as u8, (s.len() >> 16) as u8]),
+        match s.len() {
+            len @ 0..255 => flat.push(len as u8),
+            len => flat.extend_from_slice(&[0xff, len as u8, (len >> 8) as u8, (len >> 16) as u8]),
         }
         flat.extend_from_slice(s.as_bytes());
     }

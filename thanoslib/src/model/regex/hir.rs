@@ -9,7 +9,7 @@ use super::{
 };
 
 /// Bytes that the automaton of one pattern may take.
-const AUTOMATON_BYTES_MAX: usize = 32 << 20;
+const AUTOMATON_BYTES_MAX: usize = 16 << 20;
 
 /// Builds the automaton of a tree, anchored at both ends; `captures` keeps the groups.
 ///
