@@ -206,8 +206,7 @@ mod tests {
         fn sums_keep_every_observation(
             a in sparse(), b in sparse(), schemas in (-4..4i32, -4..4i32), edges in (0..6u8, 0..6u8),
         ) {
-            // Edges that are powers of 16 are bounds of every schema: no bucket is cut after joining.
-            let edge = |n: u8| if n == 0 { 0.0 } else { 16f64.powi(i32::from(n) - 4) };
+            let edge = |n: u8| if n == 0 { 0.0 } else { 1.5 * 4f64.powi(i32::from(n) - 3) };
             let mut a = from_sparse(schemas.0, edge(edges.0), &a);
             let mut b = from_sparse(schemas.1, edge(edges.1), &b);
             // What a scrape gives: no buckets inside the zero bucket.
