@@ -19,6 +19,8 @@
 
 #[cfg(feature = "store")]
 pub mod block;
+#[cfg(feature = "store")]
+pub mod bucket;
 pub mod budget;
 pub mod chunk;
 pub mod clock;
@@ -32,6 +34,8 @@ pub mod index;
 pub mod model;
 #[cfg(feature = "promql")]
 pub mod promql;
+#[cfg(feature = "promql")]
+pub mod query;
 #[cfg(feature = "store")]
 pub mod runtime;
 pub mod series;

@@ -62,7 +62,9 @@ pub fn coalesce(ranges: &[Range<u64>], gap_max: u64) -> (Vec<Range<u64>>, Vec<us
     for i in order {
         let range = &ranges[i];
         match parts.last_mut() {
-            Some(last) if range.start <= last.end.saturating_add(gap_max) => last.end = last.end.max(range.end),
+            Some(last) if range.start <= last.end.saturating_add(gap_max) => {
+                last.end = last.end.max(range.end)
+            }
             _ => parts.push(range.clone()),
         }
         of[i] = parts.len() - 1;

@@ -54,7 +54,7 @@ fn check(row: &Value) -> Verdict {
     Ok(())
 }
 
-fn decode(chunk: Chunk<'_>) -> Result<Value, String> {
+pub(crate) fn decode(chunk: Chunk<'_>) -> Result<Value, String> {
     let why = |e: thanoslib::DecodeError| e.to_string();
     let with_start =
         matches!(chunk.encoding, Encoding::Xor2 | Encoding::HistogramSt | Encoding::FloatHistogramSt);
