@@ -34,6 +34,8 @@ pub mod index;
 pub mod model;
 #[cfg(feature = "promql")]
 pub mod promql;
+#[cfg(feature = "promql")]
+pub mod query;
 #[cfg(feature = "store")]
 pub mod runtime;
 pub mod series;

@@ -165,7 +165,8 @@ mod tests {
 
     #[test]
     fn values_round_trip_and_64_significant_bits_are_written_as_0() {
-        let values = [0.0, f64::from_bits(0x8000_0000_0000_0001), f64::from_bits(1), 1.5, 1.5, -0.0, f64::NAN];
+        let values =
+            [0.0, f64::from_bits(0x8000_0000_0000_0001), f64::from_bits(1), 1.5, 1.5, -0.0, f64::NAN];
         let mut w = BitWriter::default();
         let mut writer = XorWriter::after(0.0);
         for v in values {

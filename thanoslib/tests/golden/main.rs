@@ -2,6 +2,8 @@
 
 mod blocks;
 mod histogram_chunks;
+mod promql_eval;
+mod promql_parse;
 mod thanos_aggr;
 mod thanos_dedup;
 mod thanos_meta;
@@ -17,9 +19,9 @@ fn main() -> ExitCode {
     let mut golden = Golden::new(env!("CARGO_MANIFEST_DIR"), &["tsdb", "thanos", "promql", "query/http"]);
     tsdb_blocks::run(&mut golden);
     thanos_meta::run(&mut golden);
-    tsdb_chunks::run(&mut golden);
-    tsdb_index::run(&mut golden);
     thanos_aggr::run(&mut golden);
     thanos_dedup::run(&mut golden);
+    promql_parse::run(&mut golden);
+    promql_eval::run(&mut golden);
     golden.finish()
 }

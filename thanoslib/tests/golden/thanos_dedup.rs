@@ -109,7 +109,8 @@ fn check_raw(path: &Path, row: &Value) -> Verdict {
     };
     // Neighbours of equal labels belong together.
     let ids: Vec<usize> = (0..series.len()).collect();
-    let groups: Vec<&[usize]> = ids.chunk_by(|a, b| replicas[*a]["labels"] == replicas[*b]["labels"]).collect();
+    let groups: Vec<&[usize]> =
+        ids.chunk_by(|a, b| replicas[*a]["labels"] == replicas[*b]["labels"]).collect();
     let mut got = Vec::new();
     for group in groups {
         let members: Vec<&[SeriesChunk<'_>]> = group.iter().map(|i| &series[*i][..]).collect();
