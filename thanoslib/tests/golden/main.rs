@@ -10,6 +10,7 @@ mod thanos_meta;
 mod tsdb_blocks;
 mod tsdb_chunks;
 mod tsdb_index;
+mod tsdb_values;
 
 use std::process::ExitCode;
 
@@ -18,6 +19,9 @@ use thanoslib::testing::golden::Golden;
 fn main() -> ExitCode {
     let mut golden = Golden::new(env!("CARGO_MANIFEST_DIR"), &["tsdb", "thanos", "promql", "query/http"]);
     tsdb_blocks::run(&mut golden);
+    tsdb_chunks::run(&mut golden);
+    tsdb_index::run(&mut golden);
+    tsdb_values::run(&mut golden);
     thanos_meta::run(&mut golden);
     thanos_aggr::run(&mut golden);
     thanos_dedup::run(&mut golden);
