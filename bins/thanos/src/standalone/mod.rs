@@ -16,7 +16,7 @@ use thanoslib::{
     runtime::Pool,
     store::{BlockSet, BucketSource, Fanout, FolderSource, Member, Store},
 };
-use thanoslib_bins_common::{listen::listen, objstore, shutdown};
+use thanoslib_bins_common::{env, listen::listen, shutdown};
 use thanoslib_grpc::server;
 use tokio::sync::watch;
 
@@ -99,7 +99,7 @@ fn block_sets(flags: &StandaloneFlags) -> Result<Vec<Set>> {
 }
 
 fn open_bucket(yaml: &str) -> Result<Bucket> {
-    let yaml = objstore::expand_env(yaml)?;
+    let yaml = env::expand(yaml)?;
     Ok(BucketConfig::parse(&yaml)?.open()?)
 }
 
