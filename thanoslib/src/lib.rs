@@ -14,11 +14,14 @@
 //! | `block`, `bucket` (feature `store`) | blocks and where they lie |
 //! | `store` (feature `store`) | the Store trait and its implementations |
 //! | `promql`, `query` (feature `promql`) | the engine, and queries over stores |
+//! | `tools` (feature `store`) | looking at a bucket's blocks |
 //! | `http` (feature `http`) | Prometheus' HTTP API |
 //! | `testing` (feature `testing`) | fakes and contract suites |
 
 #[cfg(feature = "store")]
 pub mod block;
+#[cfg(feature = "store")]
+pub mod bucket;
 pub mod budget;
 pub mod chunk;
 pub mod clock;
@@ -28,10 +31,14 @@ pub mod dedup;
 pub mod downsample;
 pub mod encoding;
 mod error;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod index;
 pub mod model;
 #[cfg(feature = "promql")]
 pub mod promql;
+#[cfg(feature = "promql")]
+pub mod query;
 #[cfg(feature = "store")]
 pub mod runtime;
 pub mod series;
@@ -40,6 +47,8 @@ pub mod store;
 
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg(feature = "store")]
+pub mod tools;
 
 pub use error::{DecodeError, Error, ErrorKind, Result};
 #[cfg(feature = "store")]

@@ -5,7 +5,9 @@
 //!
 //! Invariant: knows single blocks and their objects; knows no requests, no peers, no engine.
 
+mod fetcher;
 mod file;
+mod filter;
 mod id;
 mod json;
 mod map;
@@ -15,10 +17,14 @@ mod plan;
 mod range;
 mod read;
 mod select;
+#[cfg(test)]
+mod tests;
 mod tombstones;
 mod write;
 
+pub use fetcher::{FETCH_CONCURRENCY, MetaFetcher, Partial, View};
 pub use file::{LocalReader, ObjectReader};
+pub use filter::{BlockFilter, Excluded};
 pub use id::{BlockId, BlockIdGenerator};
 pub use marker::{DeletionMark, Mark, NoCompactMark, NoDownsampleMark};
 pub use meta::{

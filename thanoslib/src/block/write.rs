@@ -107,10 +107,7 @@ impl BlockWriter {
         stats.num_series += 1;
         stats.num_chunks += chunks.len() as u64;
         for (_, chunk) in chunks {
-            let n = match chunk.encoding {
-                Encoding::Aggr => crate::chunk::AggrChunk::new(chunk.data).num_samples()?,
-                _ => chunk.num_samples()?,
-            } as u64;
+            let n = chunk.num_samples()? as u64;
             stats.num_samples += n;
             match chunk.encoding {
                 Encoding::Aggr | Encoding::None => {}
@@ -119,6 +116,12 @@ impl BlockWriter {
             }
         }
         Ok(())
+    }
+
+    /// Adds strings to the symbols of the index that no series need use, as Prometheus does
+    /// with those of the blocks that it merges.
+    pub fn add_symbols<S: AsRef<[u8]>>(&mut self, symbols: impl IntoIterator<Item = S>) {
+        self.symbols.extend(symbols.into_iter().map(|s| s.as_ref().to_vec()));
     }
 
     /// Writes index and description and gives the folder its name, which is returned.

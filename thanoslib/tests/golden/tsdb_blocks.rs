@@ -272,6 +272,8 @@ fn rewritten(path: &Path, row: &Value) -> Verdict {
     let mut new = meta.clone();
     new.stats = thanoslib::block::BlockStats::default();
     let mut writer = BlockWriter::with_segment_size(parent.path(), new, size).map_err(fail)?;
+    // Some hold strings that no series uses: those of a head, or of merged blocks.
+    writer.add_symbols(open_index(&dir)?.index().symbols.iter());
     if name == "tombstones" {
         // Selecting applies them.
         std::fs::create_dir_all(parent.path().join("copy/chunks")).map_err(|e| e.to_string())?;
