@@ -5,10 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::error::ApiError;
-use crate::{
-    context::Context,
-    error::Error,
-};
+use crate::{context::Context, error::Error};
 
 /// Lets a fixed number of queries run; the others wait in order, up to a limit.
 #[derive(Debug)]
@@ -30,7 +27,10 @@ impl Gate {
         }
         let waiting = Waiting::new(&self.waiting);
         if waiting.place > self.waiting_max {
-            return Err(ApiError::unavailable(format!("too many queries: {} wait already", self.waiting_max)));
+            return Err(ApiError::unavailable(format!(
+                "too many queries: {} wait already",
+                self.waiting_max
+            )));
         }
         let permit = async { self.running.acquire().await.map_err(|_| Error::cancelled("server stops")) };
         ctx.run(permit).await.map_err(|e| ApiError::execution(&e))

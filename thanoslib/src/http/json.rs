@@ -57,7 +57,11 @@ pub(super) fn strings<'a>(out: &mut String, list: impl Iterator<Item = &'a str>)
 }
 
 /// Appends a list.
-pub(super) fn items<T>(out: &mut String, list: impl Iterator<Item = T>, mut item: impl FnMut(&mut String, T)) {
+pub(super) fn items<T>(
+    out: &mut String,
+    list: impl Iterator<Item = T>,
+    mut item: impl FnMut(&mut String, T),
+) {
     out.push('[');
     for (i, x) in list.enumerate() {
         if i > 0 {

@@ -84,7 +84,8 @@ pub(super) async fn series(api: &Arc<Api>, ctx: &Context, params: &Params) -> Re
     let queryable = StoreQueryable::new(Arc::clone(&api.store), options);
     let (mut found, mut warnings) = (BTreeSet::<Labels>::new(), Warnings::default());
     for matchers in request.sets() {
-        let answer = run(ctx, queryable.series(ctx, request.interval, matchers, request.fetch_limit())).await?;
+        let answer =
+            run(ctx, queryable.series(ctx, request.interval, matchers, request.fetch_limit())).await?;
         found.extend(answer.0);
         warnings.extend(answer.1.iter().cloned());
     }
@@ -98,10 +99,7 @@ pub(super) async fn series(api: &Arc<Api>, ctx: &Context, params: &Params) -> Re
     Ok(finish(out, &warnings))
 }
 
-async fn run<T>(
-    ctx: &Context,
-    call: impl Future<Output = StoreResult<T>> + Send,
-) -> Result<T, ApiError> {
+async fn run<T>(ctx: &Context, call: impl Future<Output = StoreResult<T>> + Send) -> Result<T, ApiError> {
     ctx.run(call).await.map_err(|e| ApiError::execution(&e))
 }
 
@@ -117,8 +115,7 @@ impl LabelCall {
     fn read(api: &Api, params: &Params) -> Result<Self, ApiError> {
         let interval = interval(api, params)?;
         let partial_response = partial_response(api, params)?;
-        let matcher_sets =
-            params.all("match[]").map(|text| selector(api, text)).collect::<Result<_, _>>()?;
+        let matcher_sets = params.all("match[]").map(|text| selector(api, text)).collect::<Result<_, _>>()?;
         Ok(Self { interval, matcher_sets, limit: params.limit()?, partial_response })
     }
 

@@ -55,9 +55,11 @@ impl HttpMetrics {
             let mut below = 0;
             for (bound, n) in BUCKETS.iter().zip(o.buckets) {
                 below += n;
-                let _ = writeln!(out, r#"http_request_duration_seconds_bucket{{{labels},le="{bound}"}} {below}"#);
+                let _ =
+                    writeln!(out, r#"http_request_duration_seconds_bucket{{{labels},le="{bound}"}} {below}"#);
             }
-            let _ = writeln!(out, r#"http_request_duration_seconds_bucket{{{labels},le="+Inf"}} {}"#, o.count);
+            let _ =
+                writeln!(out, r#"http_request_duration_seconds_bucket{{{labels},le="+Inf"}} {}"#, o.count);
             let _ = writeln!(out, "http_request_duration_seconds_sum{{{labels}}} {}", o.sum);
             let _ = writeln!(out, "http_request_duration_seconds_count{{{labels}}} {}", o.count);
         }

@@ -28,16 +28,16 @@ use crate::{
     budget::Budget,
     clock::Clock,
     context::Context,
-    promql::Engine,
     dedup::{Algorithm, Counters},
+    promql::Engine,
     store::Store,
 };
 use endpoint::Endpoint;
 use error::ApiError;
 use gate::Gate;
 pub use metrics::HttpMetrics;
-pub use probe::{Readiness, probes};
 use params::Params;
+pub use probe::{Readiness, probes};
 
 /// How the API answers; plain data.
 #[derive(Clone, Debug)]
@@ -224,9 +224,7 @@ fn with_cors(api: &Api, mut response: Response) -> Response {
 }
 
 fn plain(status: StatusCode, text: &'static str) -> Response {
-    let headers = [
-        (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    ];
+    let headers =
+        [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
     (status, headers, Body::from(text)).into_response()
 }

@@ -61,8 +61,9 @@ impl Params {
         if text.is_empty() {
             return Ok(0);
         }
-        let limit: i64 =
-            text.parse().map_err(|_| ApiError::bad_data(format!("cannot parse {text:?} to a valid limit")))?;
+        let limit: i64 = text
+            .parse()
+            .map_err(|_| ApiError::bad_data(format!("cannot parse {text:?} to a valid limit")))?;
         usize::try_from(limit).map_err(|_| ApiError::bad_data("limit must be non-negative"))
     }
 }
@@ -118,7 +119,10 @@ mod tests {
         let params = Params(out);
         assert_eq!(params.get("a"), "1");
         assert_eq!(params.all("a").collect::<Vec<_>>(), ["1", "2"]);
-        assert_eq!((params.get("b"), params.get("c"), params.get("d"), params.get("e")), ("x y+", "", "", ""));
+        assert_eq!(
+            (params.get("b"), params.get("c"), params.get("d"), params.get("e")),
+            ("x y+", "", "", "")
+        );
     }
 
     #[test]

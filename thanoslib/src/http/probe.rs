@@ -79,7 +79,9 @@ async fn metrics(State(probe): State<Probe>) -> Response {
     let mut out = probe.api.metrics().render();
     let status = u8::from(probe.readiness.is_ready());
     let component = probe.component;
-    out.push_str("# HELP thanos_status Result of the probes: 1 when they pass.\n# TYPE thanos_status gauge\n");
+    out.push_str(
+        "# HELP thanos_status Result of the probes: 1 when they pass.\n# TYPE thanos_status gauge\n",
+    );
     out.push_str(&format!("thanos_status{{check=\"healthy\",component=\"{component}\"}} 1\n"));
     out.push_str(&format!("thanos_status{{check=\"ready\",component=\"{component}\"}} {status}\n"));
     out.push_str("# HELP thanos_build_info Version of the program.\n# TYPE thanos_build_info gauge\n");

@@ -20,8 +20,7 @@ use crate::{
 pub(super) async fn instant(api: &Arc<Api>, ctx: &Context, params: &Params) -> Result<Response, ApiError> {
     let time_ms = match params.get("time") {
         "" => api.clock.now_ms(),
-        text => time(text)
-            .map_err(|e| ApiError::bad_data(format!("Invalid time value for 'time': {e}")))?,
+        text => time(text).map_err(|e| ApiError::bad_data(format!("Invalid time value for 'time': {e}")))?,
     };
     let ctx = timeout(ctx, params)?;
     let options = select_options(api, params, 0)?;
@@ -46,7 +45,8 @@ pub(super) async fn range(api: &Arc<Api>, ctx: &Context, params: &Params) -> Res
     let options = select_options(api, params, step_ms / 5)?;
     let lookback_ms = lookback(api, params, options.max_resolution_ms)?;
     let expr = parse(api, params)?;
-    let query = RangeQuery { expr, text: Arc::from(params.get("query")), start_ms, end_ms, step_ms, lookback_ms };
+    let query =
+        RangeQuery { expr, text: Arc::from(params.get("query")), start_ms, end_ms, step_ms, lookback_ms };
     query.check().map_err(|e| ApiError::bad_data(e.message()))?;
     let _place = api.gate.enter(&ctx).await?;
     let queryable = Arc::new(StoreQueryable::new(Arc::clone(&api.store), options));
@@ -61,10 +61,10 @@ pub(super) fn time(text: &str) -> Result<i64, String> {
 
 fn step(api: &Api, params: &Params, span_ms: i64) -> Result<i64, ApiError> {
     let step_ns = match params.get("step") {
-        "" => (span_ms / 1000 / 250).max(api.settings.default_step.as_secs() as i64).saturating_mul(1_000_000_000),
-        text => {
-            duration_ns(text).map_err(|e| ApiError::bad_data(format!("'step' parameter: {e}")))?
-        }
+        "" => (span_ms / 1000 / 250)
+            .max(api.settings.default_step.as_secs() as i64)
+            .saturating_mul(1_000_000_000),
+        text => duration_ns(text).map_err(|e| ApiError::bad_data(format!("'step' parameter: {e}")))?,
     };
     if step_ns <= 0 {
         return Err(ApiError::bad_data(

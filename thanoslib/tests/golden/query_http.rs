@@ -34,11 +34,9 @@ pub(crate) fn run(golden: &mut Golden) {
     }
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let store = runtime.block_on(open(&bucket));
-    let targets: HashMap<&str, Router> = [
-        ("q1", api(&store, Algorithm::Penalty, true)),
-        ("qchain", api(&store, Algorithm::Chain, false)),
-    ]
-    .into();
+    let targets: HashMap<&str, Router> =
+        [("q1", api(&store, Algorithm::Penalty, true)), ("qchain", api(&store, Algorithm::Chain, false))]
+            .into();
     let check = |_: &Path, row: &Value| {
         let target = row["target"].as_str().unwrap_or_default();
         let Some(router) = targets.get(target) else { return Err(format!("no {target} is replayed here")) };
@@ -51,7 +49,10 @@ pub(crate) fn run(golden: &mut Golden) {
             inputs: &["id", "target", "group", "request", "deterministic"],
             expected: &["status", "headers", "body"],
             ignored: &[
-                ("body_raw", "answers are compared as JSON; how floats and times print is judged by tsdb/floats"),
+                (
+                    "body_raw",
+                    "answers are compared as JSON; how floats and times print is judged by tsdb/floats",
+                ),
                 ("headers.content-encoding", "answers are not compressed yet"),
                 ("headers.location", "paths are not cleaned by redirects"),
                 ("body.data.startTime", "wall clock of the recording"),
@@ -203,7 +204,9 @@ fn same_headers(got: &HeaderMap, want: &Value) -> Verdict {
                 }
             }
             "content-encoding" | "location" => {}
-            name if get(name) != want => return Err(format!("header {name}: got {:?}, want {want:?}", get(name))),
+            name if get(name) != want => {
+                return Err(format!("header {name}: got {:?}, want {want:?}", get(name)));
+            }
             _ => {}
         }
     }
@@ -221,7 +224,8 @@ fn vector_sorted(mut body: Value) -> Value {
         && let Some(series) = body["data"]["result"].as_array_mut()
     {
         series.sort_by_key(|s| {
-            let labels: std::collections::BTreeMap<_, _> = s["metric"].as_object().into_iter().flatten().collect();
+            let labels: std::collections::BTreeMap<_, _> =
+                s["metric"].as_object().into_iter().flatten().collect();
             format!("{labels:?}")
         });
     }

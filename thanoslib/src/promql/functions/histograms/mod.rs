@@ -81,7 +81,7 @@ impl Histograms {
                         blame,
                         format!(
                             "input to histogram_quantile has NaN observations, {effect}{}",
-                            for_metric(labels.metric_name())
+                            for_metric(delayed_metric_name(labels, scope.options))
                         ),
                     );
                 }
@@ -221,7 +221,7 @@ pub(super) fn fraction(
                     format!(
                         "input to histogram_fraction has NaN observations, which are excluded from all \
                          fractions{}",
-                        for_metric(labels.metric_name())
+                        for_metric(delayed_metric_name(labels, scope.options))
                     ),
                 );
             }
