@@ -1,1 +1,4 @@
 //! One fuzz body for each decoder, run over committed corpora as tests.
+
+pub mod blocks;
+pub mod chunks;

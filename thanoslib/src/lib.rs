@@ -17,6 +17,10 @@
 //! | `http` (feature `http`) | Prometheus' HTTP API |
 //! | `testing` (feature `testing`) | fakes and contract suites |
 
+#[cfg(feature = "store")]
+pub mod block;
+#[cfg(feature = "store")]
+pub mod bucket;
 pub mod budget;
 pub mod chunk;
 pub mod clock;
@@ -30,6 +34,8 @@ pub mod index;
 pub mod model;
 #[cfg(feature = "promql")]
 pub mod promql;
+#[cfg(feature = "promql")]
+pub mod query;
 #[cfg(feature = "store")]
 pub mod runtime;
 pub mod series;

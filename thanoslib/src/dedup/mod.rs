@@ -1,1 +1,76 @@
-//! To be described by its first code.
+//! Merging the replicas of an HA pair: overlap split, penalty merge, chain merge, counters.
+//!
+//! A [`Deduplicator`] takes the chunks of one series, grouped by replica, decodes each replica
+//! into columns and walks them by index.
+//!
+//! Invariant: sync and per series; knows no labels, no stores, no clock.
+
+mod chain;
+mod chunks;
+mod lift;
+mod penalty;
+mod reader;
+mod replica;
+mod series;
+mod split;
+#[cfg(test)]
+mod tests;
+
+pub use chunks::{SeriesChunk, windows};
+pub use reader::Reader;
+pub use replica::Replica;
+pub use series::Deduplicator;
+pub use split::split_overlaps;
+
+use crate::model::Interval;
+
+/// How replicas are merged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Algorithm {
+    /// Stays on one replica and changes to another when it falls behind: for HA pairs that scrape
+    /// the same targets at times of their own.
+    #[default]
+    Penalty,
+    /// Every distinct time once: for replicas that hold the same samples.
+    Chain,
+}
+
+/// What becomes of counters under a function that looks at resets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Counters {
+    /// Values as stored. `increase`, `rate`, `irate` and `resets` see values lifted where a change
+    /// of replica, and no reset of the counter, would make them fall. A series of which any
+    /// chunk is a counter aggregate is read as with [`Thanos`](Self::Thanos).
+    #[default]
+    Prometheus,
+    /// Resets are added up before anything else sees the values.
+    Thanos,
+}
+
+/// How the series of one select are deduplicated.
+#[derive(Clone, Copy, Debug)]
+pub struct DedupRequest<'a> {
+    /// How replicas are merged.
+    pub algorithm: Algorithm,
+    /// What becomes of counters.
+    pub counters: Counters,
+    /// The innermost function or aggregation around the selector, empty for none.
+    pub function: &'a str,
+    /// The samples that are wanted, both ends inside.
+    pub interval: Interval,
+}
+
+/// What a caller has to know about a deduplicated series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Outcome {
+    /// True when [`Counters::Prometheus`] was asked for, but a counter aggregate made it
+    /// necessary to add up the resets of the whole series.
+    pub rewritten: bool,
+}
+
+/// True for the functions under which a change of replica must not look like a reset.
+///
+/// Compat: Thanos `pkg/dedup/iter.go`: `xrate` and `xincrease` are not among them.
+fn adjusts(function: &str) -> bool {
+    matches!(function, "increase" | "rate" | "irate" | "resets")
+}

@@ -39,6 +39,11 @@ impl Annotations {
         self.infos.iter().map(render)
     }
 
+    /// Warnings, then infos, each in text order, without positions: what Thanos' API shows.
+    pub fn texts(&self) -> impl Iterator<Item = String> + '_ {
+        self.warnings.keys().chain(self.infos.keys()).cloned()
+    }
+
     /// True without remarks.
     pub fn is_empty(&self) -> bool {
         self.warnings.is_empty() && self.infos.is_empty()

@@ -1,6 +1,6 @@
 //! What a query must satisfy beyond its grammar: features, arity, types.
 
-use crate::model::Matcher;
+use crate::model::{Matcher, float::Quoted};
 
 use super::{
     EngineOptions,
@@ -131,7 +131,10 @@ impl Checker<'_> {
         if m.on
             && let Some(label) = m.labels.iter().find(|l| m.include.contains(l))
         {
-            return self.fail(e, format!("label {label:?} must not occur in ON and GROUP clause at once"));
+            return self.fail(
+                e,
+                format!("label {} must not occur in ON and GROUP clause at once", Quoted::text(label)),
+            );
         }
         for operand in [&b.lhs, &b.rhs] {
             if !matches!(operand.value_type(), Scalar | Vector) {

@@ -181,6 +181,24 @@ impl<C: Copy, B: Copy> HistogramColumn<C, B> {
         (self.layouts.len() - 1) as u32
     }
 
+    /// Appends sample `i` of `other`; layouts are shared, not copied.
+    pub fn push_from(&mut self, other: &Self, i: usize) {
+        let layout = &other.layouts[other.layout_ids[i] as usize];
+        if self.layouts.last().is_none_or(|l| !Arc::ptr_eq(l, layout) && **l != **layout) {
+            self.layouts.push(Arc::clone(layout));
+        }
+        let start = if i == 0 { 0 } else { other.bucket_ends[i - 1] as usize };
+        self.ts.push(other.ts[i]);
+        self.hints.push(other.hints[i]);
+        self.counts.push(other.counts[i]);
+        self.zero_counts.push(other.zero_counts[i]);
+        self.sums.push(other.sums[i]);
+        self.layout_ids.push((self.layouts.len() - 1) as u32);
+        self.buckets.extend_from_slice(&other.buckets[start..other.bucket_ends[i] as usize]);
+        self.bucket_ends.push(self.buckets.len() as u32);
+        self.set_last_start(other.start(i));
+    }
+
     /// Layout of sample `i`.
     pub fn layout(&self, i: usize) -> &HistogramLayout {
         &self.layouts[self.layout_ids[i] as usize]

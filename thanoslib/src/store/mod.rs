@@ -2,6 +2,7 @@
 //!
 //! Invariant: chunks stay bytes; knows no PromQL and no protocol.
 
+mod blocks;
 mod conform;
 mod external;
 mod fanout;
@@ -15,6 +16,7 @@ use std::fmt;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 
+pub use blocks::{BlockSet, BlockSource, BlockStore, BucketSource, FolderSource, Listed, Listing, SyncReport};
 pub use conform::Conform;
 pub use fanout::{Fanout, Member};
 pub use memory::MemoryStore;

@@ -1,6 +1,14 @@
 //! Recorded data of real programs, judged row by row.
 
 mod blocks;
+mod histogram_chunks;
+mod promql_eval;
+mod promql_parse;
+mod thanos_aggr;
+mod thanos_dedup;
+mod thanos_meta;
+mod tsdb_blocks;
+mod tsdb_chunks;
 mod tsdb_index;
 
 use std::process::ExitCode;
@@ -9,6 +17,11 @@ use thanoslib::testing::golden::Golden;
 
 fn main() -> ExitCode {
     let mut golden = Golden::new(env!("CARGO_MANIFEST_DIR"), &["tsdb", "thanos", "promql", "query/http"]);
-    tsdb_index::run(&mut golden);
+    tsdb_blocks::run(&mut golden);
+    thanos_meta::run(&mut golden);
+    thanos_aggr::run(&mut golden);
+    thanos_dedup::run(&mut golden);
+    promql_parse::run(&mut golden);
+    promql_eval::run(&mut golden);
     golden.finish()
 }

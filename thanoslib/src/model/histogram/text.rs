@@ -51,7 +51,6 @@ impl FloatHistogram {
 #[cfg(test)]
 mod tests {
     use super::super::tests::histogram;
-    use super::*;
 
     #[test]
     fn text_and_size() {

@@ -2,7 +2,7 @@
 
 use crate::{
     error::{Error, Result},
-    model::{LABEL_NAME, LabelsBuilder, Regex},
+    model::{LABEL_NAME, LabelsBuilder, regex::TemplateRegex},
     promql::{Block, names::merge_equal, scope::Scope},
 };
 
@@ -50,12 +50,13 @@ pub(super) fn replace(
         let pattern = String::from_utf8_lossy(pattern);
         Error::invalid(format!("invalid regular expression in label_replace(): {pattern}"))
     };
-    let regex = Regex::new(std::str::from_utf8(pattern).map_err(|_| invalid())?).map_err(|_| invalid())?;
+    let regex =
+        TemplateRegex::new(std::str::from_utf8(pattern).map_err(|_| invalid())?).map_err(|_| invalid())?;
     if !is_label_name(dst) {
         return Err(bad_name("destination", "label_replace", dst));
     }
     set_label(scope, blocks, dst, |block| {
-        regex.is_match(block.labels.get(src).unwrap_or_default()).then(|| replacement.to_vec())
+        regex.captures_expand(block.labels.get(src).unwrap_or_default(), replacement)
     })
 }
 

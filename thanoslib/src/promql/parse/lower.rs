@@ -13,11 +13,11 @@ use super::{
     scan::{Kind, Scan},
 };
 use crate::{
-    model::{MatchOp, Matcher},
+    model::{MatchOp, Matcher, float::Quoted},
     promql::{
         ast::{
             Aggregate, AggregateOp, At, Binary, BinaryOp, Cardinality, Expr, Matching, Node, Subquery,
-            VectorSelector,
+            ValueType, VectorSelector,
         },
         functions,
     },
@@ -111,7 +111,20 @@ impl Lowering<'_> {
         self.next = self.next.max(last + 1);
         let tokens = &self.scan.tokens;
         let span = placed.first.map(|first| (tokens[first].start, tokens[last].end));
-        Ok((Expr { node: placed.node, span }, (placed.first, last)))
+        let expr = Expr { node: placed.node, span };
+        let kind = expr.value_type();
+        if matches!(kind, ValueType::String | ValueType::Matrix)
+            && let Some(sign) = placed.first.and_then(|first| first.checked_sub(1))
+            && matches!(self.scan.sign(sign), "+" | "-")
+        {
+            // The grammar forgets a plus sign.
+            let message = format!(
+                "unary expression only allowed on expressions of type scalar or instant vector, got \"{}\"",
+                kind.documented()
+            );
+            return Err(ParseError::at(message, self.text, tokens[sign].start as usize));
+        }
+        Ok((expr, (placed.first, last)))
     }
 
     fn number_node(&self, v: f64) -> Result<Placed, ParseError> {
@@ -255,8 +268,9 @@ impl Lowering<'_> {
         if let Some(name) = &name {
             if let Some(twice) = matchers.iter().find(|m| m.name() == METRIC_NAME) {
                 return Err(ParseError::new(format!(
-                    "metric name must not be set twice: {name:?} or {:?}",
-                    twice.value()
+                    "metric name must not be set twice: {} or {}",
+                    Quoted::text(name),
+                    Quoted::text(twice.value())
                 )));
             }
             matchers.push(Matcher::equal(METRIC_NAME, name.as_str()));
@@ -281,9 +295,11 @@ impl Lowering<'_> {
         let mut open = None;
         for m in &matchers.matchers {
             if m.name == "l0" {
-                // What stands for empty braces.
-                open = (self.next..self.scan.tokens.len())
-                    .find(|i| self.scan.sign(*i) == "{" && self.scan.sign(i + 1) == "}");
+                if matchers.matchers.len() == 1 {
+                    // It stands for empty braces.
+                    open = (self.next..self.scan.tokens.len())
+                        .find(|i| self.scan.sign(*i) == "{" && self.scan.sign(i + 1) == "}");
+                }
                 continue;
             }
             let value = self.utf8(self.index(&m.value)?)?;
@@ -551,7 +567,7 @@ fn quoted(message: &str, scan: &Scan) -> String {
             Some(Kind::String(bytes)) => String::from_utf8_lossy(bytes).into_owned(),
             _ => part.to_owned(),
         };
-        out.push_str(&format!("{shown:?}"));
+        out.push_str(&Quoted::text(&shown).to_string());
     }
     out
 }

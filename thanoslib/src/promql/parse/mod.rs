@@ -137,10 +137,7 @@ mod tests {
         check("-1^2", "-1 ^ 2");
         check("a + on(b) group_left() c", "a + on (b) group_left () c");
         check("sum(x)by(\"a b\",c)", "sum by (\"a b\", c) (x)");
-        check(
-            "x{b=\"\\xff\",a=~'.+'}[1m] offset -5m @ 1.5",
-            "x{a=~\".+\",b=\"\\xff\"}[1m] @ 1.500 offset -5m",
-        );
+        check("x{b=\"\\x41\",a=~'.+'}[1m] offset -5m @ 1.5", "x{a=~\".+\",b=\"A\"}[1m] @ 1.500 offset -5m");
         check("{\"a b\", or =\"1\"}", "{__name__=\"a b\",or=\"1\"}");
         check("1_000 + 0x1F", "1000 + 31");
         check(
@@ -180,7 +177,7 @@ mod tests {
         );
         check(
             "foo{a=\"b\" or c=\"d\"}",
-            "parse error: unexpected identifier \"or\" in label matching, expected \",\" or \"}\"",
+            "1:11: parse error: unexpected identifier \"or\" in label matching, expected \",\" or \"}\"",
         );
         check("x[5m] anchored", "parse error: anchored modifier is experimental and not enabled");
         check("foo{__name__=\"x\"}", "parse error: metric name must not be set twice: \"foo\" or \"x\"");
@@ -196,6 +193,7 @@ mod tests {
             "(".repeat(600) + "1" + &")".repeat(600),
             "a[1m:".repeat(600) + &"]".repeat(600),
             "x,".repeat(70_000),
+            "sum(".repeat(400) + "f(" + &"x,".repeat(30_000) + "x)" + &")".repeat(400),
             "\"".to_owned() + &"\\".repeat(1000),
             " ".repeat(2 << 20),
         ] {
@@ -203,5 +201,82 @@ mod tests {
         }
         let deep = "abs(".repeat(400) + "x" + &")".repeat(400);
         assert!(parse(&deep, &all()).is_ok());
+    }
+
+    /// Pieces that queries are put together from at random.
+    const PIECES: &[&str] = &[
+        "up",
+        "rate",
+        "sum",
+        "by",
+        "on",
+        "group_left",
+        "offset",
+        "@",
+        "bool",
+        "fill",
+        "anchored",
+        "and",
+        "atan2",
+        "(",
+        ")",
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        ":",
+        "=",
+        "=~",
+        "!=",
+        "==",
+        "+",
+        "-",
+        "*",
+        "^",
+        "</",
+        "1",
+        "5m",
+        "0x1F",
+        "1e400",
+        "NaN",
+        "\"a\"",
+        "'b'",
+        "`c`",
+        "\"\\xff\"",
+        "\"",
+        "#",
+        "\n",
+        "é",
+        "a:b",
+        "m3",
+        "l2",
+        "start()",
+        "or",
+        "sum by (a) (up)",
+        "rate(up[5m])",
+        "up[5m:1m]",
+        "{a=\"b\"}",
+        "time()",
+        "(up)",
+        "-1",
+        "up offset -5m",
+    ];
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_gives_a_tree_or_an_error(pieces in proptest::collection::vec(0..PIECES.len(), 0..12), glue in "[ ]?") {
+            let text = pieces.iter().map(|i| PIECES[*i]).collect::<Vec<_>>().join(&glue);
+            if let Ok(expr) = parse(&text, &all()) {
+                let printed = expr.to_string();
+                let again = parse(&printed, &all()).map(|e| e.to_string());
+                proptest::prop_assert_eq!(again, Ok(printed), "{}", text);
+            }
+        }
+
+        #[test]
+        fn any_bytes_give_a_tree_or_an_error(text in ".{0,40}") {
+            let _ = parse(&text, &all());
+        }
     }
 }

@@ -1,0 +1,128 @@
+//! Info: what an endpoint is and holds.
+
+use thanoslib::{
+    model::{Interval, Labels},
+    store::{Abilities, StoreInfo, TsdbInfo},
+};
+
+use crate::pb::thanos::{
+    ZLabelSet,
+    info::{self, InfoResponse},
+};
+
+/// The component names that peers send and understand.
+///
+/// Source: Thanos `pkg/component/component.go`.
+const COMPONENTS: [&str; 7] = ["query", "rule", "sidecar", "store", "receive", "debug", "parquet-gateway"];
+
+/// Name of an endpoint that says nothing known of itself.
+const UNKNOWN_COMPONENT: &str = "unknown-store-api";
+
+/// Nothing overlaps with it, so that queriers leave out a store without data.
+const NO_TIME: Interval = Interval::new(i64::MAX, i64::MIN);
+
+impl From<&StoreInfo> for InfoResponse {
+    fn from(store: &StoreInfo) -> Self {
+        let none = if store.component == "query" { Interval::ALL } else { NO_TIME };
+        let interval = store.interval.unwrap_or(none);
+        Self {
+            label_sets: store.label_sets.iter().map(ZLabelSet::from).collect(),
+            component_type: store.component.to_owned(),
+            store: Some(info::StoreInfo {
+                min_time: interval.mint,
+                max_time: interval.maxt,
+                supports_sharding: store.abilities.sharding,
+                supports_without_replica_labels: store.abilities.without_replica_labels,
+                tsdb_infos: store.tsdbs.iter().map(info::TsdbInfo::from).collect(),
+                supports_projections: false,
+            }),
+            ..Self::default()
+        }
+    }
+}
+
+impl From<&TsdbInfo> for info::TsdbInfo {
+    fn from(tsdb: &TsdbInfo) -> Self {
+        Self {
+            labels: Some(ZLabelSet::from(&tsdb.labels)),
+            min_time: tsdb.interval.mint,
+            max_time: tsdb.interval.maxt,
+        }
+    }
+}
+
+/// What a peer says of its Store service; `None` when it serves none.
+pub fn store_info(info: &InfoResponse) -> Option<StoreInfo> {
+    let store = info.store.as_ref()?;
+    let interval = Interval::new(store.min_time, store.max_time);
+    let known = COMPONENTS.iter().find(|c| **c == info.component_type);
+    Some(StoreInfo {
+        component: known.copied().unwrap_or(UNKNOWN_COMPONENT),
+        label_sets: info.label_sets.iter().map(Labels::from).filter(|l| !l.is_empty()).collect(),
+        interval: (interval.mint <= interval.maxt).then_some(interval),
+        tsdbs: store
+            .tsdb_infos
+            .iter()
+            .map(|t| TsdbInfo {
+                // Absent and empty labels mean the same.
+                labels: t.labels.as_ref().map(Labels::from).unwrap_or_default(),
+                interval: Interval::new(t.min_time, t.max_time),
+            })
+            .collect(),
+        abilities: Abilities {
+            without_replica_labels: store.supports_without_replica_labels,
+            sharding: store.supports_sharding,
+            external_labels: true,
+            limit: false,
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store() -> StoreInfo {
+        let labels = Labels::from_pairs([("cluster", "eu1")]);
+        StoreInfo {
+            component: "sidecar",
+            label_sets: vec![labels.clone()],
+            interval: Some(Interval::new(5, i64::MAX)),
+            tsdbs: vec![TsdbInfo { labels, interval: Interval::new(5, 9) }],
+            abilities: Abilities {
+                sharding: true,
+                without_replica_labels: true,
+                external_labels: true,
+                limit: false,
+            },
+        }
+    }
+
+    #[test]
+    fn a_store_survives_the_wire() {
+        let check = |change: fn(&mut StoreInfo)| {
+            let mut want = store();
+            change(&mut want);
+            assert_eq!(store_info(&InfoResponse::from(&want)), Some(want));
+        };
+        check(|_| ());
+        check(|s| s.interval = None);
+        check(|s| s.abilities.sharding = false);
+        check(|s| s.tsdbs[0].labels = Labels::empty());
+    }
+
+    #[test]
+    fn presence_is_what_tells_a_store() {
+        assert_eq!(store_info(&InfoResponse::default()), None);
+        let bare = InfoResponse { store: Some(info::StoreInfo::default()), ..InfoResponse::default() };
+        let got = store_info(&bare).expect("the store is there");
+        assert_eq!((got.component, got.interval), ("unknown-store-api", Some(Interval::new(0, 0))));
+        let tsdb = info::TsdbInfo { labels: None, ..info::TsdbInfo::default() };
+        let filled = info::TsdbInfo { labels: Some(ZLabelSet::default()), ..tsdb.clone() };
+        let with = |t: info::TsdbInfo| {
+            let store = info::StoreInfo { tsdb_infos: vec![t], ..info::StoreInfo::default() };
+            store_info(&InfoResponse { store: Some(store), ..InfoResponse::default() })
+        };
+        assert_eq!(with(tsdb), with(filled));
+    }
+}

@@ -1,0 +1,103 @@
+//! The answer of one Series call.
+
+use futures::{StreamExt, future, stream};
+use thanoslib::{
+    context::Context,
+    series::SeriesBatch,
+    store::{Frame, PartialResponse, SeriesRequest, SeriesStream, Store},
+};
+use tokio_util::sync::DropGuard;
+use tonic::{Response, Status};
+
+use super::{Settings, call, frames::Frames, unknown::Empty};
+use crate::{
+    convert,
+    pb::{hintspb, thanos::SeriesResponse},
+    status::from_error,
+};
+
+/// The frames of one Series call, as tonic sends them.
+pub type ResponseStream = stream::BoxStream<'static, Result<SeriesResponse, Status>>;
+
+struct Answer {
+    source: SeriesStream,
+    frames: Frames,
+    /// The batch behind the frames that are ready; it holds their budget.
+    batch: Option<SeriesBatch>,
+    abort: bool,
+    settings: Settings,
+    /// How the answer ends once all frames are sent.
+    end: Option<Result<(), Status>>,
+    ctx: Context,
+    /// Cancels the work behind the stream when the client goes away.
+    _guard: DropGuard,
+}
+
+/// Begins an answer; fails when the first frame does, so that the client gets the error at once.
+pub(super) async fn answer(
+    store: &dyn Store,
+    settings: Settings,
+    request: SeriesRequest,
+    ctx: Context,
+    guard: DropGuard,
+) -> Result<Response<ResponseStream>, Status> {
+    let abort = request.partial_response == PartialResponse::Abort;
+    let frames = Frames::new(request.batch_series);
+    let source = ctx.run(store.series(&ctx, request)).await.map_err(|e| from_error(&e))?;
+    let answer = Answer { source, frames, batch: None, abort, settings, end: None, ctx, _guard: guard };
+    let Some((first, rest)) = answer.next().await? else {
+        let mut response = Response::new(stream::empty().boxed());
+        response.extensions_mut().insert(Empty);
+        return Ok(response);
+    };
+    let first = stream::once(future::ready(Ok(first)));
+    let rest = stream::try_unfold(rest, |a| call::guarded(a.next()));
+    Ok(Response::new(first.chain(rest).boxed()))
+}
+
+impl Answer {
+    async fn next(mut self) -> Result<Option<(SeriesResponse, Self)>, Status> {
+        loop {
+            if let Some(frame) = self.frames.pop() {
+                return Ok(Some((frame, self)));
+            }
+            if let Some(end) = self.end {
+                return end.map(|()| None);
+            }
+            self.batch = None;
+            let source = &mut self.source;
+            let next = match self.ctx.check() {
+                Ok(()) => self.ctx.run(async { source.next().await.transpose() }).await,
+                // A store that never waits would not meet its deadline otherwise.
+                Err(e) => Err(e),
+            };
+            self.end = match next.map_err(|e| from_error(&e)) {
+                Ok(Some(frame)) => self.absorb(frame).err().map(Err),
+                Ok(None) => Some(Ok(())),
+                Err(status) => Some(Err(status)),
+            };
+            if self.end.is_some() {
+                // What came before the end is sent before it.
+                self.frames.flush();
+            }
+        }
+    }
+
+    fn absorb(&mut self, frame: Frame) -> Result<(), Status> {
+        match frame {
+            Frame::Batch(batch) => {
+                self.frames.batch(&batch).map_err(|e| from_error(&e))?;
+                self.batch = Some(batch);
+            }
+            Frame::Warning(warning) if self.abort => return Err(Status::aborted(warning.to_string())),
+            Frame::Warning(warning) => self.frames.warning(warning.to_string()),
+            Frame::Hints(hints) => {
+                if self.settings.series_hints {
+                    self.frames.hints(convert::any(&hintspb::SeriesResponseHints::from(hints)));
+                }
+            }
+            other => return Err(Status::internal(format!("no message for frame {other:?}"))),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,114 @@
+//! The Store service.
+
+use std::sync::Arc;
+
+use thanoslib::{
+    Error, Result,
+    context::Context,
+    model::Warnings,
+    store::{LabelNamesRequest, LabelValuesRequest, PartialResponse, SeriesRequest, Store},
+};
+use tonic::{Request, Response, Status, async_trait};
+
+use super::{
+    Settings, call,
+    series::{self, ResponseStream},
+};
+use crate::{
+    MESSAGE_MAX_BYTES,
+    pb::thanos::{self as pb, store_server},
+    status::from_error,
+};
+
+/// Serves the Store service of one store.
+#[derive(Clone, Debug)]
+pub struct StoreServer {
+    store: Arc<dyn Store>,
+    settings: Settings,
+    base: Context,
+}
+
+impl StoreServer {
+    /// A server whose calls draw on the budget of `base` and end with it.
+    pub fn new(store: Arc<dyn Store>, settings: Settings, base: Context) -> Self {
+        Self { store, settings, base }
+    }
+
+    /// The service with the message limits of Thanos.
+    pub fn into_service(self) -> store_server::StoreServer<Self> {
+        store_server::StoreServer::new(self)
+            .max_decoding_message_size(MESSAGE_MAX_BYTES)
+            .max_encoding_message_size(MESSAGE_MAX_BYTES)
+    }
+
+    /// Store gateways differ from other components in a few answers.
+    fn is_gateway(&self) -> bool {
+        self.store.info().component == "store"
+    }
+
+    /// Compat: only the store gateway says what it was doing (Thanos `pkg/store/bucket.go`).
+    fn refused(&self, error: Error) -> Status {
+        let hints = error.message().starts_with("unmarshal ") || error.message().starts_with("translate ");
+        if self.is_gateway() && !hints {
+            from_error(&error.context("translate request labels matchers"))
+        } else {
+            from_error(&error)
+        }
+    }
+}
+
+#[async_trait]
+impl store_server::Store for StoreServer {
+    type SeriesStream = ResponseStream;
+
+    async fn series(&self, request: Request<pb::SeriesRequest>) -> Result<Response<ResponseStream>, Status> {
+        let (ctx, guard) = call::context(&self.base, request.metadata());
+        let request = SeriesRequest::try_from(request.into_inner()).map_err(|e| from_error(&e))?;
+        let answer = series::answer(&*self.store, self.settings, request, ctx, guard);
+        call::guarded(answer).await
+    }
+
+    async fn label_names(
+        &self,
+        request: Request<pb::LabelNamesRequest>,
+    ) -> Result<Response<pb::LabelNamesResponse>, Status> {
+        let (ctx, _guard) = call::context(&self.base, request.metadata());
+        let request = LabelNamesRequest::try_from(request.into_inner()).map_err(|e| self.refused(e))?;
+        let partial = request.partial_response;
+        call::guarded(async {
+            let work = self.store.label_names(&ctx, request);
+            let answer = ctx.run(work).await.map_err(|e| from_error(&e))?;
+            complete(partial, &answer.warnings)?;
+            Ok(Response::new(answer.into()))
+        })
+        .await
+    }
+
+    async fn label_values(
+        &self,
+        request: Request<pb::LabelValuesRequest>,
+    ) -> Result<Response<pb::LabelValuesResponse>, Status> {
+        let (ctx, _guard) = call::context(&self.base, request.metadata());
+        let request = LabelValuesRequest::try_from(request.into_inner()).map_err(|e| self.refused(e))?;
+        // Compat: the store gateway answers a name that is empty (Thanos `pkg/store/bucket.go`).
+        if request.label.is_empty() && !self.is_gateway() {
+            return Err(Status::invalid_argument("label name parameter cannot be empty"));
+        }
+        let partial = request.partial_response;
+        call::guarded(async {
+            let work = self.store.label_values(&ctx, request);
+            let answer = ctx.run(work).await.map_err(|e| from_error(&e))?;
+            complete(partial, &answer.warnings)?;
+            Ok(Response::new(answer.into()))
+        })
+        .await
+    }
+}
+
+/// Fails a call that must be complete but is not.
+fn complete(partial: PartialResponse, warnings: &Warnings) -> Result<(), Status> {
+    match warnings.iter().next() {
+        Some(warning) if partial == PartialResponse::Abort => Err(Status::aborted(warning.to_string())),
+        _ => Ok(()),
+    }
+}

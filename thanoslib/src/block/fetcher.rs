@@ -1,0 +1,209 @@
+//! What blocks a bucket holds: their descriptions, and what is missing of the picture.
+//!
+//! Invariant: a broken block hides no other; a fetch that saw not everything says so.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use futures::{StreamExt, stream};
+use serde::Deserialize;
+
+use super::{
+    BlockId, BlockMeta, DeletionMark,
+    filter::{BlockFilter, Excluded},
+};
+use crate::{
+    bucket::Bucket,
+    clock::{Clock, SystemClock},
+    context::Context,
+    error::{Error, ErrorKind, Result},
+    model::Warning,
+};
+
+/// Requests under way at a time, unless set otherwise.
+pub const FETCH_CONCURRENCY: usize = 32;
+/// Longest `meta.json` that is read.
+pub(super) const META_BYTES_MAX: u64 = 64 << 20;
+
+/// Lists the blocks of a bucket and reads their descriptions.
+///
+/// A description that was read once is kept, because blocks do not change; whether the
+/// block is still there is asked each time.
+#[derive(Debug)]
+pub struct MetaFetcher {
+    bucket: Bucket,
+    clock: Arc<dyn Clock>,
+    filter: BlockFilter,
+    concurrency: usize,
+    known: Mutex<BTreeMap<BlockId, Arc<BlockMeta>>>,
+}
+
+/// Why a folder named like a block counts as none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Partial {
+    /// There is no `meta.json`: an upload is under way or was given up.
+    NoMeta,
+    /// `meta.json` is no description of a block; the text says why.
+    CorruptMeta(String),
+}
+
+/// What a fetch saw.
+#[derive(Debug, Default)]
+pub struct View {
+    /// The blocks that passed the filter.
+    pub metas: BTreeMap<BlockId, Arc<BlockMeta>>,
+    /// Folders that are no complete block.
+    pub partial: BTreeMap<BlockId, Partial>,
+    /// Deletion marks, if the filter asks for them, of blocks inside and outside `metas`.
+    pub marked: BTreeMap<BlockId, DeletionMark>,
+    /// The blocks that the filter left out, and why.
+    pub excluded: BTreeMap<BlockId, Excluded>,
+    /// What the fetch could not see. The view is incomplete then: a block that is in none
+    /// of the maps may exist.
+    pub error: Option<Error>,
+    /// Gaps and oddities, each with the block that it is about.
+    pub warnings: Vec<Warning>,
+}
+
+impl View {
+    /// The view, if it is complete.
+    ///
+    /// # Errors
+    /// What the fetch could not see.
+    pub fn complete(mut self) -> Result<Self> {
+        match self.error.take() {
+            Some(e) => Err(e),
+            None => Ok(self),
+        }
+    }
+}
+
+/// What came of one block.
+enum Fetched {
+    Meta(Arc<BlockMeta>),
+    Partial(Partial),
+    Failed(Error),
+}
+
+impl MetaFetcher {
+    /// A fetcher for the blocks of a bucket that pass the filter.
+    pub fn new(bucket: Bucket, filter: BlockFilter) -> Self {
+        Self {
+            bucket,
+            clock: Arc::new(SystemClock),
+            filter,
+            concurrency: FETCH_CONCURRENCY,
+            known: Mutex::default(),
+        }
+    }
+
+    /// The same fetcher with another source of the time of day.
+    #[must_use]
+    pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// The same fetcher with this many requests at a time, at least one.
+    #[must_use]
+    pub fn with_concurrency(self, concurrency: usize) -> Self {
+        Self { concurrency: concurrency.max(1), ..self }
+    }
+
+    /// Looks at the whole bucket.
+    ///
+    /// # Errors
+    /// When the root cannot be listed or a deletion mark cannot be read, or when the context
+    /// ends. Other failures leave an incomplete view with [`View::error`].
+    pub async fn fetch(&self, ctx: &Context) -> Result<View> {
+        ctx.run(self.fetch_all()).await
+    }
+
+    async fn fetch_all(&self) -> Result<View> {
+        let entries = self.bucket.list("").await?;
+        // A set: names in upper and lower case may mean the same block.
+        let ids: BTreeSet<BlockId> =
+            entries.iter().filter(|e| e.is_dir()).filter_map(|e| e.base_name().parse().ok()).collect();
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut view = View::default();
+        let mut all = BTreeMap::new();
+        let mut fetches = stream::iter(ids)
+            .map(|id| {
+                let known = known.get(&id).map(Arc::clone);
+                async move { (id, self.fetch_one(id, known).await) }
+            })
+            .buffer_unordered(self.concurrency);
+        let mut failed = 0_u64;
+        while let Some((id, fetched)) = fetches.next().await {
+            match fetched {
+                Fetched::Meta(meta) => drop(all.insert(id, meta)),
+                Fetched::Partial(partial) => drop(view.partial.insert(id, partial)),
+                Fetched::Failed(e) => {
+                    failed += 1;
+                    view.warnings.push(Warning::new(e.to_string()).origin(id.to_string()));
+                    view.error.get_or_insert(e);
+                }
+            }
+        }
+        drop(fetches);
+        for (id, partial) in &view.partial {
+            let message = match partial {
+                Partial::NoMeta => format!("block {id} is partial: no meta.json"),
+                Partial::CorruptMeta(why) => format!("block {id} is partial: {why}"),
+            };
+            view.warnings.push(Warning::new(message).origin(id.to_string()));
+        }
+        view.error =
+            view.error.map(|e| e.context(format!("incomplete view: {failed} blocks failed, the first")));
+        if view.error.is_none() {
+            self.known.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&all);
+        }
+        view.metas = all;
+        self.filter.apply(&self.bucket, self.clock.now_ms(), self.concurrency, &mut view).await?;
+        Ok(view)
+    }
+
+    async fn fetch_one(&self, id: BlockId, known: Option<Arc<BlockMeta>>) -> Fetched {
+        let name = format!("{id}/{}", BlockMeta::FILE);
+        if let Some(meta) = known {
+            return match self.bucket.exists(&name).await {
+                Ok(true) => Fetched::Meta(meta),
+                Ok(false) => Fetched::Partial(Partial::NoMeta),
+                Err(e) => Fetched::Failed(e),
+            };
+        }
+        let bytes = match self.bucket.get_at_most(&name, META_BYTES_MAX).await {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == ErrorKind::NotFound => return Fetched::Partial(Partial::NoMeta),
+            Err(e) => return Fetched::Failed(e),
+        };
+        match BlockMeta::parse(&bytes) {
+            Ok(meta) if meta.ulid != id => {
+                let why = format!("meta.json is that of block {}", meta.ulid);
+                Fetched::Partial(Partial::CorruptMeta(why))
+            }
+            Ok(meta) => Fetched::Meta(Arc::new(meta)),
+            Err(e) if other_version(&bytes) => Fetched::Failed(e.context(name)),
+            Err(e) => Fetched::Partial(Partial::CorruptMeta(e.context(BlockMeta::FILE).to_string())),
+        }
+    }
+}
+
+/// True for a description of a version that is not ours: whole, but not understood.
+fn other_version(bytes: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Versions {
+        version: i64,
+        #[serde(default)]
+        thanos: Inner,
+    }
+    #[derive(Default, Deserialize)]
+    struct Inner {
+        #[serde(default)]
+        version: i64,
+    }
+    let versions: Result<Versions, _> = serde_json::from_slice(bytes);
+    versions.is_ok_and(|v| v.version != 1 || !matches!(v.thanos.version, 0 | 1))
+}

@@ -1,0 +1,204 @@
+//! Which blocks of a bucket count.
+//!
+//! The filters run in Thanos' order: time, consistency delay, deletion marks, duplicates.
+//!
+//! Source: Thanos `pkg/block/fetcher.go`.
+//!
+//! Invariant: moves blocks from a view's `metas` to its `excluded`, nothing else is lost.
+
+use std::{collections::BTreeMap, collections::BTreeSet, sync::Arc, time::Duration};
+
+use futures::{StreamExt, TryStreamExt, stream};
+
+use super::{BlockId, BlockMeta, DeletionMark, Mark, fetcher::View};
+use crate::{
+    bucket::Bucket,
+    error::{ErrorKind, Result},
+    model::{Interval, Warning},
+};
+
+/// Longest deletion mark that is read.
+const MARK_BYTES_MAX: u64 = 1 << 20;
+/// Blocks of these sources are whole when they appear.
+const PROMPT_SOURCES: [&str; 3] = ["compactor", "compactor.repair", "bucket.repair"];
+
+/// Which blocks count; the default lets every complete block through.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BlockFilter {
+    /// Only blocks that touch this time. Default: all.
+    pub interval: Interval,
+    /// Only blocks at least this old, unless the compactor made them. Default: zero.
+    pub consistency_delay: Duration,
+    /// Only blocks that are not marked for deletion, or marked no longer than this ago.
+    /// `None`, the default, reads no marks.
+    pub deletion_marks_delay: Option<Duration>,
+    /// No block whose sources are all part of another. Default: off.
+    pub deduplicate: bool,
+}
+
+impl Default for BlockFilter {
+    fn default() -> Self {
+        Self {
+            interval: Interval::ALL,
+            consistency_delay: Duration::ZERO,
+            deletion_marks_delay: None,
+            deduplicate: false,
+        }
+    }
+}
+
+/// Why a filter left a block out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Excluded {
+    /// It lies outside of the time asked for.
+    Time,
+    /// It is too new to be surely whole.
+    TooFresh,
+    /// It was marked for deletion long enough ago.
+    MarkedForDeletion,
+    /// Another block holds all its sources.
+    Duplicate,
+}
+
+impl Excluded {
+    /// The value of the label `state` of `thanos_blocks_meta_synced`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Excluded::Time => "time-excluded",
+            Excluded::TooFresh => "too-fresh",
+            Excluded::MarkedForDeletion => "marked-for-deletion",
+            Excluded::Duplicate => "duplicate",
+        }
+    }
+}
+
+impl BlockFilter {
+    /// What a store gateway shows by default: blocks that were not marked for deletion more
+    /// than a day ago, without duplicates.
+    pub fn gateway() -> Self {
+        Self {
+            deletion_marks_delay: Some(Duration::from_secs(24 * 3600)),
+            deduplicate: true,
+            ..Self::default()
+        }
+    }
+
+    /// Sorts out the view's metas.
+    pub(super) async fn apply(
+        &self,
+        bucket: &Bucket,
+        now_ms: i64,
+        concurrency: usize,
+        view: &mut View,
+    ) -> Result<()> {
+        exclude(view, Excluded::Time, |_, meta| !self.touches(meta));
+        exclude(view, Excluded::TooFresh, |id, meta| self.too_fresh(id, meta, now_ms));
+        if let Some(delay) = self.deletion_marks_delay {
+            read_marks(bucket, concurrency, view).await?;
+            let delay_ms = millis(delay);
+            let due: BTreeSet<BlockId> = view
+                .marked
+                .iter()
+                .filter(|(_, mark)| now_ms.saturating_sub(mark.deletion_time.saturating_mul(1000)) > delay_ms)
+                .map(|(id, _)| *id)
+                .collect();
+            exclude(view, Excluded::MarkedForDeletion, |id, _| due.contains(&id));
+        }
+        if self.deduplicate {
+            let duplicates = duplicates(&view.metas);
+            exclude(view, Excluded::Duplicate, |id, _| duplicates.contains(&id));
+        }
+        Ok(())
+    }
+
+    /// Compat: a block that ends where the time begins counts as touching it.
+    fn touches(&self, meta: &BlockMeta) -> bool {
+        meta.max_time >= self.interval.mint && meta.min_time <= self.interval.maxt
+    }
+
+    fn too_fresh(&self, id: BlockId, meta: &BlockMeta, now_ms: i64) -> bool {
+        let made_ms = meta
+            .thanos
+            .upload_time
+            .unix_ms()
+            .unwrap_or_else(|| i64::try_from(id.time_ms()).expect("an id has 48 bits of milliseconds"));
+        let delay_ms = millis(self.consistency_delay);
+        delay_ms > 0
+            && now_ms.saturating_sub(made_ms) < delay_ms
+            && !PROMPT_SOURCES.contains(&meta.thanos.source.as_str())
+    }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn exclude(view: &mut View, why: Excluded, leave_out: impl Fn(BlockId, &BlockMeta) -> bool) {
+    let excluded = &mut view.excluded;
+    view.metas.retain(|id, meta| {
+        let out = leave_out(*id, meta);
+        if out {
+            excluded.insert(*id, why);
+        }
+        !out
+    });
+}
+
+/// Reads the deletion marks of the blocks that are left; an unreadable text is no mark.
+async fn read_marks(bucket: &Bucket, concurrency: usize, view: &mut View) -> Result<()> {
+    let ids: Vec<BlockId> = view.metas.keys().copied().collect();
+    let read: Vec<(BlockId, Result<Option<DeletionMark>>)> = stream::iter(ids)
+        .map(|id| async move {
+            let name = format!("{id}/{}", DeletionMark::FILE);
+            match bucket.get_at_most(&name, MARK_BYTES_MAX).await {
+                Ok(bytes) => match DeletionMark::parse(&bytes) {
+                    Ok(mark) => Ok((id, Ok(Some(mark)))),
+                    Err(e) if e.kind() == ErrorKind::Corrupt => Ok((id, Err(e.context(name)))),
+                    Err(e) => Err(e.context(name)),
+                },
+                Err(e) if e.kind() == ErrorKind::NotFound => Ok((id, Ok(None))),
+                Err(e) => Err(e),
+            }
+        })
+        .buffer_unordered(concurrency)
+        .try_collect()
+        .await?;
+    for (id, mark) in read {
+        match mark {
+            Ok(Some(mark)) => drop(view.marked.insert(id, mark)),
+            Ok(None) => {}
+            Err(e) => view.warnings.push(Warning::new(format!("mark ignored: {e}")).origin(id.to_string())),
+        }
+    }
+    Ok(())
+}
+
+/// Blocks that an other of their group, with as many sources or more, contains.
+fn duplicates(metas: &BTreeMap<BlockId, Arc<BlockMeta>>) -> BTreeSet<BlockId> {
+    let mut groups: BTreeMap<String, Vec<(BlockId, BTreeSet<BlockId>)>> = BTreeMap::new();
+    for (id, meta) in metas {
+        // A block that names no sources is its own: nothing else holds its samples.
+        let sources = match meta.compaction.sources.as_slice() {
+            [] => BTreeSet::from([*id]),
+            sources => sources.iter().copied().collect(),
+        };
+        groups.entry(meta.group_key()).or_default().push((*id, sources));
+    }
+    let mut out = BTreeSet::new();
+    for mut group in groups.into_values() {
+        group.sort_by(|(a_id, a), (b_id, b)| b.len().cmp(&a.len()).then(a_id.cmp(b_id)));
+        let mut holders: BTreeMap<BlockId, Vec<usize>> = BTreeMap::new();
+        for (i, (id, sources)) in group.iter().enumerate() {
+            let first = sources.first().and_then(|first| holders.get(first));
+            if first.is_some_and(|kept| kept.iter().any(|k| sources.is_subset(&group[*k].1))) {
+                out.insert(*id);
+                continue;
+            }
+            for source in sources {
+                holders.entry(*source).or_default().push(i);
+            }
+        }
+    }
+    out
+}

@@ -1,0 +1,39 @@
+//! Blocks: immutable folders of series for a time range, local or in a bucket.
+//!
+//! Identity, description and marks are values; [`Block`] reads one through a
+//! [`RangeReader`], so that a mapped folder and an object store share all code.
+//!
+//! Invariant: knows single blocks and their objects; knows no requests, no peers, no engine.
+
+mod fetcher;
+mod file;
+mod filter;
+mod id;
+mod json;
+mod map;
+mod marker;
+mod meta;
+mod plan;
+mod range;
+mod read;
+mod select;
+#[cfg(test)]
+mod tests;
+mod tombstones;
+mod write;
+
+pub use fetcher::{FETCH_CONCURRENCY, MetaFetcher, Partial, View};
+pub use file::{LocalReader, ObjectReader};
+pub use filter::{BlockFilter, Excluded};
+pub use id::{BlockId, BlockIdGenerator};
+pub use marker::{DeletionMark, Mark, NoCompactMark, NoDownsampleMark};
+pub use meta::{
+    BlockMeta, BlockStats, Compaction, Deletion, DownsampleMeta, FileHash, FileMeta, IndexStats, MatcherMeta,
+    ParentMeta, Rewrite, RewriteInterval, ThanosMeta, UploadTime,
+};
+pub use plan::{Compute, Fetched, ReadPlan, Step, run_plan};
+pub use range::{GAP_MAX, RangeReader, coalesce};
+pub use read::Block;
+pub use select::{BlockBatch, BlockSelect, BlockStream};
+pub use tombstones::{Tombstones, clip};
+pub use write::{BlockSpec, BlockWriter, upload_block};

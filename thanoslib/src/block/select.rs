@@ -1,0 +1,492 @@
+//! Selecting series of a block: postings, series entries, chunks.
+
+use std::{collections::BTreeSet, collections::VecDeque, fmt, ops::Range, sync::Arc};
+
+use bytes::Bytes;
+use futures::{StreamExt, stream, stream::BoxStream};
+
+use super::{
+    Block,
+    plan::{Compute, Fetched, ReadPlan, Step, run_plan},
+    read::INDEX,
+};
+use crate::{
+    budget::Lease,
+    chunk::{AGGREGATES, AggrChunk, AggrError, ChunkRecord, Encoding},
+    context::Context,
+    error::{Error, Result},
+    index::{ChunkRef, Entry, ListRef, Postings, PostingsPlan, SeriesEntry, label_values, plan_postings},
+    model::{Interval, LabelsRef, Matcher},
+    series::{Aggr, BatchBuilder, SeriesBatch},
+};
+
+/// Bytes that a series entry is assumed to have at most, unless the block's description says.
+const SERIES_SIZE: u64 = 16 << 10;
+/// Most that the description may say; larger entries take a second round.
+const SERIES_SIZE_MAX: u64 = 64 << 10;
+/// Bytes that a chunk is assumed to have at most; larger ones take a second round.
+const CHUNK_SIZE: u64 = 16_000;
+/// Series whose entries are read at a time.
+const SERIES_BATCH: usize = 4096;
+/// Bytes of chunks that are read at a time and make up one batch.
+const CHUNKS_BATCH: u64 = 4 << 20;
+
+/// What to select of a block.
+#[derive(Clone, Debug)]
+pub struct BlockSelect {
+    /// All must match; they see labels as stored, without external labels.
+    pub matchers: Vec<Matcher>,
+    /// Chunks that overlap it are wanted, both ends inside.
+    pub interval: Interval,
+    /// Labels only, of the series that have a chunk in the interval.
+    pub skip_chunks: bool,
+    /// Aggregates wanted of downsampled chunks; raw chunks come in any case.
+    pub aggregates: Vec<Aggr>,
+}
+
+/// Some series of a block with their chunks as stored.
+#[derive(Debug)]
+pub struct BlockBatch {
+    /// Series in label order; the last may go on in the next batch.
+    pub series: SeriesBatch,
+    /// Deleted intervals of series of the batch, by their place in it. Chunks that are
+    /// deleted whole are left out; of the others the bytes are kept as stored, so whoever
+    /// decodes them removes these samples with [`clip`](super::clip). Empty for blocks of
+    /// buckets, which have no tombstones.
+    pub deleted: Vec<(usize, Vec<Interval>)>,
+}
+
+/// The answer of [`Block::select`].
+pub type BlockStream = BoxStream<'static, Result<BlockBatch>>;
+
+impl Block {
+    /// Streams the series that satisfy all matchers and have chunks in the interval, in
+    /// label order. No matchers select nothing.
+    ///
+    /// What is held is charged to the budget of `ctx` before it is fetched, and travels
+    /// with the batch.
+    ///
+    /// # Errors
+    /// `Corrupt` naming block, object and offset, `Limit` when the budget is used up, and
+    /// what the reader fails with.
+    pub async fn select(self: &Arc<Self>, ctx: &Context, request: BlockSelect) -> Result<BlockStream> {
+        let (ids, lease) = self.series_ids(ctx, &request.matchers).await.map_err(|e| self.named(e))?;
+        let cursor = Cursor {
+            block: Arc::clone(self),
+            ctx: ctx.clone(),
+            request,
+            ids,
+            next: 0,
+            _ids_lease: lease,
+            ready: VecDeque::new(),
+            refs: Vec::new(),
+            entries_lease: None,
+        };
+        let stream = stream::try_unfold(cursor, async |mut cursor| match cursor.advance().await {
+            Ok(batch) => Ok(batch.map(|b| (b, cursor))),
+            Err(e) => Err(cursor.block.named(e)),
+        });
+        Ok(stream.boxed())
+    }
+
+    /// Sorted label names of the series that satisfy all matchers; of all without matchers.
+    ///
+    /// # Errors
+    /// As [`Block::select`].
+    pub async fn label_names(&self, ctx: &Context, matchers: &[Matcher]) -> Result<Vec<String>> {
+        let work = async {
+            if matchers.is_empty() {
+                return Ok(self.index.table.names().map(text).collect());
+            }
+            let (ids, _lease) = self.series_ids(ctx, matchers).await?;
+            let mut names = BTreeSet::new();
+            for ids in ids.chunks(SERIES_BATCH) {
+                let (entries, _lease) = self.entries(ctx, ids).await?;
+                names.extend(entries.iter().flat_map(|e| e.1.labels.iter().map(|(name, _)| *name)));
+            }
+            let mut names: Vec<_> =
+                names.into_iter().filter_map(|n| self.index.symbols.get(n)).map(text).collect();
+            names.sort_unstable();
+            Ok(names)
+        };
+        work.await.map_err(|e| self.named(e))
+    }
+
+    /// Sorted values of a label over the series that satisfy all matchers; over all
+    /// series without matchers.
+    ///
+    /// # Errors
+    /// As [`Block::select`].
+    pub async fn label_values(&self, ctx: &Context, name: &str, matchers: &[Matcher]) -> Result<Vec<String>> {
+        let name = name.as_bytes();
+        if name.is_empty() {
+            return Ok(Vec::new());
+        }
+        if matchers.is_empty() {
+            return Ok(self.index.table.values(name).map(|(value, _)| text(value)).collect());
+        }
+        let plan = plan_postings(&self.index.table, matchers);
+        if plan.is_empty() {
+            return Ok(Vec::new());
+        }
+        let work = async {
+            let mut lists = plan.lists();
+            lists.extend(self.index.table.values(name).map(|(_, list)| list));
+            lists.sort_unstable();
+            lists.dedup();
+            let mut lease = ctx.budget().reserve(0)?;
+            let lists = self.fetch_lists(ctx, lists, &mut lease).await?;
+            let ids = plan.series(|list| lists.get(list))?;
+            let values = label_values(&self.index.table, name, &ids, |list| lists.get(list))?;
+            Ok(values.into_iter().map(text).collect())
+        };
+        work.await.map_err(|e| self.named(e))
+    }
+
+    fn named(&self, e: Error) -> Error {
+        e.context(format_args!("block {}", self.meta.ulid))
+    }
+
+    /// The series that satisfy all matchers, with the budget for their numbers.
+    async fn series_ids(&self, ctx: &Context, matchers: &[Matcher]) -> Result<(Vec<u32>, Lease)> {
+        let plan: PostingsPlan = plan_postings(&self.index.table, matchers);
+        let mut lease = ctx.budget().reserve(0)?;
+        if plan.is_empty() {
+            return Ok((Vec::new(), lease));
+        }
+        let lists = self.fetch_lists(ctx, plan.lists(), &mut lease).await?;
+        lease.grow(lists.lists.iter().map(|l| l.series_max() * 4).sum())?;
+        let ids = plan.series(|list| lists.get(list))?;
+        lease.shrink_to(ids.len() as u64 * 4);
+        Ok((ids, lease))
+    }
+
+    async fn fetch_lists(&self, ctx: &Context, lists: Vec<ListRef>, lease: &mut Lease) -> Result<Lists> {
+        let plan = ReadPlan::of(INDEX, lists.iter().map(|l| l.range()).collect());
+        let Fetched(mut bytes) = plan.fetch(ctx, &*self.reader, lease).await?;
+        Ok(Lists { lists, bytes: bytes.pop().unwrap_or_default() })
+    }
+
+    /// The entries of series, each with its file offset.
+    async fn entries(&self, ctx: &Context, ids: &[u32]) -> Result<(Vec<(u64, SeriesEntry)>, Lease)> {
+        let stats = self.meta.thanos.index_stats.series_max_size;
+        let size =
+            u64::try_from(stats).ok().filter(|n| (1..=SERIES_SIZE_MAX).contains(n)).unwrap_or(SERIES_SIZE);
+        let offsets = ids.iter().map(|id| Ok(self.index.series_offset(*id).map_err(|e| e.context(INDEX))?));
+        let offsets = offsets.collect::<Result<Vec<u64>>>()?;
+        // An entry ends before the next one begins, and before the postings.
+        let ends = offsets.iter().skip(1).copied().chain([self.index.toc.postings]);
+        let ranges = offsets.iter().zip(ends).map(|(at, end)| *at..end.min(at + size));
+        let plan = ReadPlan::of(INDEX, ranges.collect());
+        let mut lease = ctx.budget().reserve(0)?;
+        let computation =
+            Entries { done: vec![None; offsets.len()], waiting: (0..offsets.len()).collect(), offsets };
+        let entries = run_plan(ctx, &*self.reader, &mut lease, plan, computation).await?;
+        let held = entries
+            .iter()
+            .map(|(_, e)| e.labels.len() * 8 + e.chunks.len() * 24 + size_of_val(e))
+            .sum::<usize>();
+        lease.shrink_to(held as u64);
+        Ok((entries, lease))
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Fetched postings lists, in file order.
+struct Lists {
+    lists: Vec<ListRef>,
+    bytes: Vec<Bytes>,
+}
+
+impl Lists {
+    fn get(&self, list: ListRef) -> Result<Postings<'_>> {
+        let bytes = self.lists.binary_search(&list).ok().and_then(|i| self.bytes.get(i));
+        let bytes = bytes.ok_or_else(|| Error::internal("a postings list was not planned"))?;
+        Postings::parse(bytes, list.start).map_err(|e| e.context(INDEX))
+    }
+}
+
+/// Decodes series entries; those longer than assumed are asked for again.
+struct Entries {
+    offsets: Vec<u64>,
+    done: Vec<Option<SeriesEntry>>,
+    waiting: Vec<usize>,
+}
+
+impl Compute for Entries {
+    type Output = Vec<(u64, SeriesEntry)>;
+
+    fn compute(&mut self, fetched: Fetched) -> Result<Step<Self::Output>> {
+        let bytes = fetched.0.into_iter().next().unwrap_or_default();
+        let (mut short, mut ranges) = (Vec::new(), Vec::new());
+        for (i, bytes) in std::mem::take(&mut self.waiting).into_iter().zip(bytes) {
+            let offset = self.offsets.get(i).copied().unwrap_or_default();
+            match Entry::parse(&bytes, offset).map_err(|e| e.context(INDEX))? {
+                Entry::Whole(content) => {
+                    let mut entry = SeriesEntry::default();
+                    entry.read(content, offset).map_err(|e| e.context(INDEX))?;
+                    if let Some(slot) = self.done.get_mut(i) {
+                        *slot = Some(entry);
+                    }
+                }
+                Entry::Short(need) => {
+                    short.push(i);
+                    ranges.push(offset..offset + need as u64);
+                }
+            }
+        }
+        if !short.is_empty() {
+            self.waiting = short;
+            return Ok(Step::More(ReadPlan::of(INDEX, ranges)));
+        }
+        let done = std::mem::take(&mut self.done).into_iter().collect::<Option<Vec<_>>>();
+        let done = done.ok_or_else(|| Error::internal("a series entry was not fetched"))?;
+        Ok(Step::Done(self.offsets.iter().copied().zip(done).collect()))
+    }
+}
+
+/// One wanted series whose chunks are not read yet.
+struct Ready {
+    labels: Vec<u8>,
+    chunks: VecDeque<(Interval, ChunkRef)>,
+    deleted: Vec<Interval>,
+}
+
+/// A place in the series of a select.
+struct Cursor {
+    block: Arc<Block>,
+    ctx: Context,
+    request: BlockSelect,
+    ids: Vec<u32>,
+    next: usize,
+    _ids_lease: Lease,
+    ready: VecDeque<Ready>,
+    /// Places of all chunks of the entries read last, ascending: each ends before the next.
+    refs: Vec<u64>,
+    entries_lease: Option<Lease>,
+}
+
+impl Cursor {
+    async fn advance(&mut self) -> Result<Option<BlockBatch>> {
+        while self.ready.is_empty() {
+            self.ctx.check()?;
+            let end = self.ids.len().min(self.next + SERIES_BATCH);
+            if self.next >= end {
+                return Ok(None);
+            }
+            let ids = self.next..end;
+            self.next = end;
+            self.load(ids).await?;
+        }
+        self.batch().await.map(Some)
+    }
+
+    /// Reads the entries of some series and keeps those with chunks in the interval.
+    async fn load(&mut self, ids: Range<usize>) -> Result<()> {
+        let ids = self.ids.get(ids).unwrap_or_default();
+        self.entries_lease = None;
+        let (entries, lease) = self.block.entries(&self.ctx, ids).await?;
+        self.entries_lease = Some(lease);
+        self.refs.clear();
+        for (id, (offset, entry)) in ids.iter().zip(entries) {
+            self.refs.extend(entry.chunks.iter().map(|(_, r)| r.0));
+            let deleted = self.block.tombstones.get(u64::from(*id));
+            let gone = |c: &Interval| deleted.iter().any(|d| d.mint <= c.mint && c.maxt <= d.maxt);
+            let wanted = |c: &Interval| c.overlaps(self.request.interval) && !gone(c);
+            let chunks: VecDeque<_> = entry.chunks.iter().filter(|(c, _)| wanted(c)).copied().collect();
+            if chunks.is_empty() {
+                continue;
+            }
+            let mut labels = Vec::new();
+            entry
+                .append_labels(&self.block.index.symbols, offset, &mut labels)
+                .map_err(|e| e.context(INDEX))?;
+            let touched = |d: &&Interval| chunks.iter().any(|(c, _)| c.overlaps(**d));
+            let deleted = deleted.iter().filter(touched).copied().collect();
+            self.ready.push_back(Ready { labels, chunks, deleted });
+        }
+        self.refs.sort_unstable();
+        self.refs.dedup();
+        Ok(())
+    }
+
+    /// Bytes to read for a chunk.
+    fn range(&self, chunk: ChunkRef) -> Range<u64> {
+        let stats = self.block.meta.thanos.index_stats.chunk_max_size;
+        let size = u64::try_from(stats).ok().filter(|n| (1..=CHUNK_SIZE).contains(n)).unwrap_or(CHUNK_SIZE);
+        let next = self.refs.get(self.refs.partition_point(|r| *r <= chunk.0)).map(|r| ChunkRef(*r));
+        let start = u64::from(chunk.offset());
+        let end = match next {
+            Some(next) if next.segment() == chunk.segment() => u64::from(next.offset()),
+            _ => u64::MAX,
+        };
+        start..end.min(start + size)
+    }
+
+    /// Makes a batch of the series that are ready, up to the bytes of one batch.
+    async fn batch(&mut self) -> Result<BlockBatch> {
+        let mut builder = BatchBuilder::default();
+        let mut deleted = Vec::new();
+        if self.request.skip_chunks {
+            for series in self.ready.drain(..) {
+                builder.series(LabelsRef::from_flat(&series.labels));
+            }
+            let lease = self.ctx.budget().reserve(builder.size_bytes() as u64)?;
+            return Ok(BlockBatch { series: builder.finish().with_lease(Arc::new(lease)), deleted });
+        }
+        let (mut taken, mut bytes) = (Vec::new(), 0u64);
+        while bytes < CHUNKS_BATCH {
+            let Some(mut series) = self.ready.pop_front() else { break };
+            let (mut chunks, first) = (Vec::new(), taken.len());
+            while bytes < CHUNKS_BATCH {
+                let Some((interval, chunk)) = series.chunks.pop_front() else { break };
+                let range = self.range(chunk);
+                bytes += range.end - range.start;
+                chunks.push((interval, chunk, range));
+            }
+            if !series.deleted.is_empty() {
+                deleted.push((first, series.deleted.clone()));
+            }
+            taken.push((series.labels.clone(), chunks));
+            if !series.chunks.is_empty() {
+                self.ready.push_front(series);
+            }
+        }
+        let refs: Vec<_> =
+            taken.iter().flat_map(|(_, c)| c.iter().map(|(_, r, range)| (*r, range.clone()))).collect();
+        let mut lease = self.ctx.budget().reserve(0)?;
+        let (plan, computation) = Chunks::plan(&self.block.segments, refs)?;
+        let data = run_plan(&self.ctx, &*self.block.reader, &mut lease, plan, computation).await?;
+        let mut data = data.into_iter();
+        for (labels, chunks) in &taken {
+            builder.series(LabelsRef::from_flat(labels));
+            for (interval, chunk, _) in chunks {
+                let Some((encoding, bytes)) = data.next() else { continue };
+                self.put(&mut builder, *interval, *chunk, encoding, bytes)?;
+            }
+        }
+        lease.grow((builder.len() * size_of::<u64>()) as u64 + refs_bytes(&taken))?;
+        Ok(BlockBatch { series: builder.finish().with_lease(Arc::new(lease)), deleted })
+    }
+
+    /// Adds a chunk as it is stored; of a downsampled one the wanted aggregates that it has.
+    fn put(
+        &self,
+        out: &mut BatchBuilder,
+        at: Interval,
+        chunk: ChunkRef,
+        encoding: Encoding,
+        data: Bytes,
+    ) -> Result<()> {
+        if encoding != Encoding::Aggr {
+            out.chunk(at, Aggr::Raw, encoding, true, data);
+            return Ok(());
+        }
+        let mut first = true;
+        for aggr in AGGREGATES.into_iter().filter(|a| self.request.aggregates.contains(a)) {
+            match AggrChunk::new(&data).get(aggr) {
+                Ok(part) => out.chunk(at, aggr, part.encoding, first, data.slice_ref(part.data)),
+                // Histograms have no smallest and largest sample.
+                Err(AggrError::Missing) => continue,
+                Err(e) => {
+                    let segment =
+                        self.block.segments.get(chunk.segment() as usize).map_or("", String::as_str);
+                    let offset = chunk.offset();
+                    return Err(
+                        Error::from(e).context(format_args!("{segment}: {aggr:?} of chunk at {offset}"))
+                    );
+                }
+            }
+            first = false;
+        }
+        if first {
+            out.chunk(at, Aggr::Raw, Encoding::None, true, Bytes::new());
+        }
+        Ok(())
+    }
+}
+
+type Taken = (Vec<u8>, Vec<(Interval, ChunkRef, Range<u64>)>);
+
+fn refs_bytes(taken: &[Taken]) -> u64 {
+    let bytes =
+        |(labels, chunks): &Taken| labels.len() + chunks.len() * size_of::<crate::series::ChunkMeta>();
+    taken.iter().map(bytes).sum::<usize>() as u64
+}
+
+impl fmt::Debug for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cursor").field("next", &self.next).field("series", &self.ids.len()).finish()
+    }
+}
+
+/// Takes chunks out of their segments and checks them; those longer than assumed are asked
+/// for again.
+struct Chunks {
+    segments: Vec<String>,
+    refs: Vec<ChunkRef>,
+    done: Vec<Option<(Encoding, Bytes)>>,
+    /// For each object of the plan made last, the chunks that its ranges are for.
+    waiting: Vec<(u32, Vec<usize>)>,
+}
+
+impl Chunks {
+    fn plan(segments: &[String], refs: Vec<(ChunkRef, Range<u64>)>) -> Result<(ReadPlan, Self)> {
+        let mut ranges: Vec<_> = refs.iter().enumerate().map(|(i, (_, range))| (i, range.clone())).collect();
+        let refs: Vec<_> = refs.into_iter().map(|(r, _)| r).collect();
+        ranges.sort_by_key(|(i, _)| refs.get(*i).copied());
+        let done = vec![None; refs.len()];
+        let mut chunks = Self { segments: segments.to_vec(), refs, done, waiting: Vec::new() };
+        let plan = chunks.reads(&ranges)?;
+        Ok((plan, chunks))
+    }
+
+    /// Plans ranges, which are sorted by segment.
+    fn reads(&mut self, ranges: &[(usize, Range<u64>)]) -> Result<ReadPlan> {
+        let mut plan = ReadPlan::default();
+        self.waiting.clear();
+        let segment = |i: usize| self.refs.get(i).map_or(0, |r| r.segment());
+        for group in ranges.chunk_by(|a, b| segment(a.0) == segment(b.0)) {
+            let number = group.first().map_or(0, |(i, _)| segment(*i));
+            let Some(name) = self.segments.get(number as usize) else {
+                let have = self.segments.len();
+                return Err(Error::corrupt(format!(
+                    "{INDEX}: chunk in segment {number}, but there are {have}"
+                )));
+            };
+            plan.add(name.clone(), group.iter().map(|(_, range)| range.clone()).collect());
+            self.waiting.push((number, group.iter().map(|(i, _)| *i).collect()));
+        }
+        Ok(plan)
+    }
+}
+
+impl Compute for Chunks {
+    type Output = Vec<(Encoding, Bytes)>;
+
+    fn compute(&mut self, fetched: Fetched) -> Result<Step<Self::Output>> {
+        let mut short = Vec::new();
+        for ((number, items), bytes) in std::mem::take(&mut self.waiting).into_iter().zip(fetched.0) {
+            let name = self.segments.get(number as usize).map_or("", String::as_str);
+            for (i, bytes) in items.into_iter().zip(bytes) {
+                let offset = self.refs.get(i).map_or(0, |r| u64::from(r.offset()));
+                match ChunkRecord::parse(&bytes, offset).map_err(|e| e.context(name))? {
+                    ChunkRecord::Whole { encoding, data, .. } => {
+                        if let Some(slot) = self.done.get_mut(i) {
+                            *slot = Some((encoding, bytes.slice_ref(data)));
+                        }
+                    }
+                    ChunkRecord::Short(need) => short.push((i, offset..offset + need as u64)),
+                }
+            }
+        }
+        if !short.is_empty() {
+            return Ok(Step::More(self.reads(&short)?));
+        }
+        let done = std::mem::take(&mut self.done).into_iter().collect::<Option<Vec<_>>>();
+        Ok(Step::Done(done.ok_or_else(|| Error::internal("a chunk was not fetched"))?))
+    }
+}

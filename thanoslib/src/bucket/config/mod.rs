@@ -1,0 +1,122 @@
+//! The object store configuration of Thanos: `{type, config, prefix}` in YAML.
+//!
+//! Unknown keys fail at the top level and in providers that are strict in Thanos; a key
+//! that this build cannot honour is refused by its name. References to the environment
+//! are expanded before the text comes here.
+//!
+//! Invariant: parsing opens nothing; only [`BucketConfig::open`] touches the outside.
+
+#[cfg(feature = "fs")]
+mod filesystem;
+#[cfg(feature = "s3")]
+mod s3;
+mod value;
+
+use serde::{Deserialize, de::DeserializeOwned, de::IgnoredAny};
+
+use super::Bucket;
+use crate::error::{Error, Result};
+
+use value::or_default;
+
+/// A parsed object store configuration.
+#[derive(Clone, Debug)]
+pub struct BucketConfig {
+    body: Body,
+    prefix: String,
+}
+
+/// What differs between providers.
+#[derive(Clone, Debug)]
+enum Body {
+    #[cfg(feature = "fs")]
+    Filesystem(filesystem::FilesystemConfig),
+    #[cfg(feature = "s3")]
+    S3(Box<s3::S3Config>),
+}
+
+/// The top level, whatever the provider.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Outline {
+    #[serde(default, rename = "type", deserialize_with = "or_default")]
+    provider: String,
+    #[serde(default, rename = "config")]
+    _config: Option<IgnoredAny>,
+    #[serde(default, deserialize_with = "or_default")]
+    prefix: String,
+}
+
+/// The top level with the configuration of a known provider.
+#[derive(Deserialize)]
+struct Inner<C> {
+    config: Option<C>,
+}
+
+impl BucketConfig {
+    /// Parses the YAML text.
+    ///
+    /// # Errors
+    /// `Invalid` for malformed YAML, an unknown or misused key, or an unknown type;
+    /// `Unsupported` for a type or a key that Thanos knows and this build does not.
+    pub fn parse(yaml: &str) -> Result<Self> {
+        let failed = |e: serde_saphyr::Error| {
+            Error::invalid(format!("object store configuration: {e}")).with_source(e)
+        };
+        let outline: Outline = serde_saphyr::from_str(yaml).map_err(failed)?;
+        let body = match outline.provider.to_uppercase().as_str() {
+            #[cfg(feature = "fs")]
+            "FILESYSTEM" => Body::Filesystem(inner::<filesystem::FilesystemConfig>(yaml)?.checked()?),
+            #[cfg(feature = "s3")]
+            "S3" => Body::S3(Box::new(s3::S3Config::checked(inner(yaml)?)?)),
+            #[cfg(not(feature = "fs"))]
+            "FILESYSTEM" => return Err(no_feature("FILESYSTEM", "fs")),
+            #[cfg(not(feature = "s3"))]
+            "S3" => return Err(no_feature("S3", "s3")),
+            known @ ("GCS" | "AZURE" | "SWIFT" | "COS" | "ALIYUNOSS" | "BOS" | "OCI" | "OBS") => {
+                return Err(Error::unsupported(format!(
+                    "bucket with type {known} is supported by Thanos, not by this build yet"
+                )));
+            }
+            _ => {
+                let given = outline.provider;
+                return Err(Error::invalid(format!("bucket with type {given} is not supported")));
+            }
+        };
+        super::Prefixed::parse(&outline.prefix)?;
+        Ok(Self { body, prefix: outline.prefix })
+    }
+
+    /// Makes the bucket. Nothing is asked of a server yet.
+    ///
+    /// # Errors
+    /// `Invalid` when a folder, certificate or key that the configuration names is not
+    /// usable.
+    pub fn open(&self) -> Result<Bucket> {
+        let bucket = match &self.body {
+            #[cfg(feature = "fs")]
+            Body::Filesystem(config) => config.open(),
+            #[cfg(feature = "s3")]
+            Body::S3(config) => config.open(),
+            #[cfg(not(any(feature = "fs", feature = "s3")))]
+            _ => Err(Error::unsupported("this build has no kind of bucket")),
+        }?;
+        bucket.with_prefix(&self.prefix)
+    }
+}
+
+/// The provider's part of the configuration, defaults where it says nothing.
+#[cfg_attr(not(any(feature = "fs", feature = "s3")), expect(dead_code, reason = "needs a provider"))]
+fn inner<C: DeserializeOwned + Default>(yaml: &str) -> Result<C> {
+    let parsed: Inner<C> = serde_saphyr::from_str(yaml)
+        .map_err(|e| Error::invalid(format!("object store configuration: {e}")).with_source(e))?;
+    Ok(parsed.config.unwrap_or_default())
+}
+
+#[cfg(not(all(feature = "fs", feature = "s3")))]
+fn no_feature(provider: &str, feature: &str) -> Error {
+    Error::unsupported(format!("bucket with type {provider} needs a build with feature {feature}"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,12 @@
+//! What S3 needs beyond `object_store`: connections, TLS, addresses, credentials.
+//!
+//! Invariant: installs nothing process-wide; TLS uses an explicit configuration.
+
+mod body;
+mod connector;
+pub(super) mod credentials;
+pub(super) mod endpoint;
+mod tls;
+
+pub use connector::{Connector, HttpSettings};
+pub use tls::TlsSettings;

@@ -1,0 +1,178 @@
+//! Queries over stores: what the engine selects from, with replicas merged.
+//!
+//! Invariant: knows stores and replicas; knows neither PromQL's operators nor HTTP.
+
+mod samples;
+mod selection;
+
+use std::{collections::VecDeque, sync::Arc};
+
+use async_trait::async_trait;
+use futures::{StreamExt, TryStreamExt, stream};
+
+pub use selection::SelectOptions;
+
+use crate::{
+    context::Context,
+    error::Result,
+    model::{Interval, Labels, Matcher, Warning, Warnings},
+    promql::{Queryable, Select, SelectFrame, SelectStream, SelectedSeries},
+    series::SeriesBatch,
+    store::{Frame, SeriesRequest, SeriesStream, Store},
+};
+use samples::{Part, StoredSeries};
+use selection::Selection;
+
+/// Remark on an answer whose counters could not be read as Prometheus has them.
+const REWRITTEN: &str = "PromQL info: counters of downsampled data have their resets added up, in the whole \
+                         of each series concerned";
+
+/// What the engine selects from: a store, with the replicas of each series merged.
+///
+/// ```no_run
+/// # async fn f(store: std::sync::Arc<dyn thanoslib::store::Store>) {
+/// use thanoslib::query::{SelectOptions, StoreQueryable};
+/// let options = SelectOptions { replica_labels: vec!["replica".into()], ..SelectOptions::default() };
+/// let queryable = StoreQueryable::new(store, options);
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct StoreQueryable {
+    store: Arc<dyn Store>,
+    options: Arc<SelectOptions>,
+}
+
+impl StoreQueryable {
+    /// Selects from `store`, which keeps the whole contract ([`Conform`](crate::store::Conform)).
+    pub fn new(store: Arc<dyn Store>, options: SelectOptions) -> Self {
+        Self { store, options: Arc::new(options) }
+    }
+
+    /// Label sets of the series that match and have samples in the interval.
+    ///
+    /// # Errors
+    /// Those of the store; under `PartialResponse::Abort` also what else were a warning.
+    pub async fn series(
+        &self,
+        ctx: &Context,
+        interval: Interval,
+        matchers: Vec<Matcher>,
+        limit: usize,
+    ) -> Result<(Vec<Labels>, Warnings)> {
+        let request = SeriesRequest {
+            skip_chunks: true,
+            limit,
+            max_resolution_ms: self.options.max_resolution_ms,
+            ..self.request(SeriesRequest::new(interval, matchers))
+        };
+        let mut stream = self.store.series(ctx, request).await?;
+        let (mut series, mut warnings) = (Vec::new(), Warnings::default());
+        let mut lease = ctx.budget().reserve(0)?;
+        while let Some(frame) = stream.try_next().await? {
+            match frame {
+                Frame::Batch(batch) => {
+                    lease.grow(batch.size_bytes() as u64)?;
+                    series.extend(batch.iter().map(|s| s.labels().to_labels()));
+                }
+                Frame::Warning(w) => warnings.push(w),
+                Frame::Hints(_) => {}
+            }
+        }
+        series.dedup();
+        Ok((series, warnings))
+    }
+
+    /// What all requests of this queryable have in common.
+    fn request(&self, request: SeriesRequest) -> SeriesRequest {
+        let options = &self.options;
+        SeriesRequest {
+            without_replica_labels: if options.dedup { options.replica_labels.clone() } else { Vec::new() },
+            shard: options.shard.clone(),
+            partial_response: options.partial_response,
+            ..request
+        }
+    }
+}
+
+#[async_trait]
+impl Queryable for StoreQueryable {
+    async fn select(&self, ctx: &Context, select: Select) -> Result<SelectStream> {
+        let selection = Arc::new(Selection::new(&self.options, &select));
+        let request = SeriesRequest {
+            max_resolution_ms: selection.max_resolution_ms,
+            aggregates: selection.aggregates.clone(),
+            hints: select.hints.clone(),
+            ..self.request(SeriesRequest::new(select.interval, select.matchers))
+        };
+        let stream = self.store.series(ctx, request).await?;
+        let grouped = Grouping { stream, open: None, ready: VecDeque::new(), selection, ended: false, told: false };
+        Ok(stream::try_unfold(grouped, |mut grouped| async move {
+            Ok(grouped.next().await?.map(|frame| (frame, grouped)))
+        })
+        .boxed())
+    }
+}
+
+/// Turns batches into series whose parts may lie in several batches.
+struct Grouping {
+    stream: SeriesStream,
+    /// The last series of the batch before, which may go on.
+    open: Option<(Labels, Vec<Part>)>,
+    ready: VecDeque<SelectFrame>,
+    selection: Arc<Selection>,
+    ended: bool,
+    /// True when the answer carries [`REWRITTEN`].
+    told: bool,
+}
+
+impl Grouping {
+    async fn next(&mut self) -> Result<Option<SelectFrame>> {
+        loop {
+            if let Some(frame) = self.ready.pop_front() {
+                return Ok(Some(frame));
+            }
+            if self.ended {
+                return Ok(None);
+            }
+            match self.stream.try_next().await? {
+                Some(Frame::Batch(batch)) => self.take(batch),
+                Some(Frame::Warning(w)) => self.ready.push_back(SelectFrame::Warning(w)),
+                Some(Frame::Hints(_)) => {}
+                None => {
+                    self.ended = true;
+                    let last = self.open.take().map(|(labels, parts)| self.series(labels, parts));
+                    self.ready.extend(last.map(|s| SelectFrame::Series(vec![s])));
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, batch: SeriesBatch) {
+        let batch = Arc::new(batch);
+        let mut done = Vec::with_capacity(batch.len());
+        for (index, series) in batch.iter().enumerate() {
+            let part = Part { batch: Arc::clone(&batch), index };
+            match &mut self.open {
+                Some((labels, parts)) if labels.view() == series.labels() => parts.push(part),
+                _ => {
+                    let next = (series.labels().to_labels(), vec![part]);
+                    if let Some((labels, parts)) = self.open.replace(next) {
+                        done.push(self.series(labels, parts));
+                    }
+                }
+            }
+        }
+        if !done.is_empty() {
+            self.ready.push_back(SelectFrame::Series(done));
+        }
+    }
+
+    fn series(&mut self, labels: Labels, parts: Vec<Part>) -> SelectedSeries {
+        let data = StoredSeries { parts, selection: Arc::clone(&self.selection) };
+        if !self.told && self.selection.rewrites_aggregates() && data.has_counter_aggregates() {
+            self.told = true;
+            self.ready.push_back(SelectFrame::Warning(Warning::new(REWRITTEN)));
+        }
+        SelectedSeries { labels, data: Box::new(data) }
+    }
+}
