@@ -201,7 +201,7 @@ fn duration(f: &mut Formatter<'_>, ms: i64) -> fmt::Result {
     let mut rest = ms.unsigned_abs();
     for (unit, size, exact) in UNITS {
         let n = rest / size;
-        if n > 0 && (!exact || rest % size == 0) {
+        if n > 0 && (!exact || rest.is_multiple_of(size)) {
             write!(f, "{n}{unit}")?;
             rest %= size;
         }

@@ -53,7 +53,7 @@ impl MemoryQueryable {
     }
 
     /// Sets the hints of counter histograms as the chunks of a Prometheus head would hold
-    /// them: whether a histogram is a reset against the one before it.
+    /// them: whether it is known that a histogram goes on from the one before it.
     pub fn set_reset_hints(&mut self) {
         for samples in self.series.values_mut() {
             let mut previous: Option<Arc<FloatHistogram>> = None;
@@ -98,7 +98,8 @@ fn stored_hint(h: &FloatHistogram, previous: Option<&FloatHistogram>) -> Counter
         _ if is_stale(h.sum) => CounterReset::Unknown,
         (_, None) => CounterReset::Unknown,
         (_, Some(p)) if p.hint == CounterReset::Gauge => CounterReset::Unknown,
-        (_, Some(p)) if h.detect_reset(p) => CounterReset::Reset,
+        // A reset that the head finds begins a chunk, whose first hint is not read back.
+        (_, Some(p)) if h.detect_reset(p) => CounterReset::Unknown,
         _ => CounterReset::NotReset,
     }
 }

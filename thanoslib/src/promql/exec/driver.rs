@@ -12,7 +12,7 @@ use crate::{
         Annotations, Block, Queryable, Select, SelectFrame, SelectStream, SelectedSeries, Steps,
         ast::Expr,
         functions::range::RangeCall,
-        names::same_labelset,
+        names::{same_labelset, unique},
         ops::aggregate::Aggregator,
         plan::{Leaf, LeafKind, QueryTimes, plan},
     },
@@ -147,7 +147,10 @@ fn sink(shared: &Shared, index: usize, leaf: &Leaf<'_>) -> Result<Sink> {
         LeafKind::Instant => instant(Give::Value),
         LeafKind::Timestamp => instant(Give::Timestamp),
         LeafKind::StartTimestamp => instant(Give::StartTimestamp),
-        LeafKind::Raw => TaskKind::Raw,
+        LeafKind::Raw => {
+            output.is_raw = true;
+            TaskKind::Raw
+        }
         LeafKind::Range(call) => {
             // Parameters of a leaf read nothing.
             let mut evaluator = Evaluator::new(shared, Vec::new());
@@ -275,6 +278,11 @@ fn finish(shared: &Shared, sinks: Vec<Sink>) -> Result<Vec<(usize, LeafOutput)>>
             sink.output.leases.push(shared.ctx.budget().reserve(bytes)?);
             shared.meter.hold(blocks.iter().map(block_samples).sum())?;
             sink.output.blocks = blocks;
+        }
+        if matches!(&sink.task.kind, TaskKind::Instant(i) if i.give != Give::Value) {
+            // Series lost their names.
+            let scope = &shared.scope(sink.task.steps, &mut sink.output.annotations);
+            sink.output.blocks = unique(scope, std::mem::take(&mut sink.output.blocks))?;
         }
         Ok((sink.leaf, sink.output))
     };

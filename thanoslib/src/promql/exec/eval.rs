@@ -39,6 +39,8 @@ pub(crate) enum Value {
 pub(super) struct LeafOutput {
     pub(super) blocks: Vec<Block>,
     pub(super) raw: Vec<RawSeries>,
+    /// The value is `raw`, not `blocks`.
+    pub(super) is_raw: bool,
     pub(super) annotations: Annotations,
     /// Bytes reserved for the values.
     pub(super) leases: Vec<Lease>,
@@ -125,7 +127,7 @@ impl<'q> Evaluator<'q> {
 
     fn leaf(&mut self, leaf: usize) -> Result<Value> {
         let output = self.take(leaf)?;
-        if output.raw.is_empty() {
+        if !output.is_raw {
             return Ok(Value::Vector(output.blocks));
         }
         let series = output.raw.into_iter().map(|raw| {

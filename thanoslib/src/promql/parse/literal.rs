@@ -83,10 +83,10 @@ pub(crate) fn number(text: &str) -> Result<Option<f64>, String> {
             }
         };
     }
-    if plain.len() > 1 && plain.starts_with('0') && plain.bytes().all(|b| (b'0'..=b'7').contains(&b)) {
-        if let Ok(v) = i64::from_str_radix(&plain, 8) {
-            return Ok(Some(v as f64));
-        }
+    let octal =
+        plain.len() > 1 && plain.starts_with('0') && plain.bytes().all(|b| (b'0'..=b'7').contains(&b));
+    if octal && let Ok(v) = i64::from_str_radix(&plain, 8) {
+        return Ok(Some(v as f64));
     }
     if !is_decimal(plain.as_bytes()) {
         return Ok(None);

@@ -295,9 +295,11 @@ impl Lowering<'_> {
         let mut open = None;
         for m in &matchers.matchers {
             if m.name == "l0" {
-                // What stands for empty braces.
-                open = (self.next..self.scan.tokens.len())
-                    .find(|i| self.scan.sign(*i) == "{" && self.scan.sign(i + 1) == "}");
+                if matchers.matchers.len() == 1 {
+                    // It stands for empty braces.
+                    open = (self.next..self.scan.tokens.len())
+                        .find(|i| self.scan.sign(*i) == "{" && self.scan.sign(i + 1) == "}");
+                }
                 continue;
             }
             let value = self.utf8(self.index(&m.value)?)?;

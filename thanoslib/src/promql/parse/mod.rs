@@ -206,6 +206,7 @@ mod tests {
             "(".repeat(600) + "1" + &")".repeat(600),
             "a[1m:".repeat(600) + &"]".repeat(600),
             "x,".repeat(70_000),
+            "sum(".repeat(400) + "f(" + &"x,".repeat(30_000) + "x)" + &")".repeat(400),
             "\"".to_owned() + &"\\".repeat(1000),
             " ".repeat(2 << 20),
         ] {
@@ -213,5 +214,82 @@ mod tests {
         }
         let deep = "abs(".repeat(400) + "x" + &")".repeat(400);
         assert!(parse(&deep, &all()).is_ok());
+    }
+
+    /// Pieces that queries are put together from at random.
+    const PIECES: &[&str] = &[
+        "up",
+        "rate",
+        "sum",
+        "by",
+        "on",
+        "group_left",
+        "offset",
+        "@",
+        "bool",
+        "fill",
+        "anchored",
+        "and",
+        "atan2",
+        "(",
+        ")",
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        ":",
+        "=",
+        "=~",
+        "!=",
+        "==",
+        "+",
+        "-",
+        "*",
+        "^",
+        "</",
+        "1",
+        "5m",
+        "0x1F",
+        "1e400",
+        "NaN",
+        "\"a\"",
+        "'b'",
+        "`c`",
+        "\"\\xff\"",
+        "\"",
+        "#",
+        "\n",
+        "é",
+        "a:b",
+        "m3",
+        "l2",
+        "start()",
+        "or",
+        "sum by (a) (up)",
+        "rate(up[5m])",
+        "up[5m:1m]",
+        "{a=\"b\"}",
+        "time()",
+        "(up)",
+        "-1",
+        "up offset -5m",
+    ];
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_gives_a_tree_or_an_error(pieces in proptest::collection::vec(0..PIECES.len(), 0..12), glue in "[ ]?") {
+            let text = pieces.iter().map(|i| PIECES[*i]).collect::<Vec<_>>().join(&glue);
+            if let Ok(expr) = parse(&text, &all()) {
+                let printed = expr.to_string();
+                let again = parse(&printed, &all()).map(|e| e.to_string());
+                proptest::prop_assert_eq!(again, Ok(printed), "{}", text);
+            }
+        }
+
+        #[test]
+        fn any_bytes_give_a_tree_or_an_error(text in ".{0,40}") {
+            let _ = parse(&text, &all());
+        }
     }
 }

@@ -11,6 +11,8 @@ use crate::promql::EngineOptions;
 const TOKENS_MAX: usize = 65_536;
 /// Most operators and signs of a query: the grammar's tables take quadratic time for them.
 const OPERATORS_MAX: usize = 2048;
+/// Most tokens times levels: the grammar copies the operand of every aggregation.
+const COPIES_MAX: usize = 2_000_000;
 
 /// One token with its byte range.
 #[derive(Clone, Debug)]
@@ -74,6 +76,9 @@ const SIGNS: &[&str] = &[
     "(", ")", "{", "}", "[", "]", ":",
 ];
 
+/// Words that may stand between brackets.
+const DURATION_WORDS: &[&str] = &["step", "range", "min_of", "max_of"];
+
 /// Words that the grammar itself knows.
 const KEYWORDS: &[&str] = &[
     "and",
@@ -119,6 +124,12 @@ pub(super) fn scan(text: &str, options: &EngineOptions) -> Result<Scan, ParseErr
     let operators = tokens.iter().filter(|t| is_operator(&t.kind)).count();
     if operators > OPERATORS_MAX {
         return Err(ParseError::new(format!("query has {operators} operators, more than {OPERATORS_MAX}")));
+    }
+    if depth.saturating_mul(tokens.len()) > COPIES_MAX {
+        return Err(ParseError::new(format!(
+            "query with {} tokens nests {depth} deep, which is too much together",
+            tokens.len()
+        )));
     }
     let mut scan = Scan { tokens, partner, text: String::new(), is_small: operators + depth <= 48 };
     scan.text = render(text, &scan, options.extended_range_selectors)?;
@@ -168,6 +179,10 @@ fn tokenize(text: &str) -> Result<Vec<Token>, ParseError> {
                     .take_while(|b| b.is_ascii_alphanumeric() || **b == b'_' || **b == b':' && colon)
                     .count();
                 let word = &text[start..at];
+                if brackets && !DURATION_WORDS.iter().any(|w| word.eq_ignore_ascii_case(w)) {
+                    let c = b as char;
+                    return Err(fail(format!("unexpected character in duration expression: '{c}'")));
+                }
                 match word.to_ascii_lowercase().as_str() {
                     "inf" if !braces => Kind::Number(f64::INFINITY),
                     "nan" if !braces => Kind::Number(f64::NAN),
@@ -177,8 +192,15 @@ fn tokenize(text: &str) -> Result<Vec<Token>, ParseError> {
             _ => {
                 let Some(sign) = SIGNS.iter().find(|s| bytes[at..].starts_with(s.as_bytes())) else {
                     let c = text[at..].chars().next().unwrap_or(char::REPLACEMENT_CHARACTER);
-                    let place = if braces { " inside braces" } else { "" };
-                    return Err(fail(format!("unexpected character{place}: '{c}'")));
+                    let after = text[at + c.len_utf8()..].chars().next();
+                    return Err(fail(match (after, braces) {
+                        (Some(after), _) if c == '!' => format!("unexpected character after '!': '{after}'"),
+                        (_, true) => format!("unexpected character inside braces: '{c}'"),
+                        (_, false) if brackets => {
+                            format!("unexpected character in duration expression: '{c}'")
+                        }
+                        (_, false) => format!("unexpected character: '{c}'"),
+                    }));
                 };
                 at += sign.len();
                 match *sign {
@@ -247,8 +269,36 @@ fn number(text: &str) -> Result<Kind, String> {
         None if text.bytes().all(|b| b.is_ascii_digit() || b"ywdhms".contains(&b)) => {
             Err(format!("not a valid duration string: {text:?}"))
         }
-        None => Err(format!("bad number or duration syntax: {text:?}")),
+        None => Err(format!("bad number or duration syntax: {:?}", read_so_far(text))),
     }
+}
+
+/// How much of a bad number upstream's lexer reads before it gives up.
+fn read_so_far(text: &str) -> &str {
+    let bytes = text.as_bytes();
+    let run =
+        |from: usize, accept: fn(&u8) -> bool| from + bytes[from..].iter().take_while(|b| accept(b)).count();
+    if text.starts_with("0x") || text.starts_with("0X") {
+        return &text[..run(2, |b| b.is_ascii_hexdigit() || *b == b'_')];
+    }
+    let mut at = run(0, |b| b.is_ascii_digit() || *b == b'_');
+    if let Some(double) = text[..at].find("__") {
+        return &text[..double + 2];
+    }
+    if bytes.get(at) == Some(&b'.') {
+        at = run(at + 1, u8::is_ascii_digit);
+        if bytes.get(at) == Some(&b'.') {
+            return &text[..=at];
+        }
+    }
+    match bytes.get(at) {
+        Some(b'e' | b'E') => at = run(at + 1, |b| b.is_ascii_digit() || matches!(b, b'+' | b'-')),
+        Some(unit) if b"smhdwy".contains(unit) => {
+            at = run(at, |b| b.is_ascii_digit() || b"smhdwy".contains(b)) + 1;
+        }
+        _ => {}
+    }
+    &text[..at.min(text.len())]
 }
 
 /// Partners of all brackets and the deepest nesting.
@@ -354,9 +404,12 @@ fn render(text: &str, scan: &Scan, extended: bool) -> Result<String, ParseError>
                     _ => braces,
                 };
                 out.push_str(sign);
-                if *sign == "{" && scan.sign(i + 1) == "}" {
-                    // The grammar wants a matcher; whether none is allowed is judged later.
+                if *sign == "{" {
+                    // The grammar wants a matcher that is not empty; we judge that later.
                     out.push_str("l0=\"0\"");
+                    if scan.sign(i + 1) != "}" {
+                        out.push(',');
+                    }
                 }
             }
         }

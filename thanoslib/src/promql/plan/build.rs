@@ -115,7 +115,7 @@ impl<'e> Builder<'_, 'e> {
         let child = self.boxed(&aggregate.expr, inside)?;
         if let (Kind::Leaf(i), true) = (&child.kind, takes_series_singly(aggregate.op)) {
             let leaf = &mut self.leaves[*i];
-            if leaf.aggregate.is_none() && !matches!(leaf.kind, LeafKind::Raw) {
+            if leaf.aggregate.is_none() && matches!(leaf.kind, LeafKind::Instant | LeafKind::Range(_)) {
                 leaf.aggregate = Some((expr, aggregate));
                 return Ok(Kind::Leaf(*i));
             }
@@ -129,10 +129,13 @@ impl<'e> Builder<'_, 'e> {
         exprs: &'e [Expr],
         around: Around<'e>,
     ) -> Result<Kind<'e>> {
+        if function.id == FunctionId::Info {
+            return Err(Error::unsupported("function \"info\" is not supported"));
+        }
         if let [Expr { node: Node::Vector(selector), .. }] = exprs {
             let kind = match function.id {
                 FunctionId::Timestamp => Some(LeafKind::Timestamp),
-                FunctionId::StartTimestamp => Some(LeafKind::StartTimestamp),
+                FunctionId::StartTimestamp if self.options.start_timestamps => Some(LeafKind::StartTimestamp),
                 _ => None,
             };
             if let Some(kind) = kind {
@@ -155,8 +158,6 @@ impl<'e> Builder<'_, 'e> {
         let others = exprs.iter().enumerate().filter(|(i, _)| *i != vector);
         let params = others.map(|(_, e)| self.node(e, around)).collect::<Result<Vec<_>>>()?;
         let params_read = self.leaves.len() > leaves;
-        let absent = id == FunctionId::AbsentOverTime;
-        let id = if absent { FunctionId::PresentOverTime } else { id };
         let call = |reference, range_ms, params| RangePlan {
             id,
             steps: around.steps,
@@ -185,7 +186,7 @@ impl<'e> Builder<'_, 'e> {
             }
             _ => return Err(Error::internal("a range function has no range vector argument")),
         };
-        if absent {
+        if id == FunctionId::AbsentOverTime {
             let present = Box::new(PlanNode { expr, steps: around.steps, kind });
             return Ok(Kind::AbsentOverTime { present, arg: &exprs[vector] });
         }

@@ -37,7 +37,7 @@ pub(super) fn depends_on_time(e: &Expr) -> bool {
 }
 
 /// The query with `@ t` on every selector and subquery that has no `@` yet; what stands
-/// inside a subquery with `@` is left as it is.
+/// inside a subquery, which then has one, is left as it is.
 pub(super) fn pin(e: &Expr, t_ms: i64) -> Expr {
     let mut pinned = e.clone();
     pin_in_place(&mut pinned, t_ms);
@@ -49,10 +49,7 @@ fn pin_in_place(e: &mut Expr, t_ms: i64) {
         Node::Number(_) | Node::String(_) => {}
         Node::Paren(e) | Node::Unary { expr: e, .. } => pin_in_place(e, t_ms),
         Node::Subquery(s) => {
-            if s.at.is_none() {
-                s.at = Some(At::Time(t_ms));
-                pin_in_place(&mut s.expr, t_ms);
-            }
+            s.at.get_or_insert(At::Time(t_ms));
         }
         Node::Binary(b) => {
             pin_in_place(&mut b.lhs, t_ms);

@@ -198,3 +198,54 @@ fn around(
     let points: Vec<(&Labels, &Value)> = points.iter().map(|(l, v)| (l, v)).collect();
     compare::vector(eval, &points)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SCRIPT: &str = "
+load 1m
+    a{x=\"1\"} 0+60x10
+    h {{count:1 sum:2 buckets:[1]}}x3
+    @st 1
+
+eval instant at 5m rate(a[5m])
+    {x=\"1\"} 1
+
+eval instant at 5m rate(a[5m])
+    {x=\"1\"} 2
+
+eval instant at 5m a + on(x) a
+    expect no_warn
+    {x=\"1\"} 600
+    {x=\"2\"} 600
+
+eval range from 0 to 2m step 1m a
+    a{x=\"1\"} 0 60 121
+
+eval instant at 5m a +
+    expect fail
+
+eval instant at 5m 1 + 1
+    2
+
+eval instant at 5m \"text\"
+    expect string \"text\"
+
+eval_fail instant at 5m label_replace(a, \"\", \"\", \"x\", \"\")
+    expected_fail_message something else
+";
+
+    #[test]
+    fn outcomes_tell_which_evaluations_differ() {
+        // A line that cannot be read makes the whole load fail, so it is taken out.
+        let good = SCRIPT.replace("    @st 1\n", "");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+        let run = |text: &str| runtime.block_on(run_script("test", text, &RunOptions::default()));
+        let passed: Vec<bool> = run(&good).iter().map(|o| o.result.is_ok()).collect();
+        assert_eq!(passed, [true, false, false, false, false, true, true, false]);
+        let bad = run(SCRIPT);
+        assert_eq!((bad.len(), bad[0].line), (9, 2));
+        assert!(bad[0].result.is_err());
+    }
+}

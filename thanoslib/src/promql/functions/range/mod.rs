@@ -80,7 +80,10 @@ impl RangeCall {
 
     /// True when results lose their metadata labels.
     pub(crate) fn drops_name(&self) -> bool {
-        !matches!(self.id, FunctionId::FirstOverTime | FunctionId::LastOverTime)
+        !matches!(
+            self.id,
+            FunctionId::FirstOverTime | FunctionId::LastOverTime | FunctionId::AbsentOverTime
+        )
     }
 
     /// Applies the function to a selected series; also gives the weight of the samples seen.
@@ -188,7 +191,7 @@ impl RangeCall {
             F::SumOverTime => each(block, &mut |w| Ok(over_time::sum(w, notes))),
             F::AvgOverTime => each(block, &mut |w| Ok(over_time::avg(w, notes))),
             F::CountOverTime => each(block, &mut |w| Ok(Some(Output::Float(w.len() as f64)))),
-            F::PresentOverTime => each(block, &mut |_| Ok(Some(Output::Float(1.0)))),
+            F::PresentOverTime | F::AbsentOverTime => each(block, &mut |_| Ok(Some(Output::Float(1.0)))),
             F::FirstOverTime => each(block, &mut |w| Ok(over_time::first(w))),
             F::LastOverTime => each(block, &mut |w| Ok(over_time::last(w))),
             F::TsOfFirstOverTime => each(block, &mut |w| Ok(over_time::first_time(w))),
