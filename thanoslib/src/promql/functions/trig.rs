@@ -23,9 +23,13 @@ fn reduce(v: f64) -> (u64, f64) {
     (even / 2 % 4, ((v - turns * PI4[0]) - turns * PI4[1]) - turns * PI4[2])
 }
 
+/// True for what is left to the platform: large angles, infinities and NaN.
+fn is_irreducible(v: f64) -> bool {
+    v.is_nan() || v.abs() >= REDUCE_MAX
+}
+
 pub(super) fn sin(v: f64) -> f64 {
-    // Also NaN and infinities.
-    if v == 0.0 || !(v.abs() < REDUCE_MAX) {
+    if v == 0.0 || is_irreducible(v) {
         return v.sin();
     }
     let (quarter, rest) = reduce(v.abs());
@@ -39,7 +43,7 @@ pub(super) fn sin(v: f64) -> f64 {
 }
 
 pub(super) fn cos(v: f64) -> f64 {
-    if !(v.abs() < REDUCE_MAX) {
+    if is_irreducible(v) {
         return v.cos();
     }
     let (quarter, rest) = reduce(v.abs());
@@ -52,7 +56,7 @@ pub(super) fn cos(v: f64) -> f64 {
 }
 
 pub(super) fn tan(v: f64) -> f64 {
-    if v == 0.0 || !(v.abs() < REDUCE_MAX) {
+    if v == 0.0 || is_irreducible(v) {
         return v.tan();
     }
     let (quarter, rest) = reduce(v.abs());

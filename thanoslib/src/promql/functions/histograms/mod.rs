@@ -24,10 +24,13 @@ use crate::{
 
 use classic::{Classic, Forced};
 
+/// Native histograms by step.
+type Points = Vec<(u32, Arc<FloatHistogram>)>;
+
 /// The histograms of an argument.
 struct Histograms {
     /// Series with native histograms.
-    native: Vec<(Labels, Vec<(u32, Arc<FloatHistogram>)>)>,
+    native: Vec<(Labels, Points)>,
     /// Groups of buckets, in order of their first bucket.
     classic: Vec<Classic>,
 }
