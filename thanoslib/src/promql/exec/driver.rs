@@ -47,6 +47,9 @@ pub(crate) struct Query {
     pub(crate) shared: Shared,
 }
 
+/// What one select gave: the values of its leaves and the gaps that were told.
+type Answer = (Vec<(usize, LeafOutput)>, Vec<Warning>);
+
 /// What a query gave.
 #[derive(Debug)]
 pub(crate) struct Outcome {
@@ -68,7 +71,7 @@ pub(crate) async fn run(
         let query = Arc::clone(&query);
         compute(on, move || prepare(&query)).await??
     };
-    let answers: Vec<(Vec<(usize, LeafOutput)>, Vec<Warning>)> = stream::iter(reads)
+    let answers: Vec<Answer> = stream::iter(reads)
         .map(|read| answer(Arc::clone(&query), on, queryable, read))
         .buffered(SELECTS_MAX)
         .try_collect()
@@ -177,7 +180,7 @@ async fn answer(
     on: &Arc<dyn Compute>,
     queryable: &Arc<dyn Queryable>,
     read: Read,
-) -> Result<(Vec<(usize, LeafOutput)>, Vec<Warning>)> {
+) -> Result<Answer> {
     let Read { select, mut sinks } = read;
     let mut warnings = Vec::new();
     // A read of no time, or for no step, has no answer.

@@ -59,7 +59,7 @@ pub(super) fn delta(w: &Window<'_>, counter: bool, notes: &mut Notes<'_>) -> Opt
     }
     if counter {
         let mut before = start;
-        for i in 1..hs.len() {
+        for (i, h) in hs.iter().enumerate().skip(1) {
             if reset(i, before) {
                 match change.add(before) {
                     Ok(outcome) if outcome.bounds_reconciled => notes.reconciled("addition"),
@@ -70,7 +70,7 @@ pub(super) fn delta(w: &Window<'_>, counter: bool, notes: &mut Notes<'_>) -> Opt
                     }
                 }
             }
-            before = &hs[i];
+            before = h;
         }
     } else if !gauge(first) || !gauge(last) {
         notes.not_a_gauge();

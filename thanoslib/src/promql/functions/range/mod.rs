@@ -80,10 +80,7 @@ impl RangeCall {
 
     /// True when results lose their metadata labels.
     pub(crate) fn drops_name(&self) -> bool {
-        !matches!(
-            self.id,
-            FunctionId::FirstOverTime | FunctionId::LastOverTime | FunctionId::AbsentOverTime
-        )
+        !matches!(self.id, FunctionId::FirstOverTime | FunctionId::LastOverTime | FunctionId::AbsentOverTime)
     }
 
     /// Applies the function to a selected series; also gives the weight of the samples seen.
