@@ -1,1 +1,5 @@
 //! One fuzz body for each decoder, run over committed corpora as tests.
+
+pub mod blocks;
+pub mod chunks;
+pub mod values;

@@ -31,6 +31,8 @@ pub mod dedup;
 pub mod downsample;
 pub mod encoding;
 mod error;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod index;
 pub mod model;
 #[cfg(feature = "promql")]

@@ -20,7 +20,10 @@ pub(super) fn read<T: DeserializeOwned>(bytes: &[u8], known: &[&str], trailing: 
     let mut values = Deserializer::from_str(&text).into_iter::<Value>();
     let value = values.next().ok_or_else(|| Error::corrupt("bad JSON: EOF"))?.map_err(broken)?;
     if !trailing && text[values.byte_offset()..].trim_ascii_start() != "" {
-        return Err(Error::corrupt(format!("bad JSON: more after the value at offset {}", values.byte_offset())));
+        return Err(Error::corrupt(format!(
+            "bad JSON: more after the value at offset {}",
+            values.byte_offset()
+        )));
     }
     let value = match value {
         Value::Null => Value::Object(Map::new()),

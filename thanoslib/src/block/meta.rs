@@ -240,12 +240,52 @@ fn is_false(b: &bool) -> bool {
 
 /// Every key of the format, for reading in any case.
 const KEYS: &[&str] = &[
-    "ulid", "minTime", "maxTime", "stats", "numSamples", "numFloatSamples", "numHistogramSamples", "numSeries",
-    "numChunks", "numTombstones", "compaction", "level", "sources", "deletable", "parents", "failed", "hints",
-    "version", "thanos", "labels", "downsample", "resolution", "source", "segment_files", "files", "rel_path",
-    "size_bytes", "hash", "hashFunc", "value", "rewrites", "deletions_applied", "matchers", "intervals",
-    "request_id", "relabels_applied", "index_stats", "series_max_size", "chunk_max_size", "extensions",
-    "upload_time", "Type", "Name", "Value", "Mint", "Maxt",
+    "ulid",
+    "minTime",
+    "maxTime",
+    "stats",
+    "numSamples",
+    "numFloatSamples",
+    "numHistogramSamples",
+    "numSeries",
+    "numChunks",
+    "numTombstones",
+    "compaction",
+    "level",
+    "sources",
+    "deletable",
+    "parents",
+    "failed",
+    "hints",
+    "version",
+    "thanos",
+    "labels",
+    "downsample",
+    "resolution",
+    "source",
+    "segment_files",
+    "files",
+    "rel_path",
+    "size_bytes",
+    "hash",
+    "hashFunc",
+    "value",
+    "rewrites",
+    "deletions_applied",
+    "matchers",
+    "intervals",
+    "request_id",
+    "relabels_applied",
+    "index_stats",
+    "series_max_size",
+    "chunk_max_size",
+    "extensions",
+    "upload_time",
+    "Type",
+    "Name",
+    "Value",
+    "Mint",
+    "Maxt",
 ];
 
 impl BlockMeta {
@@ -394,7 +434,8 @@ fn zone_minutes(zone: &str) -> Option<i64> {
         _ => return None,
     };
     let (hours, minutes) = rest.split_once(':')?;
-    let two = |s: &str| (s.len() == 2 && s.bytes().all(|b| b.is_ascii_digit())).then(|| s.parse::<i64>().ok())?;
+    let two =
+        |s: &str| (s.len() == 2 && s.bytes().all(|b| b.is_ascii_digit())).then(|| s.parse::<i64>().ok())?;
     let (hours, minutes) = (two(hours)?, two(minutes)?);
     (hours < 24 && minutes < 60).then_some(sign * (hours * 60 + minutes))
 }

@@ -17,6 +17,8 @@ mod plan;
 mod range;
 mod read;
 mod select;
+#[cfg(test)]
+mod tests;
 mod tombstones;
 mod write;
 

@@ -74,7 +74,9 @@ impl ReadPlan {
         let mut out = Vec::with_capacity(parts.len());
         for ((_, ranges, joined, of), bytes) in parts.iter().zip(fetched) {
             let slices = ranges.iter().zip(of).map(|(range, part)| {
-                let (Some(whole), Some(at)) = (bytes.get(*part), joined.get(*part)) else { return Bytes::new() };
+                let (Some(whole), Some(at)) = (bytes.get(*part), joined.get(*part)) else {
+                    return Bytes::new();
+                };
                 let start = ((range.start - at.start) as usize).min(whole.len());
                 let end = ((range.end.max(range.start) - at.start) as usize).min(whole.len());
                 whole.slice(start..end)
@@ -104,5 +106,12 @@ pub async fn run_plan<C: Compute>(
             Step::More(more) => plan = more,
         }
     }
-    Err(Error::corrupt("an entry is longer than its own length field says, or its object is cut"))
+    // The last plan asked for the exact bytes of entries, so their object ends before them.
+    let cut = plan.reads.iter().find_map(|(object, ranges)| Some((object, ranges.first()?)));
+    let (object, range) = cut.map_or(("no object", 0..0), |(object, range)| (object.as_str(), range.clone()));
+    Err(Error::corrupt(format!(
+        "{object}: entry at offset {} is cut, it needs {} bytes",
+        range.start,
+        range.end - range.start
+    )))
 }

@@ -48,7 +48,11 @@ impl Block {
     ///
     /// # Errors
     /// `NotFound` when an object is missing, `Corrupt` when one is damaged.
-    pub async fn open_with_meta(ctx: &Context, reader: Arc<dyn RangeReader>, meta: BlockMeta) -> Result<Arc<Self>> {
+    pub async fn open_with_meta(
+        ctx: &Context,
+        reader: Arc<dyn RangeReader>,
+        meta: BlockMeta,
+    ) -> Result<Arc<Self>> {
         let index = open_index(&*reader, &meta);
         let segments = segments(&*reader, &meta);
         let tombstones = tombstones(&*reader);

@@ -170,17 +170,22 @@ impl Block {
     /// The entries of series, each with its file offset.
     async fn entries(&self, ctx: &Context, ids: &[u32]) -> Result<(Vec<(u64, SeriesEntry)>, Lease)> {
         let stats = self.meta.thanos.index_stats.series_max_size;
-        let size = u64::try_from(stats).ok().filter(|n| (1..=SERIES_SIZE_MAX).contains(n)).unwrap_or(SERIES_SIZE);
-        let offsets = ids.iter().map(|id| Ok(self.index.series_offset(*id).map_err(|e| e.context(INDEX))?));
+        let size =
+            u64::try_from(stats).ok().filter(|n| (1..=SERIES_SIZE_MAX).contains(n)).unwrap_or(SERIES_SIZE);
+        let offsets = ids.iter().map(|id| self.index.series_offset(*id).map_err(|e| e.context(INDEX)));
         let offsets = offsets.collect::<Result<Vec<u64>>>()?;
         // An entry ends before the next one begins, and before the postings.
         let ends = offsets.iter().skip(1).copied().chain([self.index.toc.postings]);
         let ranges = offsets.iter().zip(ends).map(|(at, end)| *at..end.min(at + size));
         let plan = ReadPlan::of(INDEX, ranges.collect());
         let mut lease = ctx.budget().reserve(0)?;
-        let computation = Entries { done: vec![None; offsets.len()], waiting: (0..offsets.len()).collect(), offsets };
+        let computation =
+            Entries { done: vec![None; offsets.len()], waiting: (0..offsets.len()).collect(), offsets };
         let entries = run_plan(ctx, &*self.reader, &mut lease, plan, computation).await?;
-        let held = entries.iter().map(|(_, e)| e.labels.len() * 8 + e.chunks.len() * 24 + size_of_val(e)).sum::<usize>();
+        let held = entries
+            .iter()
+            .map(|(_, e)| e.labels.len() * 8 + e.chunks.len() * 24 + size_of_val(e))
+            .sum::<usize>();
         lease.shrink_to(held as u64);
         Ok((entries, lease))
     }
@@ -296,7 +301,9 @@ impl Cursor {
                 continue;
             }
             let mut labels = Vec::new();
-            entry.append_labels(&self.block.index.symbols, offset, &mut labels).map_err(|e| e.context(INDEX))?;
+            entry
+                .append_labels(&self.block.index.symbols, offset, &mut labels)
+                .map_err(|e| e.context(INDEX))?;
             let touched = |d: &&Interval| chunks.iter().any(|(c, _)| c.overlaps(**d));
             let deleted = deleted.iter().filter(touched).copied().collect();
             self.ready.push_back(Ready { labels, chunks, deleted });
@@ -348,7 +355,8 @@ impl Cursor {
                 self.ready.push_front(series);
             }
         }
-        let refs: Vec<_> = taken.iter().flat_map(|(_, c)| c.iter().map(|(_, r, range)| (*r, range.clone()))).collect();
+        let refs: Vec<_> =
+            taken.iter().flat_map(|(_, c)| c.iter().map(|(_, r, range)| (*r, range.clone()))).collect();
         let mut lease = self.ctx.budget().reserve(0)?;
         let (plan, computation) = Chunks::plan(&self.block.segments, refs)?;
         let data = run_plan(&self.ctx, &*self.block.reader, &mut lease, plan, computation).await?;
@@ -365,7 +373,14 @@ impl Cursor {
     }
 
     /// Adds a chunk as it is stored; of a downsampled one the wanted aggregates that it has.
-    fn put(&self, out: &mut BatchBuilder, at: Interval, chunk: ChunkRef, encoding: Encoding, data: Bytes) -> Result<()> {
+    fn put(
+        &self,
+        out: &mut BatchBuilder,
+        at: Interval,
+        chunk: ChunkRef,
+        encoding: Encoding,
+        data: Bytes,
+    ) -> Result<()> {
         if encoding != Encoding::Aggr {
             out.chunk(at, Aggr::Raw, encoding, true, data);
             return Ok(());
@@ -377,9 +392,12 @@ impl Cursor {
                 // Histograms have no smallest and largest sample.
                 Err(AggrError::Missing) => continue,
                 Err(e) => {
-                    let segment = self.block.segments.get(chunk.segment() as usize).map_or("", String::as_str);
+                    let segment =
+                        self.block.segments.get(chunk.segment() as usize).map_or("", String::as_str);
                     let offset = chunk.offset();
-                    return Err(Error::from(e).context(format_args!("{segment}: {aggr:?} of chunk at {offset}")));
+                    return Err(
+                        Error::from(e).context(format_args!("{segment}: {aggr:?} of chunk at {offset}"))
+                    );
                 }
             }
             first = false;
@@ -394,7 +412,8 @@ impl Cursor {
 type Taken = (Vec<u8>, Vec<(Interval, ChunkRef, Range<u64>)>);
 
 fn refs_bytes(taken: &[Taken]) -> u64 {
-    let bytes = |(labels, chunks): &Taken| labels.len() + chunks.len() * size_of::<crate::series::ChunkMeta>();
+    let bytes =
+        |(labels, chunks): &Taken| labels.len() + chunks.len() * size_of::<crate::series::ChunkMeta>();
     taken.iter().map(bytes).sum::<usize>() as u64
 }
 
@@ -434,7 +453,9 @@ impl Chunks {
             let number = group.first().map_or(0, |(i, _)| segment(*i));
             let Some(name) = self.segments.get(number as usize) else {
                 let have = self.segments.len();
-                return Err(Error::corrupt(format!("{INDEX}: chunk in segment {number}, but there are {have}")));
+                return Err(Error::corrupt(format!(
+                    "{INDEX}: chunk in segment {number}, but there are {have}"
+                )));
             };
             plan.add(name.clone(), group.iter().map(|(_, range)| range.clone()).collect());
             self.waiting.push((number, group.iter().map(|(i, _)| *i).collect()));

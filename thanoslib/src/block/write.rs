@@ -91,7 +91,10 @@ impl BlockWriter {
         };
         segments.write(&data, &mut self.refs)?;
         let refs = self.refs.iter().map(|r| ChunkRef(*r));
-        let places = chunks.iter().zip(refs).map(|((interval, _), reference)| IndexChunk { interval: *interval, reference });
+        let places = chunks
+            .iter()
+            .zip(refs)
+            .map(|((interval, _), reference)| IndexChunk { interval: *interval, reference });
         for label in labels.iter() {
             for s in [label.name, label.value] {
                 if !self.symbols.contains(s) {
@@ -104,10 +107,7 @@ impl BlockWriter {
         stats.num_series += 1;
         stats.num_chunks += chunks.len() as u64;
         for (_, chunk) in chunks {
-            let n = match chunk.encoding {
-                Encoding::Aggr => crate::chunk::AggrChunk::new(chunk.data).num_samples()?,
-                _ => chunk.num_samples()?,
-            } as u64;
+            let n = chunk.num_samples()? as u64;
             stats.num_samples += n;
             match chunk.encoding {
                 Encoding::Aggr | Encoding::None => {}
@@ -116,6 +116,12 @@ impl BlockWriter {
             }
         }
         Ok(())
+    }
+
+    /// Adds strings to the symbols of the index that no series need use, as Prometheus does
+    /// with those of the blocks that it merges.
+    pub fn add_symbols<S: AsRef<[u8]>>(&mut self, symbols: impl IntoIterator<Item = S>) {
+        self.symbols.extend(symbols.into_iter().map(|s| s.as_ref().to_vec()));
     }
 
     /// Writes index and description and gives the folder its name, which is returned.
@@ -130,7 +136,11 @@ impl BlockWriter {
         let mut files = Vec::new();
         for (i, file) in segments.finish()?.into_iter().enumerate() {
             let name = crate::chunk::segment_name(i as u32);
-            files.push(FileMeta { rel_path: format!("chunks/{name}"), size_bytes: sync(file, &chunks)?, hash: None });
+            files.push(FileMeta {
+                rel_path: format!("chunks/{name}"),
+                size_bytes: sync(file, &chunks)?,
+                hash: None,
+            });
             self.meta.thanos.segment_files.push(name);
         }
         sync_dir(&chunks)?;
@@ -140,7 +150,11 @@ impl BlockWriter {
         for (labels, chunks) in &self.series {
             index.add(labels.view(), chunks)?;
         }
-        files.push(FileMeta { rel_path: INDEX.to_owned(), size_bytes: sync(index.finish()?, &path)?, hash: None });
+        files.push(FileMeta {
+            rel_path: INDEX.to_owned(),
+            size_bytes: sync(index.finish()?, &path)?,
+            hash: None,
+        });
         files.push(FileMeta { rel_path: BlockMeta::FILE.to_owned(), size_bytes: 0, hash: None });
         self.meta.thanos.files = files;
         self.meta.version = 1;
@@ -197,7 +211,11 @@ impl BlockSpec {
     /// # Errors
     /// `Invalid` for series or samples out of order or outside of the range, `Unavailable`
     /// when writing fails.
-    pub fn write<S>(&self, parent: impl AsRef<Path>, series: impl IntoIterator<Item = (Labels, S)>) -> Result<PathBuf>
+    pub fn write<S>(
+        &self,
+        parent: impl AsRef<Path>,
+        series: impl IntoIterator<Item = (Labels, S)>,
+    ) -> Result<PathBuf>
     where
         S: IntoIterator<Item = (i64, f64)>,
     {
@@ -219,7 +237,9 @@ impl BlockSpec {
             for (t, v) in samples {
                 let last = chunks.last().map(|(at, _)| at.maxt);
                 if last.is_some_and(|last| t <= last) || t < self.range.mint || t >= self.range.maxt {
-                    return Err(Error::invalid(format!("sample of {labels} at {t} is out of order or range")));
+                    return Err(Error::invalid(format!(
+                        "sample of {labels} at {t} is out of order or range"
+                    )));
                 }
                 match chunks.last_mut().filter(|(_, c)| c.len() < CHUNK_SAMPLES) {
                     Some((at, chunk)) => {
@@ -234,7 +254,8 @@ impl BlockSpec {
                 }
             }
             if !chunks.is_empty() {
-                let views = chunks.iter().map(|(at, c)| (*at, Chunk { encoding: Encoding::Xor, data: c.bytes() }));
+                let views =
+                    chunks.iter().map(|(at, c)| (*at, Chunk { encoding: Encoding::Xor, data: c.bytes() }));
                 writer.add(labels.view(), &views.collect::<Vec<_>>())?;
             }
         }
@@ -272,7 +293,12 @@ async fn put(store: &Arc<dyn ObjectStore>, base: &ObjectPath, name: &str, dir: &
     put_bytes(store, base, name, read_file(dir, name)?).await
 }
 
-async fn put_bytes(store: &Arc<dyn ObjectStore>, base: &ObjectPath, name: &str, bytes: Vec<u8>) -> Result<()> {
+async fn put_bytes(
+    store: &Arc<dyn ObjectStore>,
+    base: &ObjectPath,
+    name: &str,
+    bytes: Vec<u8>,
+) -> Result<()> {
     let path = name.split('/').fold(base.clone(), |path, part| path.join(part));
     let put = store.put(&path, PutPayload::from(bytes)).await;
     put.map_err(|e| Error::unavailable(format!("cannot upload {path}: {e}")).with_source(e))?;

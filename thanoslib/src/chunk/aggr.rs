@@ -142,7 +142,10 @@ mod tests {
         AggrChunk::encode(&[part(b"cc"), None, part(b"m"), None, part(b"last")], &mut out);
         check(&out, [Ok(b"cc"), Err(Missing), Ok(b"m"), Err(Missing), Ok(b"last")]);
         check(&[0; 5], [Err(Missing), Err(Missing), Err(Missing), Err(Missing), Err(InvalidSize)]);
-        check(&[1, 9, 7, 0], [Err(Enc(9)), Err(InvalidSize), Err(InvalidSize), Err(InvalidSize), Err(InvalidSize)]);
+        check(
+            &[1, 9, 7, 0],
+            [Err(Enc(9)), Err(InvalidSize), Err(InvalidSize), Err(InvalidSize), Err(InvalidSize)],
+        );
         check(&[0x80], [Err(InvalidSize); 5]);
         check(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1], [Err(InvalidSize); 5]);
     }

@@ -114,8 +114,7 @@ impl<'a> HistogramDecoder<'a> {
             }
             let id = *layout.get_or_insert_with(|| out.layout_id(self.frame.visible_layout()));
             let Head { t_ms, st_ms, hint, count, zero_count, sum } = self.head(index);
-            let head =
-                Head { t_ms, st_ms, hint, count: count as f64, zero_count: zero_count as f64, sum };
+            let head = Head { t_ms, st_ms, hint, count: count as f64, zero_count: zero_count as f64, sum };
             let (positive, negative) = self.deltas.split_at(self.frame.layout.positive_len);
             push(out, head, id, |flat| match &self.frame.reduction {
                 None => {

@@ -171,7 +171,10 @@ fn read_spans(r: &mut BitReader<'_>, bucket_bits: usize) -> Result<(Vec<Span>, u
         };
         buckets = buckets.saturating_add(length as usize);
         if buckets.saturating_mul(bucket_bits) > r.remaining() {
-            return Err(DecodeError::new("histogram claims more buckets than the chunk has bits", r.offset()));
+            return Err(DecodeError::new(
+                "histogram claims more buckets than the chunk has bits",
+                r.offset(),
+            ));
         }
         spans.push(Span { offset, length });
     }

@@ -224,9 +224,16 @@ mod tests {
                 let file = &files[(r >> 32) as usize];
                 parse_segment_header(file).expect("header");
                 let at = *r as u32 as usize;
-                let want = ChunkRecord::Whole { encoding: Encoding::Xor, data: &data[..*len], len: len + 6 + len / 128 };
+                let want = ChunkRecord::Whole {
+                    encoding: Encoding::Xor,
+                    data: &data[..*len],
+                    len: len + 6 + len / 128,
+                };
                 assert_eq!(ChunkRecord::parse(&file[at..], 0), Ok(want));
-                assert_eq!(ChunkRecord::parse(&file[at..at + 6], 0), Ok(ChunkRecord::Short(len + 6 + len / 128)));
+                assert_eq!(
+                    ChunkRecord::parse(&file[at..at + 6], 0),
+                    Ok(ChunkRecord::Short(len + 6 + len / 128))
+                );
             }
         };
         let second = 1 << 32;
@@ -243,7 +250,9 @@ mod tests {
         let mut record = Vec::new();
         put_chunk_record(&mut record, Encoding::Xor, b"abc");
         record[2] ^= 1;
-        let err = |bytes: &[u8]| ChunkRecord::parse(bytes, 100).map_err(move |e| (e.what, e.offset));
+        fn err(bytes: &[u8]) -> Result<ChunkRecord<'_>, (&str, usize)> {
+            ChunkRecord::parse(bytes, 100).map_err(|e| (e.what, e.offset))
+        }
         assert_eq!(err(&record), Err(("chunk checksum mismatch", 105)));
         assert_eq!(err(&[0xff; 10]), Err(("chunk: bad length", 100)));
         assert_eq!(err(&[]), Ok(ChunkRecord::Short(10)));

@@ -107,12 +107,7 @@ fn first(r: &mut BitReader<'_>, t: &mut i64, v: &mut XorState) -> Result<(), Dec
     Ok(())
 }
 
-fn second(
-    r: &mut BitReader<'_>,
-    t: &mut i64,
-    delta: &mut i64,
-    v: &mut XorState,
-) -> Result<(), DecodeError> {
+fn second(r: &mut BitReader<'_>, t: &mut i64, delta: &mut i64, v: &mut XorState) -> Result<(), DecodeError> {
     *delta = r.uvarint()? as i64;
     *t = t.wrapping_add(*delta);
     v.read(r)
@@ -326,10 +321,7 @@ mod tests {
         let ts = [0, 1000, 10_192, 11_193, 100_000, 300_000, 10_000_000_000];
         let vs = [0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0];
         let boundary: Vec<_> = ts.into_iter().zip(vs).collect();
-        check(
-            &boundary,
-            "0007000000000000000000e807500028005c2adfce1b259c457ffe00000004a80885c0",
-        );
+        check(&boundary, "0007000000000000000000e807500028005c2adfce1b259c457ffe00000004a80885c0");
     }
 
     #[test]
@@ -346,9 +338,13 @@ mod tests {
         let mut out = FloatColumn::default();
         let left = XorDecoder::new(again.bytes()).and_then(|mut d| d.fill(&mut out, 100));
         assert_eq!(left, Ok(0));
-        assert!(out.ts.iter().zip(&out.vs).map(|(t, v)| (*t, v.to_bits())).eq(all
-            .iter()
-            .map(|(t, v)| (*t, v.to_bits()))));
+        assert!(
+            out.ts
+                .iter()
+                .zip(&out.vs)
+                .map(|(t, v)| (*t, v.to_bits()))
+                .eq(all.iter().map(|(t, v)| (*t, v.to_bits())))
+        );
     }
 
     #[test]

@@ -115,7 +115,8 @@ impl<'a> Penalty<'a> {
                 let (ta, tb) = (self.side_t(k, true), self.side_t(k, false));
                 let t = ta.min(tb);
                 // The side not taken must wait twice the distance of the last two samples.
-                let penalty = p.last_t.map_or(INITIAL_PENALTY_MS, |last| t.saturating_sub(last).saturating_mul(2));
+                let penalty =
+                    p.last_t.map_or(INITIAL_PENALTY_MS, |last| t.saturating_sub(last).saturating_mul(2));
                 p.use_a = ta <= tb;
                 p.last_a = p.use_a;
                 (p.penalty_a, p.penalty_b) = if p.use_a { (0, penalty) } else { (penalty, 0) };

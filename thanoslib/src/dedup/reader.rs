@@ -1,11 +1,6 @@
 //! Reading merged replicas sample by sample.
 
-use super::{
-    Algorithm, Replica,
-    chain::Chain,
-    penalty::Penalty,
-    replica::Cursor,
-};
+use super::{Algorithm, Replica, chain::Chain, penalty::Penalty, replica::Cursor};
 use crate::{
     error::{Error, ErrorKind, Result},
     model::{CounterReset, Interval},
@@ -53,7 +48,12 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`ErrorKind::Limit`] for more than 512 replicas.
-    pub fn new(algorithm: Algorithm, adjust: bool, interval: Interval, replicas: &'a [Replica]) -> Result<Self> {
+    pub fn new(
+        algorithm: Algorithm,
+        adjust: bool,
+        interval: Interval,
+        replicas: &'a [Replica],
+    ) -> Result<Self> {
         if replicas.len() > REPLICAS_MAX {
             let message = format!("series has {} overlapping replicas, limit {REPLICAS_MAX}", replicas.len());
             return Err(Error::new(ErrorKind::Limit, message));
@@ -91,7 +91,9 @@ impl<'a> Reader<'a> {
         let (replica, cursor, raised, unknown) = match &self.merge {
             Merge::Empty => return None,
             Merge::One(cursor) => (0, cursor, None, false),
-            Merge::Penalty(merge) => (merge.leaf(), merge.cursor(merge.leaf()), merge.raised(merge.leaf()), false),
+            Merge::Penalty(merge) => {
+                (merge.leaf(), merge.cursor(merge.leaf()), merge.raised(merge.leaf()), false)
+            }
             Merge::Chain(merge) => (merge.leaf(), merge.cursor(merge.leaf()), None, !merge.consecutive()),
         };
         let (histogram, index) = cursor.place()?;

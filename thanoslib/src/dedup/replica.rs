@@ -90,12 +90,7 @@ impl Replica {
         self.error = result.err();
     }
 
-    fn read_plain(
-        &mut self,
-        chunks: &[SeriesChunk<'_>],
-        read: Read,
-        scratch: &mut Scratch,
-    ) -> Result<()> {
+    fn read_plain(&mut self, chunks: &[SeriesChunk<'_>], read: Read, scratch: &mut Scratch) -> Result<()> {
         // Samples before this time were given by an earlier chunk.
         let mut resume_at: Option<i64> = None;
         for chunk in chunks {
@@ -193,12 +188,7 @@ fn missing() -> Error {
 }
 
 /// Appends what `read` asks of one chunk.
-fn decode(
-    chunk: &SeriesChunk<'_>,
-    read: Read,
-    scratch: &mut Scratch,
-    out: &mut SampleColumns,
-) -> Result<()> {
+fn decode(chunk: &SeriesChunk<'_>, read: Read, scratch: &mut Scratch, out: &mut SampleColumns) -> Result<()> {
     let raw = chunk.get(Aggr::Raw);
     let whole = |part: Option<Chunk<'_>>, out: &mut SampleColumns| {
         part.ok_or_else(missing)?.decode_into(out).map_err(Error::from)

@@ -37,6 +37,9 @@ mod tests {
         check(&["count", "count_over_time", "count_values"], &[Aggr::Count]);
         check(&["sum_over_time"], &[Aggr::Sum]);
         check(&["increase", "rate", "irate", "resets", "xincrease", "xrate"], &[Aggr::Counter]);
-        check(&["", "sum", "avg_over_time", "delta", "minute", "quantile_over_time"], &[Aggr::Count, Aggr::Sum]);
+        check(
+            &["", "sum", "avg_over_time", "delta", "minute", "quantile_over_time"],
+            &[Aggr::Count, Aggr::Sum],
+        );
     }
 }

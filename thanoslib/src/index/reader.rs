@@ -41,7 +41,12 @@ impl Index {
     ///
     /// # Errors
     /// What [`Symbols::parse`] and [`PostingsTable::parse`] find.
-    pub fn from_parts(version: Version, toc: Toc, symbols: &Bytes, table: &Bytes) -> Result<Self, DecodeError> {
+    pub fn from_parts(
+        version: Version,
+        toc: Toc,
+        symbols: &Bytes,
+        table: &Bytes,
+    ) -> Result<Self, DecodeError> {
         let symbols = Symbols::parse(symbols, version, toc.symbols)?;
         let table = PostingsTable::parse(table, version, &toc)?;
         Ok(Self { version, toc, symbols, table })
@@ -80,7 +85,8 @@ impl IndexFile {
     pub fn open(bytes: Bytes) -> Result<Self, DecodeError> {
         let len = bytes.len();
         let version = parse_header(&bytes)?;
-        let Some(toc) = len.checked_sub(Toc::LEN).filter(|n| *n >= HEADER_LEN).and_then(|n| bytes.get(n..)) else {
+        let Some(toc) = len.checked_sub(Toc::LEN).filter(|n| *n >= HEADER_LEN).and_then(|n| bytes.get(n..))
+        else {
             return Err(DecodeError::new("index is too short", len));
         };
         let toc = Toc::parse(toc, len as u64)?;

@@ -121,7 +121,8 @@ impl Toc {
             postings: take.be64()?,
             postings_table: take.be64()?,
         };
-        let order = [HEADER_LEN as u64, toc.symbols, toc.series, toc.postings, toc.postings_table, base as u64];
+        let order =
+            [HEADER_LEN as u64, toc.symbols, toc.series, toc.postings, toc.postings_table, base as u64];
         if !order.is_sorted() || file_len < (HEADER_LEN + Self::LEN) as u64 {
             return Err(DecodeError::new("table of contents points outside of the file", base));
         }

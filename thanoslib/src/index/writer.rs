@@ -66,7 +66,14 @@ impl<W: Write> IndexWriter<W> {
             names: Vec::new(),
             postings: BTreeMap::new(),
             all: Vec::new(),
-            toc: Toc { symbols: 0, series: 0, label_indices: 0, label_indices_table: 0, postings: 0, postings_table: 0 },
+            toc: Toc {
+                symbols: 0,
+                series: 0,
+                label_indices: 0,
+                label_indices_table: 0,
+                postings: 0,
+                postings_table: 0,
+            },
             last: None,
             last_chunk: ChunkRef(0),
             buf: Vec::new(),
@@ -118,7 +125,12 @@ impl<W: Write> IndexWriter<W> {
         Ok(id)
     }
 
-    fn encode_chunks(&mut self, labels: LabelsRef<'_>, chunks: &[IndexChunk], out: &mut Vec<u8>) -> Result<()> {
+    fn encode_chunks(
+        &mut self,
+        labels: LabelsRef<'_>,
+        chunks: &[IndexChunk],
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
         put_uvarint(out, chunks.len() as u64);
         let mut last: Option<IndexChunk> = None;
         for c in chunks {

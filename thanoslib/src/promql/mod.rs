@@ -4,15 +4,28 @@
 
 mod annotations;
 pub mod ast;
+#[cfg(feature = "promql-parser")]
+mod check;
+mod engine;
+mod exec;
 mod functions;
+mod names;
 mod ops;
 mod options;
+mod order;
+#[cfg(feature = "promql-parser")]
+pub(crate) mod parse;
+mod plan;
+mod print;
 mod queryable;
 mod scope;
 mod value;
 
 pub use annotations::Annotations;
+pub use engine::{Engine, InstantQuery, RangeQuery};
 pub use functions::{Function, Id as FunctionId, find as find_function};
 pub use options::EngineOptions;
+#[cfg(feature = "promql-parser")]
+pub use parse::{ParseError, parse, parse_selector};
 pub use queryable::{Queryable, Select, SelectFrame, SelectStream, SelectedSeries, SeriesData};
 pub use value::{BitSet, Block, MatrixSeries, QueryResult, QueryStats, QueryValue, Steps, VectorSample};

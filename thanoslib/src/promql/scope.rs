@@ -22,7 +22,12 @@ pub(crate) struct Scope<'a> {
 impl Scope<'_> {
     /// Line and byte column of the start of a node, both from 1, if the front end knows it.
     pub(crate) fn position(&self, expr: &Expr) -> Option<(u32, u32)> {
-        let start = expr.span?.0 as usize;
+        self.position_of(expr.span)
+    }
+
+    /// [`position`](Self::position) of the node with this span.
+    pub(crate) fn position_of(&self, span: Option<(u32, u32)>) -> Option<(u32, u32)> {
+        let start = span?.0 as usize;
         let before = self.text.as_bytes().get(..start)?;
         let line = before.iter().filter(|b| **b == b'\n').count() as u32 + 1;
         let line_start = before.iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);
@@ -38,6 +43,18 @@ impl Scope<'_> {
     /// Adds an info that blames `expr`.
     pub(crate) fn info(&mut self, expr: &Expr, text: impl AsRef<str>) {
         let position = self.position(expr);
+        self.annotations.info(text, position);
+    }
+
+    /// Adds a warning that blames the node with this span.
+    pub(crate) fn warn_at(&mut self, span: Option<(u32, u32)>, text: impl AsRef<str>) {
+        let position = self.position_of(span);
+        self.annotations.warn(text, position);
+    }
+
+    /// Adds an info that blames the node with this span.
+    pub(crate) fn info_at(&mut self, span: Option<(u32, u32)>, text: impl AsRef<str>) {
+        let position = self.position_of(span);
         self.annotations.info(text, position);
     }
 

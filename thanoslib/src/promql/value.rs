@@ -159,6 +159,32 @@ impl BitSet {
     pub fn words(&self) -> &[u64] {
         &self.0
     }
+
+    /// The words to change; bits of numbers beyond the length must stay unset.
+    pub(crate) fn words_mut(&mut self) -> &mut [u64] {
+        &mut self.0
+    }
+
+    /// Adds the numbers of `other`, a set of the same length.
+    pub(crate) fn union(&mut self, other: &BitSet) {
+        self.0.iter_mut().zip(&other.0).for_each(|(a, b)| *a |= b);
+    }
+
+    /// Keeps the numbers that are in `other`, a set of the same length.
+    pub(crate) fn intersect(&mut self, other: &BitSet) {
+        self.0.iter_mut().zip(&other.0).for_each(|(a, b)| *a &= b);
+    }
+
+    /// Removes the numbers of `other`, a set of the same length.
+    pub(crate) fn subtract(&mut self, other: &BitSet) {
+        self.0.iter_mut().zip(&other.0).for_each(|(a, b)| *a &= !b);
+    }
+
+    /// The smallest number that is in both sets.
+    pub(crate) fn first_common(&self, other: &BitSet) -> Option<usize> {
+        let both = self.0.iter().zip(&other.0).map(|(a, b)| a & b);
+        both.enumerate().find(|(_, w)| *w != 0).map(|(i, w)| i * 64 + w.trailing_zeros() as usize)
+    }
 }
 
 /// Answer of a query.

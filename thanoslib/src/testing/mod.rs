@@ -5,8 +5,12 @@
 mod bucket_contract;
 mod faulty_bucket;
 pub mod golden;
+mod memory_queryable;
+#[cfg(feature = "promql-parser")]
+pub mod promqltest;
 mod store_contract;
 
 pub use bucket_contract::bucket_contract;
 pub use faulty_bucket::{Effect, Fault, FaultyBucket, When};
+pub use memory_queryable::MemoryQueryable;
 pub use store_contract::store_contract;

@@ -20,8 +20,24 @@ pub(crate) fn run(golden: &mut Golden) {
         label: "thanos/downsample/aggr",
         path: "thanos/downsample/aggr.jsonl",
         inputs: &[
-            "name", "kind", "aggr", "hex", "chunks", "count", "sum", "counter_xor_hex", "in", "in_hex",
-            "resolution", "in_resolution", "out_resolution", "in_res", "out_res", "mint", "maxt", "t",
+            "name",
+            "kind",
+            "aggr",
+            "hex",
+            "chunks",
+            "count",
+            "sum",
+            "counter_xor_hex",
+            "in",
+            "in_hex",
+            "resolution",
+            "in_resolution",
+            "out_resolution",
+            "in_res",
+            "out_res",
+            "mint",
+            "maxt",
+            "t",
         ],
         expected: &["out", "seeks", "err", "chunk_hex", "enc"],
         ignored: &[],
@@ -104,7 +120,8 @@ fn check_resets(row: &Value) -> Verdict {
         return equal(&listed(&out), &as_floats(&row["out"])?);
     }
     let replicas = [Replica::from(out)];
-    let reader = Reader::new(Algorithm::Penalty, false, Interval::ALL, &replicas).map_err(|e| e.to_string())?;
+    let reader =
+        Reader::new(Algorithm::Penalty, false, Interval::ALL, &replicas).map_err(|e| e.to_string())?;
     check_seeks(reader, &row["seeks"])
 }
 

@@ -109,7 +109,8 @@ fn check_raw(path: &Path, row: &Value) -> Verdict {
     };
     // Neighbours of equal labels belong together.
     let ids: Vec<usize> = (0..series.len()).collect();
-    let groups: Vec<&[usize]> = ids.chunk_by(|a, b| replicas[*a]["labels"] == replicas[*b]["labels"]).collect();
+    let groups: Vec<&[usize]> =
+        ids.chunk_by(|a, b| replicas[*a]["labels"] == replicas[*b]["labels"]).collect();
     let mut got = Vec::new();
     for group in groups {
         let members: Vec<&[SeriesChunk<'_>]> = group.iter().map(|i| &series[*i][..]).collect();
@@ -156,9 +157,12 @@ fn check_direct(row: &Value, made: &[Vec<Made>]) -> Verdict {
     equal(&listed(&out), &row["out"])
 }
 
+/// One aggregate of a chunk.
+type Part = (Aggr, Encoding, Vec<u8>);
+
 fn check_aggregates(path: &Path, row: &Value) -> Verdict {
     let replicas = replicas(path, row)?;
-    let mut made: Vec<Vec<(Interval, Vec<(Aggr, Encoding, Vec<u8>)>)>> = Vec::new();
+    let mut made: Vec<Vec<(Interval, Vec<Part>)>> = Vec::new();
     for replica in &replicas {
         let mut list = Vec::new();
         for chunk in replica.as_array().ok_or("no chunks")? {

@@ -44,7 +44,9 @@ fn rows(path: &Path) -> Result<Vec<Value>, String> {
         let mut row: Value = serde_json::from_str(line).map_err(|e| e.to_string())?;
         let err = row["err"].as_str().map(str::to_owned);
         row["fails"] = json!(err.is_some());
-        if let Some(err) = err.filter(|e| !e.starts_with("unexpected meta") && !e.contains("-mark file version")) {
+        if let Some(err) =
+            err.filter(|e| !e.starts_with("unexpected meta") && !e.contains("-mark file version"))
+        {
             row.as_object_mut().and_then(|r| r.remove("err"));
             row["json_err"] = json!(err);
         }

@@ -56,10 +56,8 @@ fn check(row: &Value) -> Verdict {
 
 pub(crate) fn decode(chunk: Chunk<'_>) -> Result<Value, String> {
     let why = |e: thanoslib::DecodeError| e.to_string();
-    let with_start = matches!(
-        chunk.encoding,
-        Encoding::Xor2 | Encoding::HistogramSt | Encoding::FloatHistogramSt
-    );
+    let with_start =
+        matches!(chunk.encoding, Encoding::Xor2 | Encoding::HistogramSt | Encoding::FloatHistogramSt);
     let sample = |t: i64, st: i64, key: &str, v: Value| {
         let mut sample = json!({"t": t, key: v});
         if with_start {
@@ -82,9 +80,7 @@ pub(crate) fn decode(chunk: Chunk<'_>) -> Result<Value, String> {
                 let (got, want) = (float_histogram(&floats.get(i)), FloatHistogram::from(&out.get(i)));
                 equal(&got, &float_histogram(&want)).map_err(|e| format!("as floats: {e}"))?;
             }
-            Ok((0..out.len())
-                .map(|i| sample(out.ts[i], out.start(i), "h", histogram(&out.get(i))))
-                .collect())
+            Ok((0..out.len()).map(|i| sample(out.ts[i], out.start(i), "h", histogram(&out.get(i)))).collect())
         }
         _ => {
             let mut out = FloatHistogramColumn::default();

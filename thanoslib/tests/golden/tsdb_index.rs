@@ -118,7 +118,9 @@ fn check(path: &Path, row: &Value) -> Verdict {
                     out.push(json!({
                         "name": text(name), "value": text(value), "offset": l.start, "refs": list(l)?,
                     }));
-                    if index.table.find(name, value) != Some(l) || l.end - l.start != 12 + 4 * list(l)?.len() as u64 {
+                    if index.table.find(name, value) != Some(l)
+                        || l.end - l.start != 12 + 4 * list(l)?.len() as u64
+                    {
                         return Err(format!("{l:?} is not exact"));
                     }
                 }

@@ -2,8 +2,10 @@
 //!
 //! Invariant: flags in, settings out; what the tools do is in the library.
 
+mod block_dump;
 mod bucket_inspect;
 mod bucket_ls;
+mod promql_test;
 
 use chrono::{Local, Offset, TimeZone};
 use clap::{Args, Subcommand};
@@ -15,6 +17,26 @@ use thanoslib_bins_common::objstore::ObjstoreFlags;
 pub enum ToolsCommand {
     /// Looks at the blocks of a bucket.
     Bucket(BucketFlags),
+    /// Looks into one block.
+    #[command(subcommand)]
+    Block(BlockCommand),
+    /// Works on PromQL.
+    #[command(subcommand)]
+    Promql(PromqlCommand),
+}
+
+/// `thanos tools block …`
+#[derive(Debug, Subcommand)]
+pub enum BlockCommand {
+    /// Prints the series of a block with their chunks or samples.
+    Dump(block_dump::DumpFlags),
+}
+
+/// `thanos tools promql …`
+#[derive(Debug, Subcommand)]
+pub enum PromqlCommand {
+    /// Runs scripts in Prometheus' test language.
+    Test(promql_test::TestFlags),
 }
 
 /// `thanos tools bucket …`
@@ -40,6 +62,8 @@ enum BucketCommand {
 /// Those of the tool.
 pub async fn run(command: ToolsCommand) -> anyhow::Result<()> {
     match command {
+        ToolsCommand::Block(BlockCommand::Dump(flags)) => block_dump::run(flags).await,
+        ToolsCommand::Promql(PromqlCommand::Test(flags)) => promql_test::run(flags).await,
         ToolsCommand::Bucket(flags) => {
             let bucket = flags.objstore.bucket()?;
             match flags.command {

@@ -29,7 +29,7 @@ use crate::{
 };
 use choose::Chosen;
 pub use one::BlockStore;
-pub use source::{BlockSource, FolderSource, Listed, Listing};
+pub use source::{BlockSource, BucketSource, FolderSource, Listed, Listing};
 
 /// Blocks that are opened at the same time.
 const OPEN_CONCURRENT: usize = 20;
@@ -49,7 +49,10 @@ pub struct BlockSet {
 
 impl fmt::Debug for BlockSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BlockSet").field("name", &self.name).field("blocks", &self.state().blocks.len()).finish()
+        f.debug_struct("BlockSet")
+            .field("name", &self.name)
+            .field("blocks", &self.state().blocks.len())
+            .finish()
     }
 }
 
@@ -169,13 +172,14 @@ impl BlockSet {
         self.state().blocks.keys().copied().collect()
     }
 
-    /// The blocks for a request, with the gaps that concern it.
+    /// The blocks for a request, with the gaps that concern it; without a resolution all
+    /// blocks that overlap.
     fn choose(
         &self,
         interval: Interval,
         matchers: &[Matcher],
         block_matchers: &[Matcher],
-        max_resolution_ms: i64,
+        max_resolution_ms: Option<i64>,
     ) -> (Vec<Member>, Vec<Warning>) {
         let state = self.state();
         let mut groups: BTreeMap<_, Vec<(BlockId, &Loaded)>> = BTreeMap::new();
@@ -198,7 +202,12 @@ impl BlockSet {
                 .iter()
                 .map(|(id, l)| Chosen { id: *id, range: l.range, resolution: l.resolution })
                 .collect();
-            let ids = choose::choose(&candidates, interval, max_resolution_ms);
+            let ids = match max_resolution_ms {
+                Some(max) => choose::choose(&candidates, interval, max),
+                // Compat: Thanos `pkg/store/bucket.go` asks all blocks for labels, also those
+                // around a range that ends before it begins.
+                None => candidates.iter().filter(|c| c.range.overlaps(interval)).map(|c| c.id).collect(),
+            };
             members.extend(ids.into_iter().filter_map(|id| {
                 let store = Arc::clone(&state.blocks.get(&id)?.store);
                 Some(Member { name: format!("block {id}"), store })
@@ -210,9 +219,10 @@ impl BlockSet {
 }
 
 async fn open(source: &dyn BlockSource, ctx: &Context, listed: Listed) -> Result<Loaded> {
-    let resolution = Resolution::from_window_ms(listed.meta.thanos.downsample.resolution).ok_or_else(|| {
-        Error::corrupt(format!("unknown resolution {} ms", listed.meta.thanos.downsample.resolution))
-    })?;
+    let resolution =
+        Resolution::from_window_ms(listed.meta.thanos.downsample.resolution).ok_or_else(|| {
+            Error::corrupt(format!("unknown resolution {} ms", listed.meta.thanos.downsample.resolution))
+        })?;
     let external = listed.external_labels.clone();
     let range = listed.meta.range();
     let block = source.open(ctx, listed).await?;
@@ -234,7 +244,9 @@ impl Store for BlockSet {
     fn info(&self) -> StoreInfo {
         let mut infos: Vec<StoreInfo> = self.state().blocks.values().map(|l| l.store.info()).collect();
         let mut tsdbs: Vec<_> = infos.iter_mut().flat_map(|i| std::mem::take(&mut i.tsdbs)).collect();
-        tsdbs.sort_by(|a, b| (&a.labels, a.interval.mint, a.interval.maxt).cmp(&(&b.labels, b.interval.mint, b.interval.maxt)));
+        tsdbs.sort_by(|a, b| {
+            (&a.labels, a.interval.mint, a.interval.maxt).cmp(&(&b.labels, b.interval.mint, b.interval.maxt))
+        });
         // Blocks that touch are one stretch of a producer's data.
         let mut joined: Vec<super::TsdbInfo> = Vec::new();
         for tsdb in tsdbs {
@@ -249,8 +261,12 @@ impl Store for BlockSet {
     }
 
     async fn series(&self, ctx: &Context, request: SeriesRequest) -> Result<SeriesStream> {
-        let (members, gaps) =
-            self.choose(request.interval, &request.matchers, &request.block_matchers, request.max_resolution_ms);
+        let (members, gaps) = self.choose(
+            request.interval,
+            &request.matchers,
+            &request.block_matchers,
+            Some(request.max_resolution_ms),
+        );
         gaps_first(&gaps, request.partial_response)?;
         let answer = fanout::series(ctx, members, request).await?;
         let gaps = stream::iter(gaps.into_iter().map(|g| Ok(Frame::Warning(g))));
@@ -258,7 +274,7 @@ impl Store for BlockSet {
     }
 
     async fn label_names(&self, ctx: &Context, request: LabelNamesRequest) -> Result<LabelNames> {
-        let (members, gaps) = self.choose(request.interval, &request.matchers, &request.block_matchers, i64::MAX);
+        let (members, gaps) = self.choose(request.interval, &request.matchers, &request.block_matchers, None);
         gaps_first(&gaps, request.partial_response)?;
         let mut answer = fanout::label_names(ctx, members, request).await?;
         answer.warnings.extend(gaps);
@@ -266,7 +282,7 @@ impl Store for BlockSet {
     }
 
     async fn label_values(&self, ctx: &Context, request: LabelValuesRequest) -> Result<LabelValues> {
-        let (members, gaps) = self.choose(request.interval, &request.matchers, &request.block_matchers, i64::MAX);
+        let (members, gaps) = self.choose(request.interval, &request.matchers, &request.block_matchers, None);
         gaps_first(&gaps, request.partial_response)?;
         let mut answer = fanout::label_values(ctx, members, request).await?;
         answer.warnings.extend(gaps);

@@ -1,16 +1,13 @@
 //! Where the blocks of a set come from.
 
-use std::{
-    fmt,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::UNIX_EPOCH,
-};
+use std::{fmt, path::PathBuf, sync::Arc, time::UNIX_EPOCH};
 
 use async_trait::async_trait;
+use object_store::path::Path;
 
 use crate::{
-    block::{Block, BlockId, BlockMeta, LocalReader},
+    block::{Block, BlockFilter, BlockId, BlockMeta, LocalReader, MetaFetcher, ObjectReader, Partial},
+    bucket::Bucket,
     context::Context,
     error::{Error, Result},
     model::{
@@ -89,17 +86,22 @@ impl FolderSource {
 #[async_trait]
 impl BlockSource for FolderSource {
     async fn list(&self, _: &Context) -> Result<Listing> {
-        let failed = |e| Error::unavailable(format!("cannot read folder {}", self.dir.display())).with_source(e);
+        let failed =
+            |e| Error::unavailable(format!("cannot read folder {}", self.dir.display())).with_source(e);
         let mut listing = Listing { complete: true, ..Listing::default() };
         for entry in std::fs::read_dir(&self.dir).map_err(failed)? {
             let entry = entry.map_err(failed)?;
-            let Some(id) = entry.file_name().to_str().and_then(|n| n.parse::<BlockId>().ok()) else { continue };
+            let Some(id) = entry.file_name().to_str().and_then(|n| n.parse::<BlockId>().ok()) else {
+                continue;
+            };
             match read_meta(&entry.path()) {
                 Ok(meta) if meta.ulid == id => {
                     let external_labels = self.labels_of(&meta);
                     listing.blocks.push(Listed { meta, external_labels });
                 }
-                Ok(meta) => listing.gaps.push(left_out(id, format!("its description is of block {}", meta.ulid))),
+                Ok(meta) => {
+                    listing.gaps.push(left_out(id, format!("its description is of block {}", meta.ulid)))
+                }
                 Err(e) => listing.gaps.push(left_out(id, e.to_string())),
             }
         }
@@ -114,7 +116,7 @@ impl BlockSource for FolderSource {
     }
 }
 
-fn read_meta(dir: &Path) -> Result<BlockMeta> {
+fn read_meta(dir: &std::path::Path) -> Result<BlockMeta> {
     let path = dir.join(BlockMeta::FILE);
     let bytes = std::fs::read(&path)
         .map_err(|e| Error::corrupt(format!("cannot read {}: {e}", path.display())).with_source(e))?;
@@ -160,5 +162,52 @@ impl FolderSource {
             format_rfc3339(UnixTime::from_ms(maxt))
         );
         Some(Warning::new(text).origin(wal.display().to_string()).interval(Interval::new(mint, maxt)))
+    }
+}
+
+/// The blocks of a bucket: all but those marked for deletion, partial or superseded.
+#[derive(Debug)]
+pub struct BucketSource {
+    bucket: Bucket,
+    fetcher: MetaFetcher,
+}
+
+impl BucketSource {
+    /// The blocks that a store gateway shows by default.
+    pub fn new(bucket: Bucket) -> Self {
+        Self::with_filter(bucket, BlockFilter::gateway())
+    }
+
+    /// The blocks that pass a filter.
+    pub fn with_filter(bucket: Bucket, filter: BlockFilter) -> Self {
+        Self { fetcher: MetaFetcher::new(bucket.clone(), filter), bucket }
+    }
+}
+
+#[async_trait]
+impl BlockSource for BucketSource {
+    async fn list(&self, ctx: &Context) -> Result<Listing> {
+        let view = self.fetcher.fetch(ctx).await?;
+        let mut listing = Listing { complete: view.error.is_none(), ..Listing::default() };
+        for meta in view.metas.into_values() {
+            let external_labels = external_labels(&meta);
+            listing.blocks.push(Listed { meta: BlockMeta::clone(&meta), external_labels });
+        }
+        for (id, partial) in view.partial {
+            // A block without description is an upload under way: no part of the data yet.
+            if let Partial::CorruptMeta(why) = partial {
+                listing.gaps.push(left_out(id, why));
+            }
+        }
+        if let Some(e) = view.error {
+            listing.gaps.push(Warning::new(format!("the list of blocks is incomplete: {e}")));
+        }
+        Ok(listing)
+    }
+
+    async fn open(&self, ctx: &Context, listed: Listed) -> Result<Arc<Block>> {
+        let prefix = Path::from(listed.meta.ulid.to_string());
+        let reader = Arc::new(ObjectReader::new(Arc::clone(self.bucket.store()), prefix));
+        Block::open_with_meta(ctx, reader, listed.meta).await
     }
 }

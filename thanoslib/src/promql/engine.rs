@@ -1,0 +1,202 @@
+//! The engine: answers instant and range queries.
+
+use std::{fmt, sync::Arc};
+
+use crate::{
+    context::Context,
+    error::{Error, ErrorKind, Result},
+    runtime::Compute,
+};
+
+use super::{
+    EngineOptions, QueryResult, QueryStats, Queryable, Steps,
+    ast::{Expr, ValueType},
+    exec::{self, Query, Shared},
+    plan::{QueryTimes, fold},
+};
+
+/// Evaluates PromQL over any [`Queryable`].
+///
+/// Work that computes runs as jobs on the given [`Compute`]; answers do not depend on the
+/// number of its threads.
+#[derive(Clone)]
+pub struct Engine {
+    options: EngineOptions,
+    compute: Arc<dyn Compute>,
+}
+
+/// A query at one time.
+#[derive(Clone, Debug)]
+pub struct InstantQuery {
+    /// The parsed expression.
+    pub expr: Expr,
+    /// Its text, which remarks point into.
+    pub text: Arc<str>,
+    /// Evaluation time in ms.
+    pub time_ms: i64,
+    /// How far selectors look back in ms, instead of the engine's setting.
+    pub lookback_ms: Option<i64>,
+}
+
+/// A query at many times.
+#[derive(Clone, Debug)]
+pub struct RangeQuery {
+    /// The parsed expression, a scalar or an instant vector.
+    pub expr: Expr,
+    /// Its text, which remarks point into.
+    pub text: Arc<str>,
+    /// First step in ms.
+    pub start_ms: i64,
+    /// The last step is not after this, in ms.
+    pub end_ms: i64,
+    /// Distance of steps in ms.
+    pub step_ms: i64,
+    /// How far selectors look back in ms, instead of the engine's setting.
+    pub lookback_ms: Option<i64>,
+}
+
+impl RangeQuery {
+    /// Fails for expressions that have no value at a step.
+    ///
+    /// # Errors
+    /// `Invalid` for strings and range vectors.
+    pub fn check(&self) -> Result<()> {
+        match self.expr.value_type() {
+            ValueType::Scalar | ValueType::Vector => Ok(()),
+            kind => Err(Error::invalid(format!(
+                "invalid expression type \"{}\" for range query, must be Scalar or instant Vector",
+                kind.documented()
+            ))),
+        }
+    }
+}
+
+impl Engine {
+    /// An engine that computes on `compute`.
+    pub fn new(options: EngineOptions, compute: Arc<dyn Compute>) -> Self {
+        Self { options, compute }
+    }
+
+    /// The settings.
+    pub fn options(&self) -> &EngineOptions {
+        &self.options
+    }
+
+    /// Answers an instant query.
+    ///
+    /// # Errors
+    /// `Invalid` for what the query itself does wrong, `Limit` when it holds too much,
+    /// `Cancelled` or `Timeout` when the context ends, else errors of the selects.
+    pub async fn instant(
+        &self,
+        ctx: &Context,
+        queryable: Arc<dyn Queryable>,
+        query: InstantQuery,
+    ) -> Result<QueryResult> {
+        let InstantQuery { expr, text, time_ms, lookback_ms } = query;
+        let steps = Steps { start_ms: time_ms, step_ms: 1, count: 1 };
+        let times = QueryTimes { start_ms: time_ms, end_ms: time_ms, step_ms: 0 };
+        let query = self.query(ctx, expr, text, steps, times, lookback_ms);
+        self.run(ctx, queryable, query, true).await
+    }
+
+    /// Answers a range query; the value is a matrix.
+    ///
+    /// # Errors
+    /// Those of [`Engine::instant`], and `Invalid` for expressions of other types.
+    pub async fn range(
+        &self,
+        ctx: &Context,
+        queryable: Arc<dyn Queryable>,
+        query: RangeQuery,
+    ) -> Result<QueryResult> {
+        query.check()?;
+        let RangeQuery { expr, text, start_ms, end_ms, step_ms, lookback_ms } = query;
+        let count = self.step_count(start_ms, end_ms, step_ms)?;
+        let steps = Steps { start_ms, step_ms, count };
+        let times = QueryTimes { start_ms, end_ms, step_ms };
+        let query = self.query(ctx, expr, text, steps, times, lookback_ms);
+        self.run(ctx, queryable, query, false).await
+    }
+
+    fn step_count(&self, start_ms: i64, end_ms: i64, step_ms: i64) -> Result<usize> {
+        if end_ms < start_ms {
+            return Ok(0);
+        }
+        if end_ms == start_ms {
+            return Ok(1);
+        }
+        if step_ms == 0 {
+            // Compat: the text of upstream's recovered panic (promql/engine.go); the HTTP
+            // API refuses such steps before.
+            return Err(Error::invalid("unexpected error: runtime error: integer divide by zero"));
+        }
+        if step_ms < 0 {
+            return Err(Error::invalid(format!("query step is negative: {step_ms} ms")));
+        }
+        let last = (i128::from(end_ms) - i128::from(start_ms)) / i128::from(step_ms);
+        let count = u64::try_from(last + 1).unwrap_or(u64::MAX);
+        if count > self.options.samples_max {
+            return Err(Error::limit(
+                "query processing would load too many samples into memory in query execution",
+            ));
+        }
+        usize::try_from(count).map_err(|_| Error::limit(format!("query has too many steps: {count}")))
+    }
+
+    fn query(
+        &self,
+        ctx: &Context,
+        expr: Expr,
+        text: Arc<str>,
+        steps: Steps,
+        times: QueryTimes,
+        lookback_ms: Option<i64>,
+    ) -> Query {
+        let lookback_ms = lookback_ms.unwrap_or(self.options.lookback_ms);
+        let shared = Shared::new(self.options.clone(), ctx.clone(), text, lookback_ms);
+        Query { expr: fold(expr, &times), steps, times, shared }
+    }
+
+    async fn run(
+        &self,
+        ctx: &Context,
+        queryable: Arc<dyn Queryable>,
+        query: Query,
+        instant: bool,
+    ) -> Result<QueryResult> {
+        ctx.check().map_err(|e| stopped(ctx, e, "query execution"))?;
+        let begun = std::time::Instant::now();
+        let query = Arc::new(query);
+        let outcome = exec::run(Arc::clone(&query), &self.compute, &queryable).await;
+        let outcome = outcome.map_err(|e| stopped(ctx, e, "expression evaluation"))?;
+        let value = exec::assemble(outcome.value, query.steps, instant, &self.options)?;
+        let (total_samples, peak_samples) = query.shared.samples();
+        let stats = QueryStats {
+            total_samples,
+            peak_samples,
+            eval_seconds: begun.elapsed().as_secs_f64(),
+            queue_seconds: 0.0,
+        };
+        Ok(QueryResult { value, annotations: outcome.annotations, warnings: outcome.warnings, stats })
+    }
+}
+
+/// The error of a query that had to stop; other errors stay as they are.
+fn stopped(ctx: &Context, e: Error, place: &str) -> Error {
+    match e.kind() {
+        ErrorKind::Cancelled if ctx.check().is_err() => {
+            Error::cancelled(format!("query was canceled in {place}")).with_source(e)
+        }
+        ErrorKind::Timeout if ctx.check().is_err() => {
+            Error::timeout(format!("query timed out in {place}")).with_source(e)
+        }
+        _ => e,
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("options", &self.options).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,55 @@
+//! Runs a plan: leaves are read and reduced as they come, then the tree is evaluated.
+//!
+//! Invariant: one async driver awaits; everything else computes and never waits.
+
+mod driver;
+mod eval;
+mod leaf;
+mod meter;
+mod result;
+mod selector;
+mod subquery;
+
+pub(crate) use driver::{Query, run};
+pub(crate) use meter::histogram_bytes;
+pub(crate) use result::assemble;
+
+use std::sync::Arc;
+
+use crate::{
+    context::Context,
+    promql::{Annotations, EngineOptions, Steps, scope::Scope},
+};
+use meter::Meter;
+
+/// What all parts of one running query share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// Settings.
+    options: EngineOptions,
+    /// When to stop, and the budget.
+    ctx: Context,
+    /// The query text.
+    text: Arc<str>,
+    /// How far instant selectors look back, in ms.
+    lookback_ms: i64,
+    /// Samples held and looked at.
+    meter: Meter,
+}
+
+impl Shared {
+    /// What the parts of a query share that has not begun.
+    pub(crate) fn new(options: EngineOptions, ctx: Context, text: Arc<str>, lookback_ms: i64) -> Self {
+        let meter = Meter::new(options.samples_max);
+        Self { options, ctx, text, lookback_ms, meter }
+    }
+
+    /// Samples looked at, and most samples held at a time.
+    pub(crate) fn samples(&self) -> (u64, u64) {
+        (self.meter.total(), self.meter.peak())
+    }
+
+    fn scope<'a>(&'a self, steps: Steps, annotations: &'a mut Annotations) -> Scope<'a> {
+        Scope { steps, options: &self.options, ctx: &self.ctx, text: &self.text, annotations }
+    }
+}

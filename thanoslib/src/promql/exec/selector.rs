@@ -1,0 +1,138 @@
+//! The instant selector: at each step the newest sample that is not too old.
+
+use std::sync::Arc;
+
+use crate::{
+    model::{FloatHistogram, is_stale},
+    promql::{Block, Steps, plan::Reference},
+    series::SampleColumns,
+};
+
+/// What an instant selector gives of the sample that it finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Give {
+    /// The value.
+    Value,
+    /// Its time in seconds.
+    Timestamp,
+    /// Its start timestamp in seconds, 0 if unknown.
+    StartTimestamp,
+}
+
+/// The sample that a step sees.
+enum Found {
+    Float(usize),
+    Histogram(usize),
+}
+
+/// Where an instant selector looks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Instant {
+    pub(super) steps: Steps,
+    pub(super) reference: Reference,
+    pub(super) lookback_ms: i64,
+    pub(super) give: Give,
+}
+
+impl Instant {
+    /// Fills `block` in one pass over the samples.
+    pub(super) fn fill(&self, columns: &SampleColumns, block: &mut Block) {
+        let (floats, histograms) = (&columns.floats, &columns.histograms);
+        let mut last: Option<(usize, Arc<FloatHistogram>)> = None;
+        self.each(columns, |step, found| match (self.give, found) {
+            (Give::Value, Found::Float(i)) => block.set(step, floats.vs[i]),
+            (Give::Value, Found::Histogram(i)) => {
+                let h = match &last {
+                    Some((j, h)) if *j == i => Arc::clone(h),
+                    _ => Arc::new(histograms.get(i)),
+                };
+                block.histograms.push((step as u32, Arc::clone(&h)));
+                last = Some((i, h));
+            }
+            (Give::Timestamp, Found::Float(i)) => block.set(step, floats.ts[i] as f64 / 1000.0),
+            (Give::Timestamp, Found::Histogram(i)) => block.set(step, histograms.ts[i] as f64 / 1000.0),
+            (Give::StartTimestamp, Found::Float(i)) => block.set(step, floats.start(i) as f64 / 1000.0),
+            (Give::StartTimestamp, Found::Histogram(i)) => {
+                block.set(step, histograms.start(i) as f64 / 1000.0);
+            }
+        });
+    }
+
+    fn each(&self, columns: &SampleColumns, mut emit: impl FnMut(usize, Found)) {
+        let (ft, fv) = (columns.floats.ts.as_slice(), columns.floats.vs.as_slice());
+        let (ht, histograms) = (columns.histograms.ts.as_slice(), &columns.histograms);
+        // Samples before these indices are not after the step.
+        let (mut f, mut h) = (0, 0);
+        for step in 0..self.steps.count {
+            let t = self.reference.time(self.steps.time(step));
+            while f < ft.len() && ft[f] <= t {
+                f += 1;
+            }
+            while h < ht.len() && ht[h] <= t {
+                h += 1;
+            }
+            let oldest = t.saturating_sub(self.lookback_ms);
+            let float = f.checked_sub(1).filter(|i| ft[*i] > oldest);
+            let histogram = h.checked_sub(1).filter(|i| ht[*i] > oldest);
+            match (float, histogram) {
+                (Some(i), Some(j)) if ht[j] > ft[i] => {
+                    if !histograms.is_stale(j) {
+                        emit(step, Found::Histogram(j));
+                    }
+                }
+                (None, Some(j)) => {
+                    if !histograms.is_stale(j) {
+                        emit(step, Found::Histogram(j));
+                    }
+                }
+                (Some(i), _) => {
+                    if !is_stale(fv[i]) {
+                        emit(step, Found::Float(i));
+                    }
+                }
+                (None, None) => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Labels, stale_nan};
+
+    fn check(samples: &[(i64, f64)], reference: Reference, want: &[Option<f64>]) {
+        let mut columns = SampleColumns::default();
+        for (t, v) in samples {
+            columns.floats.push(*t, *v);
+        }
+        let steps = Steps { start_ms: 0, step_ms: 10, count: want.len() };
+        let mut block = Block::new(Labels::empty(), want.len());
+        Instant { steps, reference, lookback_ms: 15, give: Give::Value }.fill(&columns, &mut block);
+        let got: Vec<_> = (0..want.len()).map(|i| block.float(i)).collect();
+        assert_eq!(got, want);
+    }
+
+    #[test]
+    fn the_newest_sample_counts_until_it_is_too_old_or_stale() {
+        let now = Reference { at_ms: None, offset_ms: 0 };
+        check(&[(0, 1.0)], now, &[Some(1.0), Some(1.0), None]);
+        // Exactly as old as the lookback is too old.
+        check(&[(5, 1.0)], now, &[None, Some(1.0), None]);
+        check(&[(6, 1.0)], now, &[None, Some(1.0), Some(1.0), None]);
+        check(&[(0, 1.0), (10, stale_nan()), (20, 2.0)], now, &[Some(1.0), None, Some(2.0)]);
+        check(&[(0, 1.0), (3, 2.0), (9, 3.0)], now, &[Some(1.0), Some(3.0), Some(3.0), None]);
+    }
+
+    #[test]
+    fn modifiers_move_the_time_looked_at() {
+        let samples = [(0, 1.0), (10, 2.0), (20, 3.0)];
+        let check = |at_ms, offset_ms, want: &[Option<f64>]| {
+            check(&samples, Reference { at_ms, offset_ms }, want);
+        };
+        check(None, 10, &[None, Some(1.0), Some(2.0)]);
+        check(None, -10, &[Some(2.0), Some(3.0), Some(3.0)]);
+        check(Some(10), 0, &[Some(2.0), Some(2.0), Some(2.0)]);
+        check(Some(30), 10, &[Some(3.0), Some(3.0)]);
+    }
+}

@@ -1,0 +1,134 @@
+//! Sums, averages, first and last samples of a window.
+
+use std::sync::Arc;
+
+use crate::model::{
+    CounterReset, KahanSum,
+    histogram::{AddOutcome, HistogramAverage, HistogramSum, IncompatibleSchema},
+    kahan_add,
+};
+
+use super::{Notes, Output, Window};
+
+/// sum_over_time.
+pub(super) fn sum(w: &Window<'_>, notes: &mut Notes<'_>) -> Option<Output> {
+    if w.is_mixed() {
+        notes.mixed();
+        return None;
+    }
+    if w.h.is_empty() {
+        let mut sum = KahanSum::default();
+        w.fv().iter().for_each(|v| sum.add(*v));
+        return Some(Output::Float(sum.value()));
+    }
+    let (first, rest) = w.hv().split_first()?;
+    let mut sum = HistogramSum::new(first);
+    let outcome = rest.iter().try_fold(AddOutcome::default(), |all, h| Ok(all.or(sum.add(h)?)));
+    note(w, outcome, notes)?;
+    Some(Output::Histogram(Arc::new(sum.finish())))
+}
+
+/// avg_over_time.
+pub(super) fn avg(w: &Window<'_>, notes: &mut Notes<'_>) -> Option<Output> {
+    if w.is_mixed() {
+        notes.mixed();
+        return None;
+    }
+    if w.h.is_empty() {
+        return Some(Output::Float(average(w.fv())));
+    }
+    let (first, rest) = w.hv().split_first()?;
+    let mut average = HistogramAverage::new(first);
+    let outcome = rest.iter().try_fold(AddOutcome::default(), |all, h| Ok(all.or(average.add(h)?)));
+    note(w, outcome, notes)?;
+    Some(Output::Histogram(Arc::new(average.finish())))
+}
+
+/// The compensated average; a running mean once the sum would overflow.
+fn average(values: &[f64]) -> f64 {
+    let (mut sum, mut c) = (values[0], 0.0);
+    for (i, v) in values.iter().enumerate().skip(1) {
+        let (next, next_c) = kahan_add(*v, sum, c);
+        if next.is_infinite() {
+            return mean(&values[i..], sum / i as f64, c / i as f64, i as f64);
+        }
+        (sum, c) = (next, next_c);
+    }
+    let n = values.len() as f64;
+    sum / n + c / n
+}
+
+/// Goes on with a mean of `before` values.
+fn mean(values: &[f64], mut mean: f64, mut c: f64, before: f64) -> f64 {
+    let mut count = before;
+    for v in values {
+        count += 1.0;
+        let q = (count - 1.0) / count;
+        (mean, c) = kahan_add(v / count, q * mean, q * c);
+    }
+    mean + c
+}
+
+/// Remarks on an addition of all histograms of the window; `None` if it failed.
+fn note(
+    w: &Window<'_>,
+    outcome: Result<AddOutcome, IncompatibleSchema>,
+    notes: &mut Notes<'_>,
+) -> Option<()> {
+    let Ok(outcome) = outcome else {
+        notes.mixed_schemas();
+        return None;
+    };
+    let has = |hint| w.hv().iter().any(|h| h.hint == hint);
+    if has(CounterReset::Reset) && has(CounterReset::NotReset) {
+        notes.collision("aggregation");
+    }
+    if outcome.bounds_reconciled {
+        notes.reconciled("aggregation");
+    }
+    Some(())
+}
+
+/// first_over_time: at equal times the histogram.
+pub(super) fn first(w: &Window<'_>) -> Option<Output> {
+    match (w.ft().first(), w.ht().first()) {
+        (Some(f), Some(h)) if f < h => Some(Output::Float(w.fv()[0])),
+        (Some(_), None) => Some(Output::Float(w.fv()[0])),
+        _ => Some(Output::Histogram(Arc::clone(w.hv().first()?))),
+    }
+}
+
+/// last_over_time: at equal times the histogram.
+pub(super) fn last(w: &Window<'_>) -> Option<Output> {
+    match (w.ft().last(), w.ht().last()) {
+        (Some(f), Some(h)) if f > h => Some(Output::Float(*w.fv().last()?)),
+        (Some(_), None) => Some(Output::Float(*w.fv().last()?)),
+        _ => Some(Output::Histogram(Arc::clone(w.hv().last()?))),
+    }
+}
+
+/// ts_of_first_over_time.
+pub(super) fn first_time(w: &Window<'_>) -> Option<Output> {
+    let t = [w.ft().first(), w.ht().first()].into_iter().flatten().min()?;
+    Some(Output::Float(*t as f64 / 1000.0))
+}
+
+/// ts_of_last_over_time.
+pub(super) fn last_time(w: &Window<'_>) -> Option<Output> {
+    let t = [w.ft().last(), w.ht().last()].into_iter().flatten().max()?;
+    Some(Output::Float(*t as f64 / 1000.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn averages_survive_overflow_and_cancellation() {
+        let check = |values: &[f64], want: f64| assert_eq!(average(values), want, "{values:?}");
+        check(&[1.0, 2.0, 6.0], 3.0);
+        check(&[1.0, 1e100, 1.0, -1e100], 0.5);
+        check(&[f64::MAX, f64::MAX], f64::MAX);
+        check(&[f64::INFINITY, 1.0], f64::INFINITY);
+    }
+}

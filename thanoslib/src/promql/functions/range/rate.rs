@@ -1,0 +1,224 @@
+//! rate, increase and delta: the change over a window, extrapolated to its ends.
+
+use std::sync::Arc;
+
+use crate::promql::FunctionId;
+
+use super::{Notes, Output, Samples, Window, histogram_delta, start_time};
+
+/// rate, increase or delta over one series.
+#[derive(Debug)]
+pub(super) struct Rate {
+    counter: bool,
+    per_second: bool,
+    range_ms: i64,
+    /// Floats after a reset, by index.
+    resets: Vec<usize>,
+    /// Floats whose start timestamp overlaps the sample before.
+    overlaps: Vec<usize>,
+}
+
+/// The change of a window before extrapolation.
+struct Change {
+    /// Number of samples.
+    n: usize,
+    first_t: i64,
+    last_t: i64,
+    /// Start timestamp of the first sample, 0 if unknown or irrelevant.
+    first_start: i64,
+    /// First value over change, if the change is up and the first value is not negative.
+    zero_ratio: Option<f64>,
+}
+
+/// By what the change is multiplied.
+struct Extrapolation {
+    factor: f64,
+    /// The first value counts too, since the series began inside the window.
+    with_first: bool,
+}
+
+impl Rate {
+    pub(super) fn new(id: FunctionId, range_ms: i64, samples: &Samples<'_>) -> Self {
+        let counter = id != FunctionId::Delta;
+        let (mut resets, mut overlaps) = (Vec::new(), Vec::new());
+        if counter {
+            resets.extend((1..samples.fv.len()).filter(|i| {
+                let i = *i;
+                samples.fv[i] < samples.fv[i - 1] || {
+                    let (start, before) = (samples.float_start(i), samples.float_start(i - 1));
+                    start_time::is_reset(start, samples.ft[i], before, samples.ft[i - 1])
+                }
+            }));
+            if !samples.fs.is_empty() {
+                overlaps.extend((1..samples.fv.len()).filter(|i| {
+                    let i = *i;
+                    start_time::overlaps(
+                        samples.float_start(i),
+                        samples.float_start(i - 1),
+                        samples.ft[i - 1],
+                    )
+                }));
+            }
+        }
+        Self { counter, per_second: id == FunctionId::Rate, range_ms, resets, overlaps }
+    }
+
+    pub(super) fn at(&self, w: &Window<'_>, notes: &mut Notes<'_>) -> Option<Output> {
+        if w.is_mixed() {
+            notes.mixed();
+            return None;
+        }
+        if w.h.is_empty() { self.floats(w, notes) } else { self.histograms(w, notes) }
+    }
+
+    fn floats(&self, w: &Window<'_>, notes: &mut Notes<'_>) -> Option<Output> {
+        let (ts, vs) = (w.ft(), w.fv());
+        let (first, last) = (*vs.first()?, *vs.last()?);
+        let mut change = last - first;
+        let from = self.resets.partition_point(|i| *i <= w.f.start);
+        for i in self.resets[from..].iter().take_while(|i| **i < w.f.end) {
+            change += w.samples.fv[i - 1];
+        }
+        if let Some(i) = self.overlaps.get(self.overlaps.partition_point(|i| *i <= w.f.start))
+            && *i < w.f.end
+        {
+            notes.overlapping_start();
+        }
+        let extrapolation = self.extrapolate(
+            w,
+            &Change {
+                n: vs.len(),
+                first_t: ts[0],
+                last_t: ts[ts.len() - 1],
+                first_start: w.samples.float_start(w.f.start),
+                zero_ratio: (change > 0.0 && first >= 0.0).then_some(first / change),
+            },
+        )?;
+        if extrapolation.with_first {
+            change += first;
+        }
+        Some(Output::Float(change * extrapolation.factor))
+    }
+
+    fn histograms(&self, w: &Window<'_>, notes: &mut Notes<'_>) -> Option<Output> {
+        let (ts, hs) = (w.ht(), w.hv());
+        let first = hs.first()?;
+        let change = if hs.len() > 1 { Some(histogram_delta::delta(w, self.counter, notes)?) } else { None };
+        let ratio = change.as_ref().filter(|d| d.count > 0.0 && first.count >= 0.0);
+        let extrapolation = self.extrapolate(
+            w,
+            &Change {
+                n: hs.len(),
+                first_t: ts[0],
+                last_t: ts[ts.len() - 1],
+                first_start: w.samples.histogram_start(w.h.start),
+                zero_ratio: ratio.map(|d| first.count / d.count),
+            },
+        )?;
+        let mut result = match change {
+            Some(mut change) => {
+                if extrapolation.with_first && change.add(first).is_err() {
+                    notes.mixed_schemas();
+                    return None;
+                }
+                change
+            }
+            None => first.as_ref().clone(),
+        };
+        result.mul(extrapolation.factor);
+        result.hint = crate::model::CounterReset::Gauge;
+        Some(Output::Histogram(Arc::new(result)))
+    }
+
+    /// How far the change reaches beyond the first and last sample; `None` without result.
+    fn extrapolate(&self, w: &Window<'_>, change: &Change) -> Option<Extrapolation> {
+        let seconds = |from: i64, to: i64| to.wrapping_sub(from) as f64 / 1000.0;
+        let mut before = seconds(w.start_ms, change.first_t);
+        let mut after = seconds(change.last_t, w.end_ms);
+        let mut sampled = seconds(change.first_t, change.last_t);
+        let average = if change.n > 1 { sampled / (change.n - 1) as f64 } else { 0.0 };
+        let threshold = average * 1.1;
+        let start = change.first_start;
+        let began_inside = self.counter && start != 0 && w.start_ms < start && start < change.first_t;
+        if began_inside {
+            before = 0.0;
+            sampled = seconds(start, change.last_t);
+        } else if change.n == 1 {
+            return None;
+        } else {
+            if before >= threshold {
+                before = average / 2.0;
+            }
+            // A counter does not begin below zero.
+            if let (true, Some(ratio)) = (self.counter, change.zero_ratio) {
+                let to_zero = sampled * ratio;
+                if to_zero < before {
+                    before = to_zero;
+                }
+            }
+        }
+        if after >= threshold {
+            after = average / 2.0;
+        }
+        let mut factor = if sampled == 0.0 { 1.0 } else { (sampled + before + after) / sampled };
+        if self.per_second {
+            factor /= self.range_ms as f64 / 1000.0;
+        }
+        Some(Extrapolation { factor, with_first: began_inside })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{model::Labels, promql::Annotations};
+
+    fn check(id: FunctionId, samples: &[(i64, f64)], want: Option<f64>) {
+        let ft: Vec<i64> = samples.iter().map(|s| s.0).collect();
+        let fv: Vec<f64> = samples.iter().map(|s| s.1).collect();
+        let samples = Samples { ft: &ft, fv: &fv, fs: &[], ht: &[], hv: &[], hs: &[] };
+        let kernel = Rate::new(id, 60_000, &samples);
+        let window = Window {
+            samples: &samples,
+            step: 0,
+            t_ms: 60_000,
+            start_ms: 0,
+            end_ms: 60_000,
+            f: 0..ft.len(),
+            h: 0..0,
+        };
+        let (mut annotations, labels) = (Annotations::default(), Labels::empty());
+        let mut notes = Notes::new(&mut annotations, &labels, None, None);
+        let got = kernel.at(&window, &mut notes).map(|o| match o {
+            Output::Float(v) => v,
+            Output::Histogram(_) => f64::NAN,
+        });
+        assert_eq!(got, want, "{id:?}");
+    }
+
+    #[test]
+    fn a_steady_counter_is_extrapolated_to_the_window() {
+        let steady = [(15_000, 100.0), (30_000, 115.0), (45_000, 130.0), (60_000, 145.0)];
+        check(FunctionId::Increase, &steady, Some(60.0));
+        check(FunctionId::Rate, &steady, Some(1.0));
+        check(FunctionId::Delta, &steady, Some(60.0));
+    }
+
+    #[test]
+    fn resets_are_added_and_one_sample_is_too_few() {
+        let reset = [(15_000, 130.0), (30_000, 145.0), (45_000, 15.0), (60_000, 30.0)];
+        check(FunctionId::Increase, &reset, Some(60.0));
+        check(FunctionId::Delta, &reset, Some(-100.0 * (60.0 / 45.0)));
+        check(FunctionId::Rate, &reset[..1], None);
+    }
+
+    #[test]
+    fn a_counter_is_not_extrapolated_below_zero() {
+        // The line reaches zero 5 s before the first sample.
+        check(
+            FunctionId::Increase,
+            &[(15_000, 5.0), (30_000, 20.0), (45_000, 35.0), (60_000, 50.0)],
+            Some(50.0),
+        );
+    }
+}

@@ -1,0 +1,238 @@
+//! Aggregations: series go in one by one, groups come out at the end.
+//!
+//! Each group holds dense columns, one entry for each step, so that a series is taken in by one
+//! pass over its steps and can be dropped at once.
+//!
+//! Invariant: the order of accumulation is the order in which series are absorbed.
+
+mod count_values;
+mod limit;
+mod quantile;
+mod simple;
+mod sum;
+mod topk;
+
+use std::{collections::HashMap, fmt};
+
+use crate::{
+    error::{Error, Result},
+    model::{LABEL_NAME, Labels},
+    promql::{
+        Block, Steps,
+        ast::{Aggregate, AggregateOp, Expr},
+        scope::Scope,
+    },
+    store::Grouping,
+};
+
+pub(crate) use quantile::quantile;
+
+/// Value of the parameter of an aggregation.
+#[derive(Clone, Debug)]
+pub(crate) enum Param {
+    /// A float for each step.
+    Scalar(Vec<f64>),
+    /// Any bytes.
+    String(Vec<u8>),
+}
+
+/// Byte range of an expression in the query text.
+type Span = Option<(u32, u32)>;
+
+/// Expressions that annotations blame.
+#[derive(Clone, Copy, Debug)]
+struct Blame {
+    op: AggregateOp,
+    operand: Span,
+    param: Span,
+    whole: Span,
+}
+
+impl Blame {
+    /// Adds the info about a histogram that the aggregation has no use for.
+    fn ignored_histogram(&self, scope: &mut Scope<'_>) {
+        let span = match self.op {
+            AggregateOp::Topk | AggregateOp::Bottomk => self.whole,
+            _ => self.operand,
+        };
+        scope.info_at(span, format!("ignored histogram in {} aggregation", self.op.as_str()));
+    }
+}
+
+/// Labels of a group and whether one of its members lost its name.
+#[derive(Debug)]
+struct Group {
+    labels: Labels,
+    drop_name: bool,
+}
+
+impl Group {
+    /// A block of this group without values.
+    fn block(self, steps: usize) -> Block {
+        let mut block = Block::new(self.labels, steps);
+        block.drop_name = self.drop_name;
+        block
+    }
+}
+
+/// The groups found so far, in order of their first member.
+#[derive(Debug, Default)]
+struct Groups {
+    ids: HashMap<Labels, usize>,
+    list: Vec<Group>,
+}
+
+impl Groups {
+    fn id(&mut self, labels: Labels, drop_name: bool) -> usize {
+        let list = &mut self.list;
+        let id = *self.ids.entry(labels).or_insert_with_key(|labels| {
+            list.push(Group { labels: labels.clone(), drop_name: false });
+            list.len() - 1
+        });
+        list[id].drop_name |= drop_name;
+        id
+    }
+}
+
+/// What an aggregation holds while series come in.
+trait State: fmt::Debug + Send {
+    /// Takes in a series of the group.
+    fn absorb(&mut self, scope: &mut Scope<'_>, blame: &Blame, group: usize, block: Block) -> Result<()>;
+
+    /// The result; blocks without values may be among it.
+    fn finish(
+        self: Box<Self>,
+        scope: &mut Scope<'_>,
+        blame: &Blame,
+        groups: Vec<Group>,
+    ) -> Result<Vec<Block>>;
+}
+
+#[derive(Debug)]
+enum Kind {
+    /// Groups are known by the labels of series.
+    Labels(Box<dyn State>),
+    /// Groups depend on values.
+    CountValues(count_values::CountValues),
+}
+
+/// An aggregation that takes in series.
+#[derive(Debug)]
+pub(crate) struct Aggregator {
+    grouping: Option<Grouping>,
+    groups: Groups,
+    blame: Blame,
+    kind: Kind,
+}
+
+impl Aggregator {
+    /// An aggregation without members; `node` is the expression that holds `aggregate`.
+    ///
+    /// # Errors
+    /// `Invalid` when the value of the parameter is out of range at some step.
+    pub(crate) fn new(
+        node: &Expr,
+        aggregate: &Aggregate,
+        steps: Steps,
+        param: Option<Param>,
+    ) -> Result<Self> {
+        let op = aggregate.op;
+        let scalars = |param: Option<Param>| match param {
+            Some(Param::Scalar(values)) if values.len() == steps.count => Ok(values),
+            _ => Err(Error::internal(format!("{} lacks a number for each step", op.as_str()))),
+        };
+        let n = steps.count;
+        let state: Box<dyn State> = match op {
+            AggregateOp::Sum => Box::new(sum::Sums::new(n, false)),
+            AggregateOp::Avg => Box::new(sum::Sums::new(n, true)),
+            AggregateOp::Count => Box::new(simple::Counts::new(n, false)),
+            AggregateOp::Group => Box::new(simple::Counts::new(n, true)),
+            AggregateOp::Min => Box::new(simple::Extremes::new(n, false)),
+            AggregateOp::Max => Box::new(simple::Extremes::new(n, true)),
+            AggregateOp::Stdvar => Box::new(simple::Deviations::new(n, false)),
+            AggregateOp::Stddev => Box::new(simple::Deviations::new(n, true)),
+            AggregateOp::Quantile => Box::new(quantile::Quantiles::new(scalars(param)?)),
+            AggregateOp::Topk => Box::new(topk::Topk::new(limit::whole(&scalars(param)?)?, true)),
+            AggregateOp::Bottomk => Box::new(topk::Topk::new(limit::whole(&scalars(param)?)?, false)),
+            AggregateOp::Limitk => Box::new(limit::Limitk::new(limit::whole(&scalars(param)?)?)),
+            AggregateOp::LimitRatio => Box::new(limit::LimitRatio::new(scalars(param)?)?),
+            AggregateOp::CountValues => {
+                let Some(Param::String(label)) = param else {
+                    return Err(Error::internal("count_values lacks the name of a label"));
+                };
+                return Ok(Self::with(
+                    node,
+                    aggregate,
+                    Kind::CountValues(count_values::CountValues::new(n, label)?),
+                ));
+            }
+        };
+        Ok(Self::with(node, aggregate, Kind::Labels(state)))
+    }
+
+    fn with(node: &Expr, aggregate: &Aggregate, kind: Kind) -> Self {
+        let blame = Blame {
+            op: aggregate.op,
+            operand: aggregate.expr.span,
+            param: aggregate.param.as_ref().and_then(|p| p.span),
+            whole: node.span,
+        };
+        Self { grouping: aggregate.grouping.clone(), groups: Groups::default(), blame, kind }
+    }
+
+    /// Takes in a series.
+    ///
+    /// # Errors
+    /// Those of a query that must stop.
+    pub(crate) fn absorb(&mut self, scope: &mut Scope<'_>, block: Block) -> Result<()> {
+        scope.check()?;
+        match &mut self.kind {
+            Kind::Labels(state) => {
+                let labels = group_labels(self.grouping.as_ref(), &block.labels, None);
+                let group = self.groups.id(labels, block.drop_name);
+                state.absorb(scope, &self.blame, group, block)
+            }
+            Kind::CountValues(state) => {
+                state.absorb(self.grouping.as_ref(), &mut self.groups, block);
+                Ok(())
+            }
+        }
+    }
+
+    /// The groups that have values.
+    ///
+    /// # Errors
+    /// Those of a query that must stop.
+    pub(crate) fn finish(self, scope: &mut Scope<'_>) -> Result<Vec<Block>> {
+        let mut blocks = match self.kind {
+            Kind::Labels(state) => state.finish(scope, &self.blame, self.groups.list)?,
+            Kind::CountValues(state) => state.finish(self.groups.list),
+        };
+        blocks.retain(|b| !b.is_empty());
+        Ok(blocks)
+    }
+}
+
+/// Labels of the group of a series; `added` is one more label of a `by` clause.
+fn group_labels(grouping: Option<&Grouping>, labels: &Labels, added: Option<&[u8]>) -> Labels {
+    let named = |names: &[String], name: &[u8]| names.iter().any(|n| n.as_bytes() == name);
+    match grouping {
+        Some(g) if !g.by => labels.filter(|l| l.name != LABEL_NAME.as_bytes() && !named(&g.labels, l.name)),
+        Some(g) => labels.filter(|l| added == Some(l.name) || named(&g.labels, l.name)),
+        None => match added {
+            Some(name) => labels.filter(|l| l.name == name),
+            None => Labels::empty(),
+        },
+    }
+}
+
+/// The state of a group, which is made when its first member comes.
+fn of_group<T>(list: &mut Vec<T>, group: usize, make: impl FnMut() -> T) -> &mut T {
+    if list.len() <= group {
+        list.resize_with(group + 1, make);
+    }
+    &mut list[group]
+}
+
+#[cfg(test)]
+mod tests;

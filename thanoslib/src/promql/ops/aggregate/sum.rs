@@ -1,0 +1,264 @@
+//! `sum` and `avg`, of floats and of histograms.
+
+use crate::{
+    error::Result,
+    model::{
+        CounterReset, FloatHistogram,
+        float::Quoted,
+        histogram::{HistogramAverage, HistogramSum},
+        kahan_add,
+    },
+    promql::{BitSet, Block, scope::Scope},
+};
+
+use super::{Blame, Group, State, of_group};
+
+/// Sums or averages of all groups.
+#[derive(Debug)]
+pub(super) struct Sums {
+    steps: usize,
+    average: bool,
+    groups: Vec<Sum>,
+}
+
+/// Sum or average of one group.
+#[derive(Debug)]
+struct Sum {
+    /// Steps with floats.
+    present: BitSet,
+    sum: Vec<f64>,
+    c: Vec<f64>,
+    average: Option<Averages>,
+    histograms: Option<Histograms>,
+}
+
+/// What an average needs beside the sum.
+#[derive(Debug)]
+struct Averages {
+    counts: Vec<f64>,
+    /// Steps whose sum would overflow and was replaced by the mean.
+    means: BitSet,
+}
+
+/// Histograms of one group.
+#[derive(Debug)]
+struct Histograms {
+    steps: Vec<Held>,
+    /// Steps whose histograms do not go together.
+    failed: BitSet,
+}
+
+#[derive(Debug)]
+enum Held {
+    Nothing,
+    /// A float came first; the step has no result.
+    AfterFloat,
+    Sum(HistogramSum, Hints),
+    Average(HistogramAverage, Hints),
+}
+
+/// Which counter reset hints were seen.
+#[derive(Clone, Copy, Debug, Default)]
+struct Hints {
+    reset: bool,
+    not_reset: bool,
+}
+
+impl Hints {
+    fn see(&mut self, h: &FloatHistogram) {
+        self.reset |= h.hint == CounterReset::Reset;
+        self.not_reset |= h.hint == CounterReset::NotReset;
+    }
+}
+
+impl Sums {
+    pub(super) fn new(steps: usize, average: bool) -> Self {
+        Self { steps, average, groups: Vec::new() }
+    }
+}
+
+impl Sum {
+    fn new(steps: usize, average: bool) -> Self {
+        let averages = || Averages { counts: vec![0.0; steps], means: BitSet::new(steps) };
+        Self {
+            present: BitSet::new(steps),
+            // Negative zero is neutral: it keeps the sign of a sum of negative zeros.
+            sum: vec![-0.0; steps],
+            c: vec![0.0; steps],
+            average: average.then(averages),
+            histograms: None,
+        }
+    }
+
+    fn absorb_floats(&mut self, floats: &[f64], present: &BitSet) {
+        self.present.union(present);
+        let (sum, c) = (&mut self.sum[..], &mut self.c[..]);
+        match &mut self.average {
+            Some(average) => {
+                for i in present.iter() {
+                    average.counts[i] += 1.0;
+                    (sum[i], c[i]) =
+                        mean_add(floats[i], sum[i], c[i], average.counts[i], i, &mut average.means);
+                }
+            }
+            None => {
+                for (w, word) in present.words().iter().enumerate() {
+                    let (mut word, base) = (*word, w * 64);
+                    if word == u64::MAX {
+                        let range = base..base + 64;
+                        let columns = sum[range.clone()].iter_mut().zip(&mut c[range.clone()]);
+                        for ((sum, c), v) in columns.zip(&floats[range]) {
+                            (*sum, *c) = kahan_add(*v, *sum, *c);
+                        }
+                        continue;
+                    }
+                    while word != 0 {
+                        let i = base + word.trailing_zeros() as usize;
+                        word &= word - 1;
+                        (sum[i], c[i]) = kahan_add(floats[i], sum[i], c[i]);
+                    }
+                }
+            }
+        }
+    }
+
+    fn absorb_histograms(&mut self, scope: &mut Scope<'_>, blame: &Blame, block: &Block) {
+        let (steps, average) = (self.sum.len(), self.average.is_some());
+        let histograms = self.histograms.get_or_insert_with(|| Histograms {
+            steps: (0..steps).map(|_| Held::Nothing).collect(),
+            failed: BitSet::new(steps),
+        });
+        for (i, h) in &block.histograms {
+            let i = *i as usize;
+            if histograms.failed.contains(i) {
+                continue;
+            }
+            let outcome = match &mut histograms.steps[i] {
+                held @ Held::Nothing => {
+                    let mut hints = Hints::default();
+                    hints.see(h);
+                    *held = if self.present.contains(i) {
+                        Held::AfterFloat
+                    } else if average {
+                        Held::Average(HistogramAverage::new(h), hints)
+                    } else {
+                        Held::Sum(HistogramSum::new(h), hints)
+                    };
+                    continue;
+                }
+                Held::AfterFloat => continue,
+                Held::Sum(sum, hints) => {
+                    hints.see(h);
+                    sum.add(h)
+                }
+                Held::Average(average, hints) => {
+                    hints.see(h);
+                    average.add(h)
+                }
+            };
+            match outcome {
+                Ok(outcome) if outcome.bounds_reconciled => scope
+                    .info_at(blame.operand, "mismatched custom buckets were reconciled during aggregation"),
+                Ok(_) => {}
+                Err(_) => {
+                    histograms.failed.insert(i);
+                    scope.warn_at(
+                        blame.operand,
+                        format!(
+                            "vector contains a mix of histograms with exponential and custom buckets schemas \
+                             for metric name {}",
+                            Quoted(block.labels.metric_name())
+                        ),
+                    );
+                }
+            }
+        }
+    }
+
+    fn finish(mut self, scope: &mut Scope<'_>, blame: &Blame, group: Group) -> Block {
+        let steps = self.sum.len();
+        let mut block = group.block(steps);
+        if let Some(histograms) = self.histograms {
+            for (i, held) in histograms.steps.into_iter().enumerate() {
+                if matches!(held, Held::Nothing) {
+                    continue;
+                }
+                if self.present.contains(i) {
+                    self.present.remove(i);
+                    scope
+                        .warn_at(blame.operand, "encountered a mix of histograms and floats for aggregation");
+                    continue;
+                }
+                let (mut h, hints) = match held {
+                    _ if histograms.failed.contains(i) => continue,
+                    Held::Sum(sum, hints) => (sum.finish(), hints),
+                    Held::Average(average, hints) => (average.finish(), hints),
+                    Held::Nothing | Held::AfterFloat => continue,
+                };
+                if hints.reset && hints.not_reset {
+                    scope.warn_at(blame.operand, "conflicting counter resets during histogram aggregation");
+                }
+                h.compact(0);
+                block.histograms.push((i as u32, std::sync::Arc::new(h)));
+            }
+        }
+        match self.average {
+            None => self.sum.iter_mut().zip(&self.c).for_each(|(sum, c)| *sum += c),
+            Some(average) => {
+                for i in self.present.iter() {
+                    let (sum, c, n) = (self.sum[i], self.c[i], average.counts[i]);
+                    self.sum[i] = if average.means.contains(i) { sum + c } else { sum / n + c / n };
+                }
+            }
+        }
+        block.floats = self.sum;
+        block.present = self.present;
+        block
+    }
+}
+
+/// Takes the `count`th value of step `i` into an average: a sum as long as that stays finite,
+/// then a mean that moves.
+#[inline]
+fn mean_add(v: f64, sum: f64, c: f64, count: f64, i: usize, means: &mut BitSet) -> (f64, f64) {
+    let (mut mean, mut mean_c) = (sum, c);
+    if !means.contains(i) {
+        let next = kahan_add(v, sum, c);
+        if !next.0.is_infinite() || count == 1.0 {
+            return next;
+        }
+        means.insert(i);
+        mean /= count - 1.0;
+        mean_c /= count - 1.0;
+    }
+    let q = (count - 1.0) / count;
+    kahan_add(v / count, q * mean, q * mean_c)
+}
+
+impl State for Sums {
+    fn absorb(&mut self, scope: &mut Scope<'_>, blame: &Blame, group: usize, block: Block) -> Result<()> {
+        let (steps, average) = (self.steps, self.average);
+        let sum = of_group(&mut self.groups, group, || Sum::new(steps, average));
+        if !block.histograms.is_empty() {
+            sum.absorb_histograms(scope, blame, &block);
+        }
+        match &sum.histograms {
+            Some(histograms) => {
+                let mut present = block.present;
+                present.subtract(&histograms.failed);
+                sum.absorb_floats(&block.floats, &present);
+            }
+            None => sum.absorb_floats(&block.floats, &block.present),
+        }
+        Ok(())
+    }
+
+    fn finish(
+        self: Box<Self>,
+        scope: &mut Scope<'_>,
+        blame: &Blame,
+        groups: Vec<Group>,
+    ) -> Result<Vec<Block>> {
+        Ok(self.groups.into_iter().zip(groups).map(|(sum, group)| sum.finish(scope, blame, group)).collect())
+    }
+}

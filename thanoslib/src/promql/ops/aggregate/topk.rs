@@ -1,0 +1,152 @@
+//! `topk` and `bottomk`.
+
+use crate::{
+    error::Result,
+    model::Labels,
+    promql::{Block, order::sort_like_go, scope::Scope},
+};
+
+use super::{Blame, Group, State, of_group};
+
+/// A value and the number of its series.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    v: f64,
+    series: u32,
+}
+
+/// The best values of all groups and steps.
+#[derive(Debug)]
+pub(super) struct Topk {
+    /// How many to keep at each step.
+    k: Vec<u64>,
+    top: bool,
+    /// Nothing is kept at any step.
+    idle: bool,
+    series: Vec<(Labels, bool)>,
+    /// A heap for each group and step, its worst value first.
+    groups: Vec<Vec<Vec<Entry>>>,
+}
+
+impl Topk {
+    pub(super) fn new(k: Vec<u64>, top: bool) -> Self {
+        let idle = k.iter().all(|k| *k == 0);
+        Self { k, top, idle, series: Vec::new(), groups: Vec::new() }
+    }
+}
+
+/// True when `a` is worse than `b`; NaN is worse than everything, another NaN included.
+#[inline]
+fn worse(top: bool, a: f64, b: f64) -> bool {
+    a.is_nan() || if top { a < b } else { a > b }
+}
+
+/// Adds a value to a heap of at most `k` (above 0) values.
+///
+/// Which of equal values leaves, and their order, follows from the places in the heap.
+/// Compat: promql/engine.go, aggregationK, with Go's `container/heap`.
+fn offer(heap: &mut Vec<Entry>, k: u64, top: bool, entry: Entry) {
+    if (heap.len() as u64) < k {
+        heap.push(entry);
+        let mut i = heap.len() - 1;
+        while i > 0 {
+            let parent = (i - 1) / 2;
+            if !worse(top, heap[i].v, heap[parent].v) {
+                break;
+            }
+            heap.swap(i, parent);
+            i = parent;
+        }
+        return;
+    }
+    let worst = heap[0].v;
+    let better = if top { worst < entry.v } else { worst > entry.v };
+    if !better && !(worst.is_nan() && !entry.v.is_nan()) {
+        return;
+    }
+    heap[0] = entry;
+    let mut i = 0;
+    loop {
+        let mut child = 2 * i + 1;
+        if child >= heap.len() {
+            break;
+        }
+        if child + 1 < heap.len() && worse(top, heap[child + 1].v, heap[child].v) {
+            child += 1;
+        }
+        if !worse(top, heap[child].v, heap[i].v) {
+            break;
+        }
+        heap.swap(i, child);
+        i = child;
+    }
+}
+
+impl State for Topk {
+    fn absorb(&mut self, scope: &mut Scope<'_>, blame: &Blame, group: usize, block: Block) -> Result<()> {
+        let (n, top) = (self.k.len(), self.top);
+        let heaps = of_group(&mut self.groups, group, || vec![Vec::new(); n]);
+        if self.idle {
+            return Ok(());
+        }
+        if !block.histograms.is_empty() {
+            blame.ignored_histogram(scope);
+        }
+        if block.present.is_empty() {
+            return Ok(());
+        }
+        let series = self.series.len() as u32;
+        for i in block.present.iter() {
+            if self.k[i] > 0 {
+                offer(&mut heaps[i], self.k[i], top, Entry { v: block.floats[i], series });
+            }
+        }
+        self.series.push((block.labels, block.drop_name));
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>, scope: &mut Scope<'_>, _: &Blame, _: Vec<Group>) -> Result<Vec<Block>> {
+        let (n, top) = (self.k.len(), self.top);
+        let mut out: Vec<Block> = Vec::new();
+        let mut places: Vec<Option<usize>> = vec![None; self.series.len()];
+        for heaps in self.groups {
+            scope.check()?;
+            for (i, mut heap) in heaps.into_iter().enumerate() {
+                sort_like_go(&mut heap, |a, b| worse(top, b.v, a.v));
+                for entry in heap {
+                    let (labels, drop_name) = &self.series[entry.series as usize];
+                    let place = *places[entry.series as usize].get_or_insert_with(|| {
+                        let mut block = Block::new(labels.clone(), n);
+                        block.drop_name = *drop_name;
+                        out.push(block);
+                        out.len() - 1
+                    });
+                    out[place].set(i, entry.v);
+                }
+            }
+        }
+        Ok(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn order_of_ties_follows_the_heap() {
+        let check = |top: bool, k: u64, values: &[f64], want: &[u32]| {
+            let mut heap = Vec::new();
+            for (i, v) in values.iter().enumerate() {
+                offer(&mut heap, k, top, Entry { v: *v, series: i as u32 });
+            }
+            sort_like_go(&mut heap, |a, b| worse(top, b.v, a.v));
+            assert_eq!(heap.iter().map(|e| e.series).collect::<Vec<_>>(), want, "{values:?}");
+        };
+        check(true, 4, &[1.0, 1.0, 0.0, 1.0], &[1, 0, 3, 2]);
+        check(true, 2, &[1.0, 3.0, 2.0, f64::NAN], &[1, 2]);
+        check(false, 2, &[1.0, 3.0, 2.0, f64::NAN], &[0, 2]);
+        check(true, 3, &[f64::NAN, 1.0], &[1, 0]);
+        check(true, 1, &[2.0, 2.0], &[0]);
+    }
+}

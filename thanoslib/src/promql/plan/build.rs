@@ -1,0 +1,333 @@
+//! Builds the plan of a folded expression.
+
+use crate::{
+    error::{Error, Result},
+    model::Interval,
+    promql::{
+        EngineOptions, FunctionId, Steps,
+        ast::{Aggregate, AggregateOp, Expr, Node, Subquery, ValueType, VectorSelector},
+    },
+    store::{Grouping, SelectHints},
+};
+
+use super::{
+    Kind, Leaf, LeafKind, Plan, PlanNode, QueryTimes, RangePlan, RangeSource, Reference, SubqueryPlan,
+    invariant::is_wrapped,
+};
+
+/// Plans a folded expression.
+///
+/// # Errors
+/// `Limit` when a subquery has more steps than the query may hold samples.
+pub(crate) fn plan<'e>(
+    expr: &'e Expr,
+    steps: Steps,
+    times: &QueryTimes,
+    lookback_ms: i64,
+    options: &EngineOptions,
+) -> Result<Plan<'e>> {
+    let mut builder = Builder { lookback_ms, options, leaves: Vec::new() };
+    let around = Around {
+        steps,
+        data: Interval::new(times.start_ms, times.end_ms),
+        hint_step_ms: times.step_ms,
+        func: "",
+        grouping: None,
+    };
+    let root = builder.node(expr, around)?;
+    Ok(Plan { root, leaves: builder.leaves })
+}
+
+/// What stands around a node.
+#[derive(Clone, Copy)]
+struct Around<'e> {
+    steps: Steps,
+    /// The evaluation times that reach the node, windows of subqueries included.
+    data: Interval,
+    hint_step_ms: i64,
+    /// Name of the nearest function or aggregation.
+    func: &'e str,
+    /// The aggregation, if it is the direct parent.
+    grouping: Option<&'e Aggregate>,
+}
+
+struct Builder<'a, 'e> {
+    lookback_ms: i64,
+    options: &'a EngineOptions,
+    leaves: Vec<Leaf<'e>>,
+}
+
+impl<'e> Builder<'_, 'e> {
+    fn node(&mut self, expr: &'e Expr, around: Around<'e>) -> Result<PlanNode<'e>> {
+        if around.steps.count > 1 && is_wrapped(expr) {
+            let once = Around { steps: Steps { count: 1, ..around.steps }, ..around };
+            let inner = Box::new(self.plain(expr, once)?);
+            return Ok(PlanNode { expr, steps: around.steps, kind: Kind::Once(inner) });
+        }
+        self.plain(expr, around)
+    }
+
+    fn boxed(&mut self, expr: &'e Expr, around: Around<'e>) -> Result<Box<PlanNode<'e>>> {
+        Ok(Box::new(self.node(expr, around)?))
+    }
+
+    fn plain(&mut self, expr: &'e Expr, around: Around<'e>) -> Result<PlanNode<'e>> {
+        let inside = Around { grouping: None, ..around };
+        let kind = match &expr.node {
+            Node::Number(v) => Kind::Number(*v),
+            Node::String(s) => Kind::String(s),
+            Node::Paren(inner) => return self.plain(inner, inside),
+            Node::Unary { negative: false, expr } => return self.plain(expr, inside),
+            Node::Unary { negative: true, expr } => Kind::Negate(self.boxed(expr, inside)?),
+            Node::Binary(binary) => {
+                let inside = Around { func: "", ..inside };
+                let lhs = self.boxed(&binary.lhs, inside)?;
+                Kind::Binary { binary, lhs, rhs: self.boxed(&binary.rhs, inside)? }
+            }
+            Node::Aggregate(aggregate) => self.aggregate(expr, aggregate, inside)?,
+            Node::Call { function, args } => {
+                let inside = Around { func: function.name, ..inside };
+                match args.iter().position(|a| a.value_type() == ValueType::Matrix) {
+                    Some(vector) => self.range_call(expr, function.id, args, vector, inside)?,
+                    None => self.call(function, args, inside)?,
+                }
+            }
+            Node::Vector(selector) => Kind::Leaf(self.instant(selector, LeafKind::Instant, around)),
+            Node::Matrix { selector, range_ms } => {
+                Kind::Leaf(self.window(selector, *range_ms, LeafKind::Raw, inside))
+            }
+            Node::Subquery(subquery) => Kind::Subquery(self.subquery(subquery, inside)?),
+        };
+        Ok(PlanNode { expr, steps: around.steps, kind })
+    }
+
+    fn aggregate(
+        &mut self,
+        expr: &'e Expr,
+        aggregate: &'e Aggregate,
+        around: Around<'e>,
+    ) -> Result<Kind<'e>> {
+        let param = match &aggregate.param {
+            Some(param) => Some(self.boxed(param, Around { func: aggregate.op.as_str(), ..around })?),
+            None => None,
+        };
+        let inside = Around { func: aggregate.op.as_str(), grouping: Some(aggregate), ..around };
+        let child = self.boxed(&aggregate.expr, inside)?;
+        if let (Kind::Leaf(i), true) = (&child.kind, takes_series_singly(aggregate.op)) {
+            let leaf = &mut self.leaves[*i];
+            if leaf.aggregate.is_none() && !matches!(leaf.kind, LeafKind::Raw) {
+                leaf.aggregate = Some((expr, aggregate));
+                return Ok(Kind::Leaf(*i));
+            }
+        }
+        Ok(Kind::Aggregate { aggregate, child, param })
+    }
+
+    fn call(
+        &mut self,
+        function: &'static crate::promql::Function,
+        exprs: &'e [Expr],
+        around: Around<'e>,
+    ) -> Result<Kind<'e>> {
+        if let [Expr { node: Node::Vector(selector), .. }] = exprs {
+            let kind = match function.id {
+                FunctionId::Timestamp => Some(LeafKind::Timestamp),
+                FunctionId::StartTimestamp => Some(LeafKind::StartTimestamp),
+                _ => None,
+            };
+            if let Some(kind) = kind {
+                return Ok(Kind::Leaf(self.instant(selector, kind, around)));
+            }
+        }
+        let args = exprs.iter().map(|e| self.node(e, around)).collect::<Result<_>>()?;
+        Ok(Kind::Call { function, exprs, args })
+    }
+
+    fn range_call(
+        &mut self,
+        expr: &'e Expr,
+        id: FunctionId,
+        exprs: &'e [Expr],
+        vector: usize,
+        around: Around<'e>,
+    ) -> Result<Kind<'e>> {
+        let leaves = self.leaves.len();
+        let others = exprs.iter().enumerate().filter(|(i, _)| *i != vector);
+        let params = others.map(|(_, e)| self.node(e, around)).collect::<Result<Vec<_>>>()?;
+        let params_read = self.leaves.len() > leaves;
+        let absent = id == FunctionId::AbsentOverTime;
+        let id = if absent { FunctionId::PresentOverTime } else { id };
+        let call = |reference, range_ms, params| RangePlan {
+            id,
+            steps: around.steps,
+            reference,
+            range_ms,
+            exprs,
+            vector,
+            params,
+        };
+        let kind = match &exprs[vector].node {
+            Node::Matrix { selector, range_ms } => {
+                let call = call(Reference::new(selector.at, selector.offset_ms), *range_ms, params);
+                if params_read {
+                    let source = RangeSource::Leaf(self.window(selector, *range_ms, LeafKind::Raw, around));
+                    Kind::Range { call, source }
+                } else {
+                    Kind::Leaf(self.window(selector, *range_ms, LeafKind::Range(call), around))
+                }
+            }
+            Node::Subquery(subquery) => {
+                let source = self.subquery(subquery, around)?;
+                Kind::Range {
+                    call: call(source.reference, source.range_ms, params),
+                    source: RangeSource::Subquery(source),
+                }
+            }
+            _ => return Err(Error::internal("a range function has no range vector argument")),
+        };
+        if absent {
+            let present = Box::new(PlanNode { expr, steps: around.steps, kind });
+            return Ok(Kind::AbsentOverTime { present, arg: &exprs[vector] });
+        }
+        Ok(kind)
+    }
+
+    fn subquery(&mut self, subquery: &'e Subquery, around: Around<'e>) -> Result<SubqueryPlan<'e>> {
+        let reference = Reference::new(subquery.at, subquery.offset_ms);
+        let step_ms = subquery.step_ms.unwrap_or(self.options.subquery_step_ms).max(1);
+        let first = reference.time(around.steps.start_ms);
+        let last = reference.time(around.steps.end_ms());
+        let steps = inner_steps(first, last, subquery.range_ms, step_ms, around.steps.count);
+        if steps.count as u64 > self.options.samples_max {
+            return Err(Error::limit(
+                "query processing would load too many samples into memory in query execution",
+            ));
+        }
+        let data = Interval::new(
+            reference.time(around.data.mint).saturating_sub(subquery.range_ms),
+            reference.time(around.data.maxt),
+        );
+        let inside = Around { steps, data, hint_step_ms: step_ms, ..around };
+        Ok(SubqueryPlan {
+            inner: self.boxed(&subquery.expr, inside)?,
+            reference,
+            range_ms: subquery.range_ms,
+        })
+    }
+
+    fn instant(&mut self, selector: &'e VectorSelector, kind: LeafKind<'e>, around: Around<'e>) -> usize {
+        self.leaf(selector, self.lookback_ms, 0, kind, around)
+    }
+
+    fn window(
+        &mut self,
+        selector: &'e VectorSelector,
+        range_ms: i64,
+        kind: LeafKind<'e>,
+        around: Around<'e>,
+    ) -> usize {
+        self.leaf(selector, range_ms, range_ms, kind, around)
+    }
+
+    fn leaf(
+        &mut self,
+        selector: &'e VectorSelector,
+        before_ms: i64,
+        range_ms: i64,
+        kind: LeafKind<'e>,
+        around: Around<'e>,
+    ) -> usize {
+        let reference = Reference::new(selector.at, selector.offset_ms);
+        // Windows are open on the left, so the first millisecond is not needed.
+        let mint = reference.time(around.data.mint).saturating_sub(before_ms.saturating_sub(1).max(0));
+        let interval = Interval::new(mint, reference.time(around.data.maxt));
+        let hints = SelectHints {
+            step_ms: around.hint_step_ms,
+            func: around.func.to_owned(),
+            range_ms,
+            grouping: around
+                .grouping
+                .map(|a| a.grouping.clone().unwrap_or(Grouping { by: true, labels: Vec::new() })),
+        };
+        let steps = around.steps;
+        self.leaves.push(Leaf { interval, selector, hints, steps, reference, kind, aggregate: None });
+        self.leaves.len() - 1
+    }
+}
+
+/// True for aggregations without parameter, which keep a state for each group.
+fn takes_series_singly(op: AggregateOp) -> bool {
+    use AggregateOp::{Avg, Count, Group, Max, Min, Stddev, Stdvar, Sum};
+    matches!(op, Sum | Avg | Count | Min | Max | Group | Stddev | Stdvar)
+}
+
+/// The inner steps of a subquery whose windows end from `first` to `last`.
+///
+/// Steps are multiples of the step counted from the epoch; the window is open on the left.
+///
+/// Compat: division rounds towards zero, also before the epoch (promql/engine.go).
+fn inner_steps(first: i64, last: i64, range_ms: i64, step_ms: i64, outer: usize) -> Steps {
+    let left = first.saturating_sub(range_ms);
+    let mut start_ms = step_ms.saturating_mul(left / step_ms);
+    if start_ms <= left {
+        start_ms = start_ms.saturating_add(step_ms);
+    }
+    let count = if outer == 0 || last < start_ms {
+        0
+    } else {
+        usize::try_from((i128::from(last) - i128::from(start_ms)) / i128::from(step_ms) + 1)
+            .unwrap_or(usize::MAX)
+    };
+    Steps { start_ms, step_ms, count }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::Matcher,
+        promql::{ast::At, find_function},
+    };
+
+    fn selector(at: Option<At>, offset_ms: i64) -> VectorSelector {
+        VectorSelector {
+            name: Some("up".into()),
+            matchers: vec![Matcher::equal("__name__", "up")],
+            offset_ms,
+            at,
+        }
+    }
+
+    #[test]
+    fn inner_steps_lie_on_the_epoch_grid() {
+        let check = |first, last, range, step, want: (i64, usize)| {
+            let s = inner_steps(first, last, range, step, 1);
+            assert_eq!((s.start_ms, s.count), want, "{first} {last} [{range}:{step}]");
+        };
+        check(1000, 1000, 50, 10, (960, 5));
+        check(1003, 1023, 50, 10, (960, 7));
+        check(5, 5, 10, 20, (20, 0));
+        check(-5, -5, 20, 10, (-20, 2));
+        check(i64::MIN, i64::MAX, 1, 1, (i64::MIN + 1, usize::MAX));
+    }
+
+    #[test]
+    fn selects_read_what_windows_reach() {
+        let check = |expr: Expr, mint: i64, maxt: i64, func: &str| {
+            let steps = Steps { start_ms: 100_000, step_ms: 10_000, count: 11 };
+            let times = QueryTimes { start_ms: 100_000, end_ms: 200_000, step_ms: 10_000 };
+            let plan = plan(&expr, steps, &times, 5000, &EngineOptions::default()).expect("plans");
+            let [leaf] = plan.leaves.as_slice() else { panic!("one leaf: {plan:?}") };
+            assert_eq!((leaf.interval, leaf.hints.func.as_str()), (Interval::new(mint, maxt), func));
+        };
+        check(Expr::new(Node::Vector(selector(None, 0))), 95_001, 200_000, "");
+        check(Expr::new(Node::Vector(selector(None, 1000))), 94_001, 199_000, "");
+        check(Expr::new(Node::Vector(selector(Some(At::Time(7000)), 1000))), 1001, 6000, "");
+        let matrix = Expr::new(Node::Matrix { selector: selector(None, 0), range_ms: 3000 });
+        let rate = Node::Call { function: find_function("rate").expect("known"), args: vec![matrix] };
+        check(Expr::new(rate.clone()), 97_001, 200_000, "rate");
+        let subquery =
+            Subquery { expr: Expr::new(rate), range_ms: 20_000, step_ms: None, offset_ms: 500, at: None };
+        check(Expr::new(Node::Subquery(Box::new(subquery))), 76_501, 199_500, "rate");
+    }
+}

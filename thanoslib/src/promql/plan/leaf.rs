@@ -1,0 +1,82 @@
+//! A read of the query and what is done with each series at once.
+
+use crate::{
+    model::{Interval, Matcher},
+    promql::{
+        Steps,
+        ast::{Aggregate, At, Expr, VectorSelector},
+        queryable::Select,
+    },
+    store::SelectHints,
+};
+
+use super::RangePlan;
+
+/// Which time a step looks at: the step or a fixed time, less the offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reference {
+    /// Time of `@` in ms.
+    pub(crate) at_ms: Option<i64>,
+    /// `offset` in ms.
+    pub(crate) offset_ms: i64,
+}
+
+impl Reference {
+    /// The reference of these modifiers, which are resolved.
+    pub(crate) fn new(at: Option<At>, offset_ms: i64) -> Self {
+        let at_ms = match at {
+            Some(At::Time(t)) => Some(t),
+            // Folding has replaced the other forms.
+            Some(At::Start | At::End) | None => None,
+        };
+        Self { at_ms, offset_ms }
+    }
+
+    /// The time that the step at `t_ms` looks at.
+    #[inline]
+    pub(crate) fn time(self, t_ms: i64) -> i64 {
+        self.at_ms.unwrap_or(t_ms).saturating_sub(self.offset_ms)
+    }
+}
+
+/// One read with its consumer.
+#[derive(Debug)]
+pub(crate) struct Leaf<'e> {
+    /// The samples wanted.
+    pub(crate) interval: Interval,
+    /// The selector.
+    pub(crate) selector: &'e VectorSelector,
+    /// What becomes of the samples.
+    pub(crate) hints: SelectHints,
+    /// Steps of the result.
+    pub(crate) steps: Steps,
+    /// Which time a step looks at.
+    pub(crate) reference: Reference,
+    /// What is computed of each series.
+    pub(crate) kind: LeafKind<'e>,
+    /// An aggregation that takes the series as they come, with its expression.
+    pub(crate) aggregate: Option<(&'e Expr, &'e Aggregate)>,
+}
+
+/// What a leaf computes of each series.
+#[derive(Debug)]
+pub(crate) enum LeafKind<'e> {
+    /// The newest sample at each step.
+    Instant,
+    /// The time of the newest sample at each step, in seconds.
+    Timestamp,
+    /// The start timestamp of the newest sample at each step, in seconds.
+    StartTimestamp,
+    /// A function over windows; its parameters read nothing.
+    Range(RangePlan<'e>),
+    /// All samples without stale marks.
+    Raw,
+}
+
+impl Leaf<'_> {
+    /// The select that answers the leaf.
+    pub(crate) fn select(&self) -> Select {
+        let matchers: Vec<Matcher> = self.selector.matchers.clone();
+        Select { interval: self.interval, matchers, hints: self.hints.clone() }
+    }
+}

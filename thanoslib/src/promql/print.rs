@@ -1,0 +1,232 @@
+//! The canonical text of a syntax tree.
+
+use std::fmt::{self, Display, Formatter};
+
+use super::ast::{Aggregate, At, Binary, Cardinality, Expr, Matching, Node, Subquery, VectorSelector};
+use crate::model::{LABEL_NAME, float::write_quoted};
+
+impl Display for Expr {
+    /// Writes the text that parses to an equal tree, as upstream writes it.
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match &self.node {
+            Node::Number(v) => number(f, *v),
+            Node::String(s) => write_quoted(f, s),
+            Node::Paren(e) => write!(f, "({e})"),
+            Node::Unary { negative, expr } => {
+                if *negative {
+                    f.write_str("-")?;
+                }
+                expr.fmt(f)
+            }
+            Node::Binary(b) => binary(f, b),
+            Node::Aggregate(a) => aggregate(f, a),
+            Node::Call { function, args } => {
+                write!(f, "{}(", function.name)?;
+                list(f, args)?;
+                f.write_str(")")
+            }
+            Node::Vector(v) => {
+                name_and_matchers(f, v)?;
+                modifiers(f, v.at, v.offset_ms)
+            }
+            Node::Matrix { selector, range_ms } => {
+                name_and_matchers(f, selector)?;
+                f.write_str("[")?;
+                duration(f, *range_ms)?;
+                f.write_str("]")?;
+                modifiers(f, selector.at, selector.offset_ms)
+            }
+            Node::Subquery(s) => subquery(f, s),
+        }
+    }
+}
+
+fn list(f: &mut Formatter<'_>, items: &[impl Display]) -> fmt::Result {
+    for (i, item) in items.iter().enumerate() {
+        if i > 0 {
+            f.write_str(", ")?;
+        }
+        item.fmt(f)?;
+    }
+    Ok(())
+}
+
+fn number(f: &mut Formatter<'_>, v: f64) -> fmt::Result {
+    if v == f64::INFINITY {
+        f.write_str("+Inf")
+    } else if v == f64::NEG_INFINITY {
+        f.write_str("-Inf")
+    } else {
+        write!(f, "{v}")
+    }
+}
+
+/// A label name, quoted unless it is a plain identifier.
+fn label(f: &mut Formatter<'_>, name: &str) -> fmt::Result {
+    let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        && name.bytes().next().is_some_and(|b| !b.is_ascii_digit());
+    if plain { f.write_str(name) } else { write_quoted(f, name.as_bytes()) }
+}
+
+fn labels(f: &mut Formatter<'_>, names: &[String]) -> fmt::Result {
+    f.write_str("(")?;
+    for (i, name) in names.iter().enumerate() {
+        if i > 0 {
+            f.write_str(", ")?;
+        }
+        label(f, name)?;
+    }
+    f.write_str(")")
+}
+
+fn binary(f: &mut Formatter<'_>, b: &Binary) -> fmt::Result {
+    write!(f, "{} {}", b.lhs, b.op.as_str())?;
+    if b.return_bool {
+        f.write_str(" bool")?;
+    }
+    matching(f, &b.matching)?;
+    write!(f, " {}", b.rhs)
+}
+
+fn matching(f: &mut Formatter<'_>, m: &Matching) -> fmt::Result {
+    let group = match m.cardinality {
+        Cardinality::ManyToOne => Some("group_left"),
+        Cardinality::OneToMany => Some("group_right"),
+        Cardinality::OneToOne | Cardinality::ManyToMany => None,
+    };
+    if m.on || !m.labels.is_empty() || group.is_some() {
+        f.write_str(if m.on { " on " } else { " ignoring " })?;
+        labels(f, &m.labels)?;
+    }
+    if let Some(group) = group {
+        write!(f, " {group} ")?;
+        labels(f, &m.include)?;
+    }
+    if let (Some(left), Some(right)) = (m.fill_left, m.fill_right)
+        && left == right
+    {
+        return fill(f, "fill", left);
+    }
+    if let Some(v) = m.fill_left {
+        fill(f, "fill_left", v)?;
+    }
+    if let Some(v) = m.fill_right {
+        fill(f, "fill_right", v)?;
+    }
+    Ok(())
+}
+
+fn fill(f: &mut Formatter<'_>, word: &str, v: f64) -> fmt::Result {
+    write!(f, " {word} (")?;
+    number(f, v)?;
+    f.write_str(")")
+}
+
+fn aggregate(f: &mut Formatter<'_>, a: &Aggregate) -> fmt::Result {
+    f.write_str(a.op.as_str())?;
+    // An empty `by ()` says the same as no clause.
+    if let Some(grouping) = a.grouping.as_ref().filter(|g| !g.by || !g.labels.is_empty()) {
+        f.write_str(if grouping.by { " by " } else { " without " })?;
+        labels(f, &grouping.labels)?;
+        f.write_str(" ")?;
+    }
+    f.write_str("(")?;
+    if let Some(param) = &a.param {
+        write!(f, "{param}, ")?;
+    }
+    write!(f, "{})", a.expr)
+}
+
+fn name_and_matchers(f: &mut Formatter<'_>, v: &VectorSelector) -> fmt::Result {
+    let mut texts: Vec<String> = v.matchers.iter().map(ToString::to_string).collect();
+    if let Some(name) = &v.name {
+        f.write_str(name)?;
+        // Its matcher is the last one.
+        if v.matchers.last().is_some_and(|m| m.name() == LABEL_NAME && m.value() == name) {
+            texts.pop();
+        }
+    }
+    if texts.is_empty() && v.name.is_some() {
+        return Ok(());
+    }
+    texts.sort();
+    write!(f, "{{{}}}", texts.join(","))
+}
+
+fn modifiers(f: &mut Formatter<'_>, at: Option<At>, offset_ms: i64) -> fmt::Result {
+    match at {
+        Some(At::Time(ms)) => {
+            let sign = if ms < 0 { "-" } else { "" };
+            write!(f, " @ {sign}{}.{:03}", ms.unsigned_abs() / 1000, ms.unsigned_abs() % 1000)?;
+        }
+        Some(At::Start) => f.write_str(" @ start()")?,
+        Some(At::End) => f.write_str(" @ end()")?,
+        None => {}
+    }
+    if offset_ms != 0 {
+        f.write_str(" offset ")?;
+        duration(f, offset_ms)?;
+    }
+    Ok(())
+}
+
+fn subquery(f: &mut Formatter<'_>, s: &Subquery) -> fmt::Result {
+    write!(f, "{}[", s.expr)?;
+    duration(f, s.range_ms)?;
+    f.write_str(":")?;
+    if let Some(step) = s.step_ms {
+        duration(f, step)?;
+    }
+    f.write_str("]")?;
+    modifiers(f, s.at, s.offset_ms)
+}
+
+/// `1d2h`; years and weeks only when they divide the rest.
+fn duration(f: &mut Formatter<'_>, ms: i64) -> fmt::Result {
+    const UNITS: [(&str, u64, bool); 7] = [
+        ("y", 365 * 86_400_000, true),
+        ("w", 7 * 86_400_000, true),
+        ("d", 86_400_000, false),
+        ("h", 3_600_000, false),
+        ("m", 60_000, false),
+        ("s", 1000, false),
+        ("ms", 1, false),
+    ];
+    if ms == 0 {
+        return f.write_str("0s");
+    }
+    if ms < 0 {
+        f.write_str("-")?;
+    }
+    let mut rest = ms.unsigned_abs();
+    for (unit, size, exact) in UNITS {
+        let n = rest / size;
+        if n > 0 && (!exact || rest % size == 0) {
+            write!(f, "{n}{unit}")?;
+            rest %= size;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_use_few_units() {
+        struct D(i64);
+        impl Display for D {
+            fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+                duration(f, self.0)
+            }
+        }
+        let check = |ms: i64, want: &str| assert_eq!(D(ms).to_string(), want);
+        check(0, "0s");
+        check(15_001, "15s1ms");
+        check(-5_400_000, "-1h30m");
+        check(373 * 86_400_000, "373d");
+        check(14 * 86_400_000, "2w");
+        check(365 * 86_400_000, "1y");
+    }
+}
