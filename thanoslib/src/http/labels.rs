@@ -114,6 +114,9 @@ struct LabelCall {
 impl LabelCall {
     fn read(api: &Api, params: &Params) -> Result<Self, ApiError> {
         let interval = interval(api, params)?;
+        for text in params.all("storeMatch[]") {
+            selector(api, text)?;
+        }
         let partial_response = partial_response(api, params)?;
         let matcher_sets = params.all("match[]").map(|text| selector(api, text)).collect::<Result<_, _>>()?;
         Ok(Self { interval, matcher_sets, limit: params.limit()?, partial_response })

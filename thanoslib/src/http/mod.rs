@@ -168,6 +168,9 @@ pub async fn not_found() -> Response {
 
 async fn serve(State(api): State<Arc<Api>>, request: Request) -> Result<Response, Infallible> {
     let path = request.uri().path().to_owned();
+    if path.contains("//") {
+        return Ok(cleaned(&path));
+    }
     let Some((endpoint, methods)) = endpoint::find(&path) else { return Ok(not_found().await) };
     let method = request.method().clone();
     if method == Method::OPTIONS {
@@ -188,6 +191,15 @@ async fn serve(State(api): State<Arc<Api>>, request: Request) -> Result<Response
     };
     api.metrics.observe(name, method.as_str(), response.status().as_u16(), started.elapsed());
     Ok(with_cors(&api, response))
+}
+
+/// Sends clients to the path without empty segments, as Go's router does.
+fn cleaned(path: &str) -> Response {
+    let segments: Vec<&str> = path.split('/').filter(|s| !s.is_empty()).collect();
+    let clean = format!("/{}", segments.join("/"));
+    let body = format!("<a href=\"{clean}\">Temporary Redirect</a>.\n\n");
+    let headers = [(header::CONTENT_TYPE, "text/html; charset=utf-8".to_owned()), (header::LOCATION, clean)];
+    (StatusCode::TEMPORARY_REDIRECT, headers, Body::from(body)).into_response()
 }
 
 async fn answer(api: &Arc<Api>, endpoint: Endpoint<'_>, params: &Params) -> Response {

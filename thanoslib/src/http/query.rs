@@ -226,6 +226,7 @@ fn respond(params: &Params, result: &QueryResult) -> Result<Response, ApiError> 
     }
     // Only gaps of the data keep an answer out of caches; remarks on the query do not.
     let no_store = warnings.iter().any(|w| !w.starts_with("PromQL "));
+    let no_store = no_store || analyze;
     if analyze {
         warnings.push("Query not analyzable; change engine to 'thanos'.".to_owned());
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::{
-    CounterReset, FloatHistogram, Histogram, Span, histogram::CUSTOM_BUCKETS_SCHEMA, is_stale,
+    CounterReset, FloatHistogram, Histogram, Interval, Span, histogram::CUSTOM_BUCKETS_SCHEMA, is_stale,
 };
 
 /// Float samples in time order.
@@ -362,6 +362,21 @@ impl SampleColumns {
     /// True without samples.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The samples inside an interval.
+    pub fn within(&self, interval: Interval) -> Self {
+        let range = |ts: &[i64]| {
+            ts.partition_point(|t| *t < interval.mint)..ts.partition_point(|t| *t <= interval.maxt)
+        };
+        let mut out = Self::default();
+        for i in range(&self.floats.ts) {
+            out.floats.push_st(self.floats.start(i), self.floats.ts[i], self.floats.vs[i]);
+        }
+        for i in range(&self.histograms.ts) {
+            out.histograms.push_from(&self.histograms, i);
+        }
+        out
     }
 
     /// Removes all samples, keeps the memory.

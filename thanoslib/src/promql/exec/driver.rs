@@ -152,7 +152,7 @@ fn sink(shared: &Shared, index: usize, leaf: &Leaf<'_>) -> Result<Sink> {
         LeafKind::StartTimestamp => instant(Give::StartTimestamp),
         LeafKind::Raw => {
             output.is_raw = true;
-            TaskKind::Raw
+            TaskKind::Raw(leaf.interval)
         }
         LeafKind::Range(call) => {
             // Parameters of a leaf read nothing.
@@ -225,7 +225,7 @@ fn expanding(e: Error) -> Error {
 fn reserve(shared: &Shared, tasks: &[Arc<Task>], series: &[SelectedSeries]) -> Result<Lease> {
     let encoded: usize = series.iter().map(|s| s.data.size_bytes()).sum();
     let of_steps = |t: &Arc<Task>| match t.kind {
-        TaskKind::Raw => 0,
+        TaskKind::Raw(_) => 0,
         // A float and a bit for each step.
         _ => t.steps.count as u64 * 65 / 8,
     };

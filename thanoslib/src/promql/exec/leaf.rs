@@ -2,7 +2,7 @@
 
 use crate::{
     error::Result,
-    model::{Labels, is_stale},
+    model::{Interval, Labels, is_stale},
     promql::{Annotations, Block, SelectedSeries, Steps, functions::range::RangeCall, names::drop_name},
     series::SampleColumns,
 };
@@ -29,8 +29,8 @@ pub(super) enum TaskKind {
     Instant(Instant),
     /// A function over windows.
     Range(Box<RangeCall>),
-    /// All samples without stale marks.
-    Raw,
+    /// The samples inside the window, without stale marks.
+    Raw(Interval),
 }
 
 /// What jobs made of some series, in order.
@@ -95,10 +95,12 @@ pub(super) fn reduce(
                         part.blocks.push(block);
                     }
                 }
-                TaskKind::Raw => {
+                TaskKind::Raw(window) => {
+                    // Merged replicas may give a sample after the end of the window.
+                    let columns = columns.within(*window);
                     if !columns.is_empty() {
                         shared.meter.hold(column_samples(&columns))?;
-                        part.raw.push(RawSeries { labels: one.labels.clone(), columns: columns.clone() });
+                        part.raw.push(RawSeries { labels: one.labels.clone(), columns });
                     }
                 }
             }
