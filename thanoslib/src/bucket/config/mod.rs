@@ -93,7 +93,7 @@ impl BucketConfig {
     /// `Invalid` when a folder, certificate or key that the configuration names is not
     /// usable.
     pub fn open(&self) -> Result<Bucket> {
-        let bucket = match &self.body {
+        let bucket: Bucket = match &self.body {
             #[cfg(feature = "fs")]
             Body::Filesystem(config) => config.open(),
             #[cfg(feature = "s3")]

@@ -188,6 +188,8 @@ pub fn write_api_timestamp(out: &mut impl Write, t_ms: i64) -> fmt::Result {
 
 /// Writes `v` as the OpenMetrics text format does in `le` and `quantile` labels: `1.0`, `+Inf`.
 ///
+/// Both zeros are `0.0`.
+///
 /// Source: Prometheus `model/labels/float.go`.
 ///
 /// # Errors
@@ -197,7 +199,7 @@ pub fn write_openmetrics(out: &mut impl Write, v: f64) -> fmt::Result {
         return done;
     }
     let mut text = Buffer::EMPTY;
-    write_general(&mut text, v)?;
+    write_general(&mut text, if v == 0.0 { 0.0 } else { v })?;
     out.write_str(text.as_str())?;
     if text.as_str().bytes().any(|b| b == b'.' || b == b'e') { Ok(()) } else { out.write_str(".0") }
 }
@@ -274,6 +276,7 @@ mod tests {
         check(write_api_value, 1e20, "100000000000000000000");
         check(write_openmetrics, 0.5, "0.5");
         check(write_openmetrics, 10.0, "10.0");
+        check(write_openmetrics, -0.0, "0.0");
         let mut out = String::new();
         write_api_timestamp(&mut out, -1500).expect("writing to a string");
         write_api_timestamp(&mut out, i64::MIN).expect("writing to a string");
