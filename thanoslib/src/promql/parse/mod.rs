@@ -22,6 +22,8 @@ use crate::error::Error;
 
 pub use selector::parse_selector;
 
+const NO_EXPRESSION: &str = "no expression found in input";
+
 /// Why a text is no query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseError {
@@ -62,8 +64,11 @@ impl fmt::Display for ParseError {
         if self.bare {
             return f.write_str(&self.message);
         }
-        if let Some((line, column)) = self.position {
-            write!(f, "{line}:{column}: ")?;
+        match self.position {
+            Some((line, column)) => write!(f, "{line}:{column}: ")?,
+            // Compat: upstream says so of an empty text (promql/parser/parse.go).
+            None if self.message == NO_EXPRESSION => f.write_str("unknown position: ")?,
+            None => {}
         }
         write!(f, "parse error: {}", self.message)
     }
@@ -169,7 +174,7 @@ mod tests {
             let got = parse(text, &EngineOptions::default()).map(|e| e.to_string());
             assert_eq!(got.map_err(|e| e.to_string()), Err(want.to_owned()), "{text}");
         };
-        check("", "parse error: no expression found in input");
+        check("", "unknown position: parse error: no expression found in input");
         check("(1", "1:3: parse error: unclosed left parenthesis");
         check(
             "foo[1e400]",

@@ -4,7 +4,7 @@
 //! grammar is run over: there every literal and every plain name is replaced by the number
 //! of its token, so that the tree can be traced back to values and places.
 
-use super::{ParseError, literal};
+use super::{NO_EXPRESSION, ParseError, literal};
 use crate::promql::EngineOptions;
 
 /// Most tokens of a query.
@@ -219,7 +219,7 @@ fn tokenize(text: &str) -> Result<Vec<Token>, ParseError> {
         tokens.push(Token { kind, start: start as u32, end: at as u32 });
     }
     if tokens.is_empty() {
-        let message = "no expression found in input".to_owned();
+        let message = NO_EXPRESSION;
         return Err(if text.is_empty() {
             ParseError::new(message)
         } else {
