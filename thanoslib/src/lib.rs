@@ -14,6 +14,7 @@
 //! | `block`, `bucket` (feature `store`) | blocks and where they lie |
 //! | `store` (feature `store`) | the Store trait and its implementations |
 //! | `promql`, `query` (feature `promql`) | the engine, and queries over stores |
+//! | `tools` (feature `store`) | looking at a bucket's blocks |
 //! | `http` (feature `http`) | Prometheus' HTTP API |
 //! | `testing` (feature `testing`) | fakes and contract suites |
 
@@ -30,6 +31,8 @@ pub mod dedup;
 pub mod downsample;
 pub mod encoding;
 mod error;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod index;
 pub mod model;
 #[cfg(feature = "promql")]
@@ -44,6 +47,8 @@ pub mod store;
 
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg(feature = "store")]
+pub mod tools;
 
 pub use error::{DecodeError, Error, ErrorKind, Result};
 #[cfg(feature = "store")]

@@ -30,6 +30,9 @@ use crate::{
 /// How long a peer may take to tell what it is.
 const INFO_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Longest deadline that is told to a peer.
+const TIMEOUT_MAX: Duration = Duration::from_secs(99_999_999);
+
 /// The store of one peer.
 ///
 /// What it is comes from the Info call that [`connect`](Self::connect) or
@@ -80,7 +83,9 @@ async fn ask(peer: &InfoClient<Channel>) -> Result<StoreInfo> {
 fn request<T>(ctx: &Context, message: T) -> Result<Request<T>> {
     let mut request = Request::new(message);
     if let Some(deadline) = ctx.deadline() {
-        request.set_timeout(deadline.saturating_duration_since(tokio::time::Instant::now()));
+        let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+        // The wire form has eight digits; the context keeps the deadline in any case.
+        request.set_timeout(left.min(TIMEOUT_MAX));
     }
     let tenant = ctx.tenant().parse().map_err(|_| {
         Error::invalid(format!("tenant {:?} cannot be sent: not printable ASCII", ctx.tenant()))

@@ -1,21 +1,34 @@
 //! Labels.
 
 use bytes::Bytes;
-use thanoslib::model::{Labels, LabelsBuilder, LabelsRef};
+use thanoslib::model::{self, Labels, LabelsBuilder, LabelsRef};
 
 use crate::pb::thanos::{Label, ZLabelSet};
 
 /// A label set from a message; sorted if the peer did not.
 pub fn to_labels(labels: &[Label]) -> Labels {
-    builder(labels).labels()
+    let mut flat = Vec::new();
+    append_flat(labels, &mut flat);
+    LabelsRef::from_flat(&flat).to_labels()
 }
 
-pub(super) fn builder(labels: &[Label]) -> LabelsBuilder {
+/// Appends the flat bytes of a label set.
+pub(super) fn append_flat(labels: &[Label], out: &mut Vec<u8>) {
+    let strict = labels.is_sorted_by(|a, b| a.name < b.name);
+    if strict {
+        for label in labels.iter().filter(|l| !l.value.is_empty()) {
+            model::Label { name: &label.name, value: &label.value }.append_flat(out);
+        }
+        return;
+    }
+    // The builder inserts, which is slow for many labels in the wrong order.
+    let mut sorted: Vec<&Label> = labels.iter().collect();
+    sorted.sort_by(|a, b| a.name.cmp(&b.name));
     let mut builder = LabelsBuilder::default();
-    for label in labels {
+    for label in sorted {
         builder.set(&label.name, &label.value);
     }
-    builder
+    builder.append_flat(out);
 }
 
 /// Labels for a message; all strings share one allocation.
@@ -56,5 +69,8 @@ mod tests {
     fn labels_of_a_peer_are_sorted() {
         let label = |n: &'static str| Label { name: Bytes::from(n), value: Bytes::from("v") };
         assert_eq!(to_labels(&[label("b"), label("a")]).to_string(), r#"{a="v", b="v"}"#);
+        let empty = Label { name: Bytes::from("c"), value: Bytes::new() };
+        assert_eq!(to_labels(&[label("a"), label("a"), empty.clone()]).to_string(), r#"{a="v"}"#);
+        assert_eq!(to_labels(&[label("a"), empty, label("d")]).to_string(), r#"{a="v", d="v"}"#);
     }
 }

@@ -103,7 +103,7 @@ impl Decoder {
     /// `Corrupt` when the labels descend, `Unsupported` for an unknown encoding.
     pub fn push(&mut self, series: &pb::Series) -> Result<()> {
         let mut flat = Vec::with_capacity(self.last.len());
-        labels::builder(&series.labels).append_flat(&mut flat);
+        labels::append_flat(&series.labels, &mut flat);
         let (this, last) = (LabelsRef::from_flat(&flat), LabelsRef::from_flat(&self.last));
         if self.started && this < last {
             return Err(Error::corrupt(format!("series out of order: {this} after {last}")));

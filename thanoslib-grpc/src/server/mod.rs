@@ -14,12 +14,16 @@
 //! }
 //! ```
 //!
+//! Messages travel uncompressed. A call that comes compressed is answered `Unimplemented`,
+//! also with the codec `snappy` that Thanos can be told to use (`--grpc-compression`).
+//!
 //! Invariant: knows the protocol and the Store trait, no implementation of it; starts no task.
 
 mod call;
 mod frames;
 mod info;
 mod readiness;
+mod serve;
 mod series;
 mod services;
 mod store;
@@ -28,6 +32,7 @@ mod unknown;
 
 pub use info::InfoServer;
 pub use readiness::Readiness;
+pub use serve::serve;
 pub use series::ResponseStream;
 pub use services::Services;
 pub use store::StoreServer;

@@ -90,15 +90,21 @@ impl store_server::Store for StoreServer {
     ) -> Result<Response<pb::LabelValuesResponse>, Status> {
         let (ctx, _guard) = call::context(&self.base, request.metadata());
         let request = LabelValuesRequest::try_from(request.into_inner()).map_err(|e| self.refused(e))?;
-        // Compat: the store gateway answers a name that is empty (Thanos `pkg/store/bucket.go`).
-        if request.label.is_empty() && !self.is_gateway() {
+        let empty_name = request.label.is_empty();
+        if empty_name && !self.is_gateway() {
             return Err(Status::invalid_argument("label name parameter cannot be empty"));
         }
+        let all = request.matchers.is_empty();
         let partial = request.partial_response;
         call::guarded(async {
             let work = self.store.label_values(&ctx, request);
-            let answer = ctx.run(work).await.map_err(|e| from_error(&e))?;
+            let mut answer = ctx.run(work).await.map_err(|e| from_error(&e))?;
             complete(partial, &answer.warnings)?;
+            // Compat: in the index of a block the empty name has one value, the empty one; only
+            // the store gateway shows it (Thanos `pkg/store/bucket.go`).
+            if empty_name && all && !answer.queried_blocks.is_empty() {
+                answer.values = vec![String::new()];
+            }
             Ok(Response::new(answer.into()))
         })
         .await

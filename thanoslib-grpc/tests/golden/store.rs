@@ -5,7 +5,9 @@ use std::{path::Path, sync::Arc};
 use bytes::Bytes;
 use serde_json::Value;
 use thanoslib::{
-    store::Store,
+    context::Context,
+    model::Labels,
+    store::{BlockSet, FolderSource, Store},
     testing::golden::{Golden, Suite, Verdict},
 };
 use thanoslib_grpc::{
@@ -61,9 +63,12 @@ async fn serve(bucket: &Path) -> Server {
     Server { channel: endpoint.connect().await.expect("the server listens"), routes }
 }
 
-async fn store_over(_bucket: &Path) -> Arc<dyn Store> {
-    use thanoslib::store::{Conform, MemoryStore};
-    Arc::new(Conform::new(Arc::new(MemoryStore::default()), thanoslib::model::Labels::empty()))
+async fn store_over(bucket: &Path) -> Arc<dyn Store> {
+    let source = FolderSource::new(bucket, Labels::empty()).expect("the bucket is a folder");
+    let blocks = BlockSet::new("bucket", Arc::new(source));
+    let report = blocks.sync(&Context::default()).await.expect("the bucket can be listed");
+    assert!(report.gaps.is_empty(), "{:?}", report.gaps);
+    Arc::new(blocks)
 }
 
 async fn check(server: &Server, row: &Value) -> Verdict {

@@ -172,7 +172,7 @@ impl Block {
         let stats = self.meta.thanos.index_stats.series_max_size;
         let size =
             u64::try_from(stats).ok().filter(|n| (1..=SERIES_SIZE_MAX).contains(n)).unwrap_or(SERIES_SIZE);
-        let offsets = ids.iter().map(|id| Ok(self.index.series_offset(*id).map_err(|e| e.context(INDEX))?));
+        let offsets = ids.iter().map(|id| self.index.series_offset(*id).map_err(|e| e.context(INDEX)));
         let offsets = offsets.collect::<Result<Vec<u64>>>()?;
         // An entry ends before the next one begins, and before the postings.
         let ends = offsets.iter().skip(1).copied().chain([self.index.toc.postings]);

@@ -156,11 +156,11 @@ mod tests {
     #[test]
     fn the_middle_of_a_range_is_positive_for_signed_numbers() {
         check(0, 1, 0, 0);
-        check(0b10_100, 5, 4, 4);
-        check(0b10_101, 5, -3, 5);
-        check(0b110_100000, 9, 32, 32);
-        check(0b110_100001, 9, -31, 33);
-        check(0b1110_1_0000_0001, 13, -255, 257);
+        check(0b1_0100, 5, 4, 4);
+        check(0b1_0101, 5, -3, 5);
+        check(0b1_1010_0000, 9, 32, 32);
+        check(0b1_1010_0001, 9, -31, 33);
+        check(0b1_1101_0000_0001, 13, -255, 257);
     }
 
     #[test]

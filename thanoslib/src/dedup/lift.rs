@@ -87,11 +87,8 @@ impl<'a> Lift<'a> {
         let falls = &mut self.falls[place.replica];
         let now = falls.up_to(t_ms);
         match self.last {
-            Some(last) if last.replica == place.replica => {
-                if now != last.falls {
-                    self.by = 0.0;
-                }
-            }
+            Some(last) if last.replica == place.replica && now == last.falls => {}
+            Some(last) if last.replica == place.replica => self.by = 0.0,
             Some(last) => {
                 let known = falls.before(last.t_ms);
                 self.by = if known == Some(now) { (last.v - v).max(0.0) } else { 0.0 };

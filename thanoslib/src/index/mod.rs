@@ -32,7 +32,7 @@ use crate::{
 /// Takes a framed section: its length, the content, the checksum of the content.
 ///
 /// Bytes behind the section are ignored. `base` is the offset of `bytes` in the file.
-fn section<'a>(bytes: &'a [u8], base: usize) -> Result<&'a [u8], DecodeError> {
+fn section(bytes: &[u8], base: usize) -> Result<&[u8], DecodeError> {
     let mut take = Take::at(bytes, base);
     let len = take.be32()? as usize;
     let content = take.bytes(len)?;

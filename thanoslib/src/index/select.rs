@@ -6,7 +6,7 @@
 use super::{ListRef, Postings, PostingsTable, SortedIds, intersect, intersects, subtract, union};
 use crate::{
     error::{DecodeError, Result},
-    model::{MatchOp, Matcher},
+    model::{Matcher, Regex},
 };
 
 /// Which postings lists answer a set of matchers, and how.
@@ -30,7 +30,7 @@ pub fn plan_postings(table: &PostingsTable, matchers: &[Matcher]) -> PostingsPla
     let mut everything = !matchers.is_empty();
     for m in matchers {
         let name = m.name().as_bytes();
-        let any_value = m.regex().is_some() && m.value() == ".*";
+        let any_value = m.regex().is_some_and(Regex::matches_all);
         if any_value && !m.is_negative() {
             continue;
         }
@@ -61,11 +61,17 @@ fn lists_where(table: &PostingsTable, m: &Matcher, accepted: bool) -> Vec<ListRe
     if name.is_empty() {
         return Vec::new();
     }
-    // True when exactly the values that the pattern names are wanted.
-    let named = m.is_negative() != accepted;
-    if named && matches!(m.op(), MatchOp::Equal | MatchOp::NotEqual) {
-        let value = m.value().as_bytes();
-        return if value.is_empty() { Vec::new() } else { table.find(name, value).into_iter().collect() };
+    // True when exactly the values that the matcher names are wanted.
+    if m.is_negative() != accepted {
+        let one = [m.value().to_owned()];
+        let spelled = m.regex().map_or(&one[..], Regex::set_matches);
+        if !spelled.is_empty() {
+            let values = spelled.iter().filter(|v| !v.is_empty());
+            let mut lists: Vec<_> = values.filter_map(|v| table.find(name, v.as_bytes())).collect();
+            lists.sort_unstable();
+            lists.dedup();
+            return lists;
+        }
     }
     let wanted = |value: &[u8]| !value.is_empty() && m.matches(value) == accepted;
     table.values(name).filter(|(value, _)| wanted(value)).map(|(_, list)| list).collect()

@@ -55,6 +55,22 @@ pub struct RangeQuery {
     pub lookback_ms: Option<i64>,
 }
 
+impl RangeQuery {
+    /// Fails for expressions that have no value at a step.
+    ///
+    /// # Errors
+    /// `Invalid` for strings and range vectors.
+    pub fn check(&self) -> Result<()> {
+        match self.expr.value_type() {
+            ValueType::Scalar | ValueType::Vector => Ok(()),
+            kind => Err(Error::invalid(format!(
+                "invalid expression type \"{}\" for range query, must be Scalar or instant Vector",
+                kind.documented()
+            ))),
+        }
+    }
+}
+
 impl Engine {
     /// An engine that computes on `compute`.
     pub fn new(options: EngineOptions, compute: Arc<dyn Compute>) -> Self {
@@ -94,14 +110,8 @@ impl Engine {
         queryable: Arc<dyn Queryable>,
         query: RangeQuery,
     ) -> Result<QueryResult> {
+        query.check()?;
         let RangeQuery { expr, text, start_ms, end_ms, step_ms, lookback_ms } = query;
-        let kind = expr.value_type();
-        if !matches!(kind, ValueType::Scalar | ValueType::Vector) {
-            return Err(Error::invalid(format!(
-                "invalid expression type \"{}\" for range query, must be Scalar or instant Vector",
-                kind.documented()
-            )));
-        }
         let count = self.step_count(start_ms, end_ms, step_ms)?;
         let steps = Steps { start_ms, step_ms, count };
         let times = QueryTimes { start_ms, end_ms, step_ms };

@@ -26,6 +26,6 @@ pub use engine::{Engine, InstantQuery, RangeQuery};
 pub use functions::{Function, Id as FunctionId, find as find_function};
 pub use options::EngineOptions;
 #[cfg(feature = "promql-parser")]
-pub use parse::{ParseError, parse};
+pub use parse::{ParseError, parse, parse_selector};
 pub use queryable::{Queryable, Select, SelectFrame, SelectStream, SelectedSeries, SeriesData};
 pub use value::{BitSet, Block, MatrixSeries, QueryResult, QueryStats, QueryValue, Steps, VectorSample};

@@ -105,7 +105,8 @@ impl Queryable for StoreQueryable {
             ..self.request(SeriesRequest::new(select.interval, select.matchers))
         };
         let stream = self.store.series(ctx, request).await?;
-        let grouped = Grouping { stream, open: None, ready: VecDeque::new(), selection, ended: false, told: false };
+        let grouped =
+            Grouping { stream, open: None, ready: VecDeque::new(), selection, ended: false, told: false };
         Ok(stream::try_unfold(grouped, |mut grouped| async move {
             Ok(grouped.next().await?.map(|frame| (frame, grouped)))
         })

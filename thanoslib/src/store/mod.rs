@@ -16,7 +16,9 @@ use std::fmt;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 
-pub use blocks::{BlockSet, BlockSource, BlockStore, BucketSource, FolderSource, Listed, Listing, SyncReport};
+pub use blocks::{
+    BlockSet, BlockSource, BlockStore, BucketSource, FolderSource, Listed, Listing, SyncReport,
+};
 pub use conform::Conform;
 pub use fanout::{Fanout, Member};
 pub use memory::MemoryStore;

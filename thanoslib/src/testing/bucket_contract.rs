@@ -130,7 +130,7 @@ async fn long_objects_go_up_in_parts(bucket: &Bucket) {
     const PART: usize = 5 << 20;
     let bucket =
         &bucket.clone().with_put_settings(PutSettings { part_bytes: PART as u64, ..PutSettings::default() });
-    let long = Bytes::from((0..2 * PART + 1000).map(|i| (i * 31 >> 7) as u8).collect::<Vec<_>>());
+    let long = Bytes::from((0..2 * PART + 1000).map(|i| ((i * 31) >> 7) as u8).collect::<Vec<_>>());
     let pieces = long.chunks(777_777).map(|c| Ok(Bytes::copy_from_slice(c))).collect::<Vec<_>>();
     bucket.put_stream("long/a", Some(long.len() as u64), stream::iter(pieces)).await.expect("stream");
     assert_eq!(bucket.attributes("long/a").await.expect("attributes").size_bytes, long.len() as u64);

@@ -2,3 +2,4 @@
 
 mod block_fetcher;
 mod bucket_contract;
+mod bucket_tools;

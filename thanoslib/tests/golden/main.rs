@@ -4,12 +4,14 @@ mod blocks;
 mod histogram_chunks;
 mod promql_eval;
 mod promql_parse;
+mod query_http;
 mod thanos_aggr;
 mod thanos_dedup;
 mod thanos_meta;
 mod tsdb_blocks;
 mod tsdb_chunks;
 mod tsdb_index;
+mod tsdb_values;
 
 use std::process::ExitCode;
 
@@ -18,10 +20,14 @@ use thanoslib::testing::golden::Golden;
 fn main() -> ExitCode {
     let mut golden = Golden::new(env!("CARGO_MANIFEST_DIR"), &["tsdb", "thanos", "promql", "query/http"]);
     tsdb_blocks::run(&mut golden);
+    tsdb_chunks::run(&mut golden);
+    tsdb_index::run(&mut golden);
+    tsdb_values::run(&mut golden);
     thanos_meta::run(&mut golden);
     thanos_aggr::run(&mut golden);
     thanos_dedup::run(&mut golden);
     promql_parse::run(&mut golden);
     promql_eval::run(&mut golden);
+    query_http::run(&mut golden);
     golden.finish()
 }

@@ -157,9 +157,12 @@ fn check_direct(row: &Value, made: &[Vec<Made>]) -> Verdict {
     equal(&listed(&out), &row["out"])
 }
 
+/// One aggregate of a chunk.
+type Part = (Aggr, Encoding, Vec<u8>);
+
 fn check_aggregates(path: &Path, row: &Value) -> Verdict {
     let replicas = replicas(path, row)?;
-    let mut made: Vec<Vec<(Interval, Vec<(Aggr, Encoding, Vec<u8>)>)>> = Vec::new();
+    let mut made: Vec<Vec<(Interval, Vec<Part>)>> = Vec::new();
     for replica in &replicas {
         let mut list = Vec::new();
         for chunk in replica.as_array().ok_or("no chunks")? {

@@ -18,15 +18,17 @@ pub(super) struct FilesystemConfig {
     directory: String,
 }
 
+impl super::Open for FilesystemConfig {
+    fn open(&self) -> Result<Bucket> {
+        Bucket::local(self.directory.as_ref())
+    }
+}
+
 impl FilesystemConfig {
     pub(super) fn checked(self) -> Result<Self> {
         if self.directory.is_empty() {
             return Err(Error::invalid("missing directory for filesystem bucket"));
         }
         Ok(self)
-    }
-
-    pub(super) fn open(&self) -> Result<Bucket> {
-        Bucket::local(self.directory.as_ref())
     }
 }

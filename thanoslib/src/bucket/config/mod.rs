@@ -12,6 +12,8 @@ mod filesystem;
 mod s3;
 mod value;
 
+use std::{fmt, sync::Arc};
+
 use serde::{Deserialize, de::DeserializeOwned, de::IgnoredAny};
 
 use super::Bucket;
@@ -22,17 +24,13 @@ use value::or_default;
 /// A parsed object store configuration.
 #[derive(Clone, Debug)]
 pub struct BucketConfig {
-    body: Body,
+    provider: Arc<dyn Open>,
     prefix: String,
 }
 
-/// What differs between providers.
-#[derive(Clone, Debug)]
-enum Body {
-    #[cfg(feature = "fs")]
-    Filesystem(filesystem::FilesystemConfig),
-    #[cfg(feature = "s3")]
-    S3(Box<s3::S3Config>),
+/// The checked configuration of one provider.
+trait Open: fmt::Debug + Send + Sync {
+    fn open(&self) -> Result<Bucket>;
 }
 
 /// The top level, whatever the provider.
@@ -64,27 +62,9 @@ impl BucketConfig {
             Error::invalid(format!("object store configuration: {e}")).with_source(e)
         };
         let outline: Outline = serde_saphyr::from_str(yaml).map_err(failed)?;
-        let body = match outline.provider.to_uppercase().as_str() {
-            #[cfg(feature = "fs")]
-            "FILESYSTEM" => Body::Filesystem(inner::<filesystem::FilesystemConfig>(yaml)?.checked()?),
-            #[cfg(feature = "s3")]
-            "S3" => Body::S3(Box::new(s3::S3Config::checked(inner(yaml)?)?)),
-            #[cfg(not(feature = "fs"))]
-            "FILESYSTEM" => return Err(no_feature("FILESYSTEM", "fs")),
-            #[cfg(not(feature = "s3"))]
-            "S3" => return Err(no_feature("S3", "s3")),
-            known @ ("GCS" | "AZURE" | "SWIFT" | "COS" | "ALIYUNOSS" | "BOS" | "OCI" | "OBS") => {
-                return Err(Error::unsupported(format!(
-                    "bucket with type {known} is supported by Thanos, not by this build yet"
-                )));
-            }
-            _ => {
-                let given = outline.provider;
-                return Err(Error::invalid(format!("bucket with type {given} is not supported")));
-            }
-        };
+        let provider = provider(&outline.provider, yaml)?;
         super::Prefixed::parse(&outline.prefix)?;
-        Ok(Self { body, prefix: outline.prefix })
+        Ok(Self { provider, prefix: outline.prefix })
     }
 
     /// Makes the bucket. Nothing is asked of a server yet.
@@ -93,15 +73,28 @@ impl BucketConfig {
     /// `Invalid` when a folder, certificate or key that the configuration names is not
     /// usable.
     pub fn open(&self) -> Result<Bucket> {
-        let bucket = match &self.body {
-            #[cfg(feature = "fs")]
-            Body::Filesystem(config) => config.open(),
-            #[cfg(feature = "s3")]
-            Body::S3(config) => config.open(),
-            #[cfg(not(any(feature = "fs", feature = "s3")))]
-            _ => Err(Error::unsupported("this build has no kind of bucket")),
-        }?;
-        bucket.with_prefix(&self.prefix)
+        self.provider.open()?.with_prefix(&self.prefix)
+    }
+}
+
+/// The provider of a type, with what the text configures.
+#[cfg_attr(not(any(feature = "fs", feature = "s3")), expect(unused_variables, reason = "needs a provider"))]
+fn provider(name: &str, yaml: &str) -> Result<Arc<dyn Open>> {
+    match name.to_uppercase().as_str() {
+        #[cfg(feature = "fs")]
+        "FILESYSTEM" => Ok(Arc::new(inner::<filesystem::FilesystemConfig>(yaml)?.checked()?)),
+        #[cfg(feature = "s3")]
+        "S3" => Ok(Arc::new(inner::<s3::S3Config>(yaml)?.checked()?)),
+        #[cfg(not(feature = "fs"))]
+        "FILESYSTEM" => Err(no_feature("FILESYSTEM", "fs")),
+        #[cfg(not(feature = "s3"))]
+        "S3" => Err(no_feature("S3", "s3")),
+        known @ ("GCS" | "AZURE" | "SWIFT" | "COS" | "ALIYUNOSS" | "BOS" | "OCI" | "OBS") => {
+            Err(Error::unsupported(format!(
+                "bucket with type {known} is supported by Thanos, not by this build yet"
+            )))
+        }
+        _ => Err(Error::invalid(format!("bucket with type {name} is not supported"))),
     }
 }
 

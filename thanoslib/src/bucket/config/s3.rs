@@ -158,6 +158,54 @@ struct TlsConfig {
     insecure_skip_verify: bool,
 }
 
+impl super::Open for S3Config {
+    fn open(&self) -> Result<Bucket> {
+        self.warn();
+        let region = endpoint::region(&self.region, &self.endpoint);
+        let address = endpoint::resolve(&endpoint::Wanted {
+            endpoint: &self.endpoint,
+            bucket: &self.bucket,
+            region: &region,
+            insecure: self.insecure,
+            lookup: match self.bucket_lookup_type {
+                LookupConfig::Auto => endpoint::Lookup::Auto,
+                LookupConfig::VirtualHosted => endpoint::Lookup::VirtualHosted,
+                LookupConfig::Path => endpoint::Lookup::Path,
+            },
+        });
+        let retries = match usize::try_from(self.max_retries) {
+            Ok(0) | Err(_) => MAX_RETRIES,
+            Ok(n) => n,
+        };
+        let mut builder = AmazonS3Builder::new()
+            .with_bucket_name(&self.bucket)
+            .with_region(region)
+            .with_endpoint(address.url)
+            .with_virtual_hosted_style_request(address.virtual_hosted)
+            .with_allow_http(self.insecure)
+            .with_retry(RetryConfig { max_retries: retries, ..RetryConfig::default() })
+            .with_http_connector(Connector::new(&self.http_settings())?);
+        if self.access_key.is_empty() {
+            builder = credentials::from_environment(builder)?;
+        } else {
+            builder = builder.with_access_key_id(&self.access_key).with_secret_access_key(&self.secret_key.0);
+            if !self.session_token.0.is_empty() {
+                builder = builder.with_token(&self.session_token.0);
+            }
+        }
+        if !self.sts_endpoint.is_empty() {
+            builder = builder
+                .with_config(AmazonS3ConfigKey::StsEndpoint, &self.sts_endpoint)
+                .with_metadata_endpoint(&self.sts_endpoint);
+        }
+        let store = self
+            .encrypted(builder)?
+            .build()
+            .map_err(|e| Error::invalid(format!("s3 configuration: {e}")).with_source(e))?;
+        Ok(Bucket::new(Arc::new(store), &self.bucket, Provider::S3).with_put_settings(self.put_settings()))
+    }
+}
+
 impl S3Config {
     pub(super) fn checked(self) -> Result<Self> {
         let invalid = |what: &str| Err(Error::invalid(format!("s3 configuration: {what}")));
@@ -209,52 +257,6 @@ impl S3Config {
             return invalid("max_retries must not be negative");
         }
         Ok(self)
-    }
-
-    pub(super) fn open(&self) -> Result<Bucket> {
-        self.warn();
-        let region = endpoint::region(&self.region, &self.endpoint);
-        let address = endpoint::resolve(&endpoint::Wanted {
-            endpoint: &self.endpoint,
-            bucket: &self.bucket,
-            region: &region,
-            insecure: self.insecure,
-            lookup: match self.bucket_lookup_type {
-                LookupConfig::Auto => endpoint::Lookup::Auto,
-                LookupConfig::VirtualHosted => endpoint::Lookup::VirtualHosted,
-                LookupConfig::Path => endpoint::Lookup::Path,
-            },
-        });
-        let retries = match usize::try_from(self.max_retries) {
-            Ok(0) | Err(_) => MAX_RETRIES,
-            Ok(n) => n,
-        };
-        let mut builder = AmazonS3Builder::new()
-            .with_bucket_name(&self.bucket)
-            .with_region(region)
-            .with_endpoint(address.url)
-            .with_virtual_hosted_style_request(address.virtual_hosted)
-            .with_allow_http(self.insecure)
-            .with_retry(RetryConfig { max_retries: retries, ..RetryConfig::default() })
-            .with_http_connector(Connector::new(&self.http_settings())?);
-        if self.access_key.is_empty() {
-            builder = credentials::from_environment(builder)?;
-        } else {
-            builder = builder.with_access_key_id(&self.access_key).with_secret_access_key(&self.secret_key.0);
-            if !self.session_token.0.is_empty() {
-                builder = builder.with_token(&self.session_token.0);
-            }
-        }
-        if !self.sts_endpoint.is_empty() {
-            builder = builder
-                .with_config(AmazonS3ConfigKey::StsEndpoint, &self.sts_endpoint)
-                .with_metadata_endpoint(&self.sts_endpoint);
-        }
-        let store = self
-            .encrypted(builder)?
-            .build()
-            .map_err(|e| Error::invalid(format!("s3 configuration: {e}")).with_source(e))?;
-        Ok(Bucket::new(Arc::new(store), &self.bucket, Provider::S3).with_put_settings(self.put_settings()))
     }
 
     fn warn(&self) {

@@ -76,7 +76,7 @@ pub fn format(ms: i64) -> String {
     let mut left = ms.unsigned_abs();
     for (name, size) in UNITS {
         let only_exact = matches!(name, "y" | "w");
-        if left >= size && !(only_exact && left % size != 0) {
+        if left >= size && (!only_exact || left.is_multiple_of(size)) {
             out.push_str(&(left / size).to_string());
             out.push_str(name);
             left %= size;

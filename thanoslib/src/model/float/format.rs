@@ -25,6 +25,10 @@ impl Buffer {
     }
 }
 
+/// Floats that may lie in the middle between two shortest texts, such as 1e15 + 0.25. Go takes
+/// the even last digit.
+const TIES: std::ops::Range<f64> = 1e14..1e18;
+
 impl Write for Buffer {
     fn write_str(&mut self, s: &str) -> fmt::Result {
         let end = self.len + s.len();
@@ -40,7 +44,17 @@ impl Digits {
     fn new(v: f64, precision: Option<usize>) -> Result<Self, fmt::Error> {
         let mut text = Buffer::EMPTY;
         match precision {
-            None => write!(text, "{:e}", v.abs())?,
+            None => {
+                write!(text, "{:e}", v.abs())?;
+                if TIES.contains(&v.abs()) {
+                    let decimals = text.len.saturating_sub("1.e15".len());
+                    let mut even = Buffer::EMPTY;
+                    write!(even, "{:.decimals$e}", v.abs())?;
+                    if even.len == text.len && even.as_str().parse() == Ok(v.abs()) {
+                        text = even;
+                    }
+                }
+            }
             Some(p) => write!(text, "{:.*e}", p.clamp(1, 18) - 1, v.abs())?,
         }
         let (mantissa, exponent) = text.as_str().split_once('e').ok_or(fmt::Error)?;
@@ -88,7 +102,17 @@ fn write_special(out: &mut impl Write, v: f64) -> Option<fmt::Result> {
 /// # Errors
 /// Those of the writer.
 pub fn write_plain(out: &mut impl Write, v: f64) -> fmt::Result {
-    write_special(out, v).unwrap_or_else(|| write!(out, "{v}"))
+    write_special(out, v).unwrap_or_else(|| {
+        if !TIES.contains(&v.abs()) {
+            return write!(out, "{v}");
+        }
+        let (mut text, mut even) = (Buffer::EMPTY, Buffer::EMPTY);
+        write!(text, "{v}")?;
+        let decimals = text.as_str().split_once('.').map_or(0, |(_, d)| d.len());
+        write!(even, "{v:.decimals$}")?;
+        let is_tie = decimals > 0 && even.as_str().parse() == Ok(v);
+        out.write_str(if is_tie { even.as_str() } else { text.as_str() })
+    })
 }
 
 /// Writes `v` with the fewest digits and always an exponent: Go's `'e', -1`.
@@ -188,6 +212,8 @@ pub fn write_api_timestamp(out: &mut impl Write, t_ms: i64) -> fmt::Result {
 
 /// Writes `v` as the OpenMetrics text format does in `le` and `quantile` labels: `1.0`, `+Inf`.
 ///
+/// Both zeros are `0.0`.
+///
 /// Source: Prometheus `model/labels/float.go`.
 ///
 /// # Errors
@@ -197,7 +223,7 @@ pub fn write_openmetrics(out: &mut impl Write, v: f64) -> fmt::Result {
         return done;
     }
     let mut text = Buffer::EMPTY;
-    write_general(&mut text, v)?;
+    write_general(&mut text, if v == 0.0 { 0.0 } else { v })?;
     out.write_str(text.as_str())?;
     if text.as_str().bytes().any(|b| b == b'.' || b == b'e') { Ok(()) } else { out.write_str(".0") }
 }
@@ -230,6 +256,13 @@ mod tests {
         let mut out = String::new();
         write(&mut out, v).expect("writing to a string");
         assert_eq!(out, want, "of {v:e}");
+    }
+
+    #[test]
+    fn ties_take_the_even_digit() {
+        check(write_plain, 1e15 + 0.25, "1000000000000000.2");
+        check(write_plain, 1e15 + 0.75, "1000000000000000.8");
+        check(write_general, 1e15 + 0.25, "1.0000000000000002e+15");
     }
 
     #[test]
@@ -274,6 +307,7 @@ mod tests {
         check(write_api_value, 1e20, "100000000000000000000");
         check(write_openmetrics, 0.5, "0.5");
         check(write_openmetrics, 10.0, "10.0");
+        check(write_openmetrics, -0.0, "0.0");
         let mut out = String::new();
         write_api_timestamp(&mut out, -1500).expect("writing to a string");
         write_api_timestamp(&mut out, i64::MIN).expect("writing to a string");

@@ -15,3 +15,35 @@ pub use format::{
 };
 pub use parse::{ParseFloatError, ParseFloatErrorKind, parse_float};
 pub use quote::{Quoted, is_print, write_quoted};
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn every_form_reads_back(bits in any::<u64>(), small in any::<i16>()) {
+            for v in [f64::from_bits(bits), f64::from(small) / 64.0] {
+                let forms: [fn(&mut String, f64) -> std::fmt::Result; 5] =
+                    [write_plain, write_exponent, write_general, write_api_value, write_openmetrics];
+                for write in forms {
+                    let mut text = String::new();
+                    write(&mut text, v).expect("writing to a string");
+                    let back = parse_float(&text).expect("a float");
+                    prop_assert!(back == v || (back.is_nan() && v.is_nan()), "{} of {:e}", text, v);
+                }
+            }
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused(s in "[0-9a-fxXpPeE_.+-]{0,12}") {
+            let ours = parse_float(&s);
+            let plain = !s.contains('_') && !s.contains(['x', 'X', 'p', 'P']);
+            if let (true, Ok(rust)) = (plain && s.starts_with(|c: char| c.is_ascii_digit()), s.parse::<f64>()) {
+                prop_assert_eq!(ours.ok(), rust.is_finite().then_some(rust));
+            }
+        }
+    }
+}

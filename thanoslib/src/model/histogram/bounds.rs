@@ -20,7 +20,7 @@ pub const CUSTOM_BUCKETS_SCHEMA: i32 = -53;
 pub fn exponential_bound(schema: i32, index: i32) -> f64 {
     let index = i64::from(index);
     if schema < 0 {
-        let exponent = index << (-schema).min(16);
+        let exponent = index << schema.saturating_neg().min(16);
         return if exponent == 1024 { f64::MAX } else { ldexp(1.0, exponent) };
     }
     if schema > SCHEMA_MAX {
@@ -135,6 +135,7 @@ mod tests {
         check(-4, i32::MIN, 0.0);
         check(8, i32::MAX, f64::INFINITY);
         check(-1, 1, 4.0);
+        check(i32::MIN, 1, f64::INFINITY);
     }
 
     #[test]

@@ -57,12 +57,13 @@ impl FloatHistogram {
             return true;
         }
         let steps = previous.schema.saturating_sub(self.schema);
-        let outside = |cell: &(i32, f64)| exponential_bound(self.schema, cell.0) > self.zero_threshold;
+        let outside = |cell: &(i32, f64)| exponential_bound(previous.schema, cell.0) > self.zero_threshold;
         let shrank = |now: Indexed<'_>, before: Indexed<'_>| {
+            let before = before.filter(outside);
             if steps == 0 {
-                any_shrank(now, before.filter(outside))
+                any_shrank(now, before)
             } else {
-                any_shrank(now, coarser(before, steps).into_iter().filter(outside))
+                any_shrank(now, coarser(before, steps).into_iter())
             }
         };
         shrank(self.positive(), previous.positive()) || shrank(self.negative(), previous.negative())

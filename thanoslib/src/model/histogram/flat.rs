@@ -147,15 +147,16 @@ impl<T: Cell> Flat<T> {
         if other.schema < self.schema {
             self.reduce(other.schema);
         }
-        let (schema, edge) = (self.schema, self.zero_threshold);
-        let steps = other.schema.saturating_sub(schema);
-        let outside = |cell: &(i32, f64)| exponential_bound(schema, cell.0) > edge;
+        let edge = self.zero_threshold;
+        let steps = other.schema.saturating_sub(self.schema);
+        // What lies inside the zero bucket was counted there, so it goes before buckets are joined.
+        let outside = |cell: &(i32, f64)| exponential_bound(other.schema, cell.0) > edge;
         for (mine, side) in [(&mut self.positive, other.positive()), (&mut self.negative, other.negative())] {
+            let side = side.filter(outside);
             if steps == 0 {
-                merge(mine, side.filter(outside), sign);
+                merge(mine, side, sign);
             } else {
-                let coarse = coarser(side, steps);
-                merge(mine, coarse.into_iter().filter(outside), sign);
+                merge(mine, coarser(side, steps).into_iter(), sign);
             }
         }
     }

@@ -156,6 +156,10 @@ impl From<&Histogram> for FloatHistogram {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
     use super::{flat::spans, *};
 
     /// A histogram with positive buckets; the count is that of all buckets, the sum 0.
@@ -182,5 +186,65 @@ mod tests {
         let h = Histogram { positive_deltas: vec![2, -1, 3], count: 7, ..Histogram::default() };
         let f = FloatHistogram::from(&h);
         assert_eq!((&f.positive_buckets[..], f.count), (&[2.0, 1.0, 4.0][..], 7.0));
+    }
+
+    fn sparse() -> impl Strategy<Value = BTreeMap<i32, u8>> {
+        prop::collection::btree_map(-20..20i32, 0..4u8, 0..12)
+    }
+
+    fn from_sparse(schema: i32, edge: f64, cells: &BTreeMap<i32, u8>) -> FloatHistogram {
+        let cells: Vec<(i32, f64)> = cells.iter().map(|(i, v)| (*i, f64::from(*v))).collect();
+        histogram(schema, edge, 1.0, &cells)
+    }
+
+    fn observations(h: &FloatHistogram) -> f64 {
+        h.all_buckets().map(|b| b.count).sum()
+    }
+
+    proptest! {
+        #[test]
+        fn sums_keep_every_observation(
+            a in sparse(), b in sparse(), schemas in (-4..4i32, -4..4i32), edges in (0..6u8, 0..6u8),
+        ) {
+            let edge = |n: u8| if n == 0 { 0.0 } else { 1.5 * 4f64.powi(i32::from(n) - 3) };
+            let mut a = from_sparse(schemas.0, edge(edges.0), &a);
+            let mut b = from_sparse(schemas.1, edge(edges.1), &b);
+            // What a scrape gives: no buckets inside the zero bucket.
+            for h in [&mut a, &mut b] {
+                let inside = h.zero_threshold;
+                let cells = h.positive().filter(|(i, _)| exponential_bound(h.schema, i - 1) >= inside);
+                let cells: Vec<_> = cells.collect();
+                *h = histogram(h.schema, inside, 1.0, &cells);
+            }
+            let (mut ab, mut ba) = (a.clone(), b.clone());
+            ab.add(&b).expect("both exponential");
+            ba.add(&a).expect("both exponential");
+            ab.compact(0);
+            ba.compact(0);
+            prop_assert_eq!(&ab, &ba);
+            prop_assert_eq!(ab.count, a.count + b.count);
+            prop_assert_eq!(observations(&ab), ab.count);
+            let mut sum = HistogramSum::new(&a);
+            sum.add(&b).expect("both exponential");
+            let mut sum = sum.finish();
+            sum.compact(0);
+            prop_assert_eq!(sum, ab);
+        }
+
+        #[test]
+        fn compacting_moves_no_observation(cells in sparse(), empty_max in 0..4u32) {
+            let h = from_sparse(0, 0.0, &cells);
+            let mut compact = h.clone();
+            compact.compact(empty_max);
+            let populated = |h: &FloatHistogram| -> Vec<(i32, f64)> {
+                h.positive().filter(|(_, v)| *v != 0.0).collect()
+            };
+            prop_assert_eq!(populated(&h), populated(&compact));
+            prop_assert!(compact.validate().is_ok());
+            prop_assert!(compact.positive_spans.iter().skip(1).all(|s| s.offset > empty_max as i32));
+            let mut again = compact.clone();
+            again.compact(empty_max);
+            prop_assert_eq!(again, compact);
+        }
     }
 }

@@ -20,9 +20,12 @@ impl FloatHistogram {
     }
 
     fn scale(&mut self, by: f64, apply: impl Fn(f64) -> f64) {
-        let scalars = [&mut self.zero_count, &mut self.count, &mut self.sum];
+        // Custom buckets know no zero bucket, not even a negative zero.
+        let custom = self.has_custom_buckets();
+        let zero = (!custom).then_some(&mut self.zero_count);
+        let scalars = [&mut self.count, &mut self.sum];
         let buckets = self.positive_buckets.iter_mut().chain(&mut self.negative_buckets);
-        for v in scalars.into_iter().chain(buckets) {
+        for v in zero.into_iter().chain(scalars).chain(buckets) {
             *v = apply(*v);
         }
         if by < 0.0 {

@@ -58,7 +58,7 @@ impl HistogramSum {
 
     /// True when some value is so large that one more addition may overflow.
     fn is_near_overflow(&self) -> bool {
-        self.cells().any(|cell| !(cell.v.abs() < NEAR_OVERFLOW))
+        self.cells().any(|cell| is_large(cell.v))
     }
 
     fn has_infinity(&self) -> bool {
@@ -68,6 +68,10 @@ impl HistogramSum {
 
 /// Values below this can be added many times over without overflow.
 const NEAR_OVERFLOW: f64 = 1e290;
+
+fn is_large(v: f64) -> bool {
+    v.is_nan() || v.abs() >= NEAR_OVERFLOW
+}
 
 /// A running average of histograms.
 ///
@@ -94,7 +98,7 @@ impl HistogramAverage {
     pub fn add(&mut self, other: &FloatHistogram) -> Result<AddOutcome, IncompatibleSchema> {
         let k = self.count + 1.0;
         if !self.is_mean {
-            let large = |v: &f64| !(v.abs() < NEAR_OVERFLOW);
+            let large = |v: &f64| is_large(*v);
             let risky = self.sum.is_near_overflow()
                 || [other.zero_count, other.count, other.sum].iter().any(large)
                 || other.positive_buckets.iter().chain(&other.negative_buckets).any(large);

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    model::float::write_fixed,
+    model::float::{General, write_fixed},
 };
 
 impl Histogram {
@@ -63,12 +63,12 @@ impl FloatHistogram {
             return Err(Error::invalid(format!(
                 "zero bucket has observation count of {}: histogram has a bucket whose observation count \
                  is negative",
-                self.zero_count
+                General(self.zero_count)
             )));
         }
         for buckets in [&self.negative_buckets, &self.positive_buckets] {
             if let Some(i) = buckets.iter().position(|v| *v < 0.0) {
-                return Err(negative_bucket(i, buckets[i]));
+                return Err(negative_bucket(i, General(buckets[i])));
             }
         }
         if self.count < 0.0 {

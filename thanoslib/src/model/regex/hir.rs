@@ -9,7 +9,7 @@ use super::{
 };
 
 /// Bytes that the automaton of one pattern may take.
-const AUTOMATON_BYTES_MAX: usize = 32 << 20;
+const AUTOMATON_BYTES_MAX: usize = 16 << 20;
 
 /// Builds the automaton of a tree, anchored at both ends; `captures` keeps the groups.
 ///
@@ -26,6 +26,7 @@ pub(super) fn build(node: &Node, captures: bool, pattern: &str) -> Result<meta::
 }
 
 fn translate(node: &Node, captures: bool) -> Hir {
+    let node = if captures { node } else { node.uncaptured() };
     let all = |nodes: &[Node]| nodes.iter().map(|n| translate(n, captures)).collect();
     match node {
         Node::Empty => Hir::empty(),
@@ -50,13 +51,12 @@ fn translate(node: &Node, captures: bool) -> Hir {
             greedy: *greedy,
             sub: Box::new(translate(node, captures)),
         }),
-        Node::Capture { index, node } if captures => Hir::capture(hir::Capture {
+        Node::Capture { index, node } => Hir::capture(hir::Capture {
             index: *index,
             // Names may repeat in Go, so they are kept elsewhere.
             name: None,
             sub: Box::new(translate(node, captures)),
         }),
-        Node::Capture { node, .. } => translate(node, captures),
     }
 }
 

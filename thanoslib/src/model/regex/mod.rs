@@ -51,7 +51,11 @@ impl Regex {
     /// # Errors
     /// The text that Go's `regexp` gives.
     pub fn new(pattern: &str) -> Result<Self, RegexError> {
-        let parsed = parse::parse(pattern, true)?;
+        let parsed = parse::parse(pattern, true, false)?;
+        if pattern.contains("\\Q") {
+            // Upstream compiles the pattern within `^(?s:…)$`, whose end an open quote swallows.
+            parse::parse(&template::anchored(pattern), false, false)?;
+        }
         let (literals, shape) = literal::analyse(pattern, &parsed.node);
         let automaton = match shape {
             Shape::Other => Some(hir::build(&parsed.node, false, pattern)?),

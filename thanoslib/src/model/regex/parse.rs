@@ -10,8 +10,12 @@ use super::{
     node::{Look, Node},
 };
 
-/// Greatest height of a tree.
+/// Greatest height of a tree, groups included.
 const HEIGHT_MAX: u32 = 1000;
+/// Greatest depth of the tree that the automaton is built of.
+///
+/// Building takes stack for each level; Go has none of this limit, and no real pattern comes near.
+const DEPTH_MAX: u32 = 200;
 /// Greatest count of a repetition, and of nested ones multiplied.
 const REPEAT_MAX: u64 = 1000;
 /// Greatest number of instructions that a pattern may stand for: what Go fits into 128 MiB.
@@ -39,6 +43,8 @@ struct Flags {
 struct Item {
     node: Node,
     height: u32,
+    /// Height without groups that are not kept.
+    depth: u32,
     size: u64,
     /// Product of the greatest counts of nested repetitions.
     repeats: u64,
@@ -46,19 +52,21 @@ struct Item {
 
 impl Item {
     fn leaf(node: Node) -> Self {
-        Self { node, height: 1, size: 1, repeats: 1 }
+        Self { node, height: 1, depth: 1, size: 1, repeats: 1 }
     }
 
     /// Joins items by `join`, which adds one level if there are several.
     fn join(items: Vec<Item>, join: fn(Vec<Node>) -> Node) -> Self {
         let height = items.iter().map(|i| i.height).max().unwrap_or(0) + u32::from(items.len() > 1);
+        let depth = items.iter().map(|i| i.depth).max().unwrap_or(0) + u32::from(items.len() > 1);
         let size = items.iter().map(|i| i.size).fold(1, u64::saturating_add);
         let repeats = items.iter().map(|i| i.repeats).max().unwrap_or(1);
         let nodes: Vec<Node> = items.into_iter().map(|i| i.node).collect();
         let literal = nodes.iter().all(|n| matches!(n, Node::Literal { .. }));
         let node = join(nodes);
-        let height = if literal && matches!(node, Node::Literal { .. }) { 1 } else { height.max(1) };
-        Self { node, height, size, repeats }
+        let is_one = literal && matches!(node, Node::Literal { .. });
+        let [height, depth] = [height, depth].map(|n| if is_one { 1 } else { n.max(1) });
+        Self { node, height, depth, size, repeats }
     }
 }
 
@@ -90,17 +98,25 @@ impl Open {
 
 struct Parser<'a> {
     whole: &'a str,
+    keep_groups: bool,
     flags: Flags,
     names: Vec<String>,
     outer: Vec<Open>,
     open: Open,
 }
 
-/// Reads a pattern; `dot_newline` says whether `.` matches a line feed at the start.
-pub(super) fn parse(pattern: &str, dot_newline: bool) -> Result<Parsed, RegexError> {
+/// Reads a pattern; `dot_newline` says whether `.` matches a line feed at the start, `keep_groups`
+/// that the automaton will know groups.
+pub(super) fn parse(pattern: &str, dot_newline: bool, keep_groups: bool) -> Result<Parsed, RegexError> {
     let flags = Flags { fold: false, multi_line: false, dot_newline, swap_greed: false };
-    let mut parser =
-        Parser { whole: pattern, flags, names: Vec::new(), outer: Vec::new(), open: Open::new(None, flags) };
+    let mut parser = Parser {
+        whole: pattern,
+        keep_groups,
+        flags,
+        names: Vec::new(),
+        outer: Vec::new(),
+        open: Open::new(None, flags),
+    };
     parser.run()?;
     let Parser { open, names, .. } = parser;
     let item = open.close();
@@ -109,7 +125,7 @@ pub(super) fn parse(pattern: &str, dot_newline: bool) -> Result<Parsed, RegexErr
 }
 
 fn check_limits(item: &Item, whole: &str) -> Result<(), RegexError> {
-    if item.height > HEIGHT_MAX {
+    if item.height > HEIGHT_MAX || item.depth > DEPTH_MAX {
         return Err(RegexError::new(RegexErrorKind::NestingDepth, whole));
     }
     if item.size > SIZE_MAX {
@@ -212,6 +228,7 @@ impl<'a> Parser<'a> {
         if let Some(index) = capture {
             item.node = Node::Capture { index, node: Box::new(item.node) };
             item.height += 1;
+            item.depth += u32::from(self.keep_groups);
             item.size = item.size.saturating_add(2);
         }
         check_limits(&item, self.whole)?;
@@ -247,6 +264,7 @@ impl<'a> Parser<'a> {
         }
         item.size = item.size.saturating_mul(u64::from(most.max(1))).saturating_add(1);
         item.height += 1;
+        item.depth += 1;
         item.node = Node::Repeat { min, max, greedy, node: Box::new(item.node) };
         check_limits(&item, self.whole)?;
         self.open.current.push(item);

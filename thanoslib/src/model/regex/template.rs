@@ -22,8 +22,8 @@ impl TemplateRegex {
     /// # Errors
     /// The text that Go's `regexp` gives.
     pub fn new(pattern: &str) -> Result<Self, RegexError> {
-        let whole = format!("^(?s:{pattern})$");
-        let Parsed { node, names } = parse(&whole, false)?;
+        let whole = anchored(pattern);
+        let Parsed { node, names } = parse(&whole, false, true)?;
         Ok(Self { automaton: hir::build(&node, true, &whole)?, names })
     }
 
@@ -80,6 +80,11 @@ impl TemplateRegex {
     fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = usize> + 'a {
         self.names.iter().enumerate().filter(move |(_, n)| *n == name).map(|(i, _)| i + 1)
     }
+}
+
+/// The pattern as upstream compiles it.
+pub(super) fn anchored(pattern: &str) -> String {
+    format!("^(?s:{pattern})$")
 }
 
 /// Offset in `value` of an offset in its text form, where bytes that are not UTF-8 grew.

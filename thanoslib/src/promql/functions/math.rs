@@ -5,7 +5,7 @@ use crate::{
     promql::{Block, names::unique, scope::Scope},
 };
 
-use super::{Id, map_blocks};
+use super::{Id, map_blocks, trig};
 
 /// The function of one float behind `id`.
 pub(super) fn function(id: Id) -> Option<fn(f64) -> f64> {
@@ -18,17 +18,17 @@ pub(super) fn function(id: Id) -> Option<fn(f64) -> f64> {
         Id::Ln => ln,
         Id::Log2 => log2,
         Id::Log10 => |v| ln(v) * std::f64::consts::LOG10_E,
-        Id::Sin => f64::sin,
-        Id::Cos => f64::cos,
-        Id::Tan => f64::tan,
+        Id::Sin => trig::sin,
+        Id::Cos => trig::cos,
+        Id::Tan => trig::tan,
         Id::Asin => f64::asin,
         Id::Acos => f64::acos,
         Id::Atan => f64::atan,
         Id::Sinh => f64::sinh,
         Id::Cosh => f64::cosh,
         Id::Tanh => f64::tanh,
-        Id::Asinh => f64::asinh,
-        Id::Acosh => f64::acosh,
+        Id::Asinh => trig::asinh,
+        Id::Acosh => trig::acosh,
         Id::Atanh => f64::atanh,
         Id::Deg => |v| v * 180.0 / std::f64::consts::PI,
         Id::Rad => |v| v * std::f64::consts::PI / 180.0,
@@ -67,15 +67,11 @@ fn log2(v: f64) -> f64 {
     if v <= 0.0 || !v.is_finite() {
         return v.log2();
     }
-    // A subnormal number is first made normal.
-    let (v, shift) = if v.is_normal() { (v, 0) } else { (v * (1u64 << 52) as f64, 52) };
-    let bits = v.to_bits();
-    let exponent = (bits >> 52) as i32 - 1022 - shift;
-    let fraction = f64::from_bits(bits & MANTISSA | 1022 << 52);
+    let (fraction, exponent) = trig::split(v);
     if fraction == 0.5 {
-        return f64::from(exponent - 1);
+        return (exponent - 1) as f64;
     }
-    fraction.ln() * (1.0 / std::f64::consts::LN_2) + f64::from(exponent)
+    fraction.ln() * (1.0 / std::f64::consts::LN_2) + exponent as f64
 }
 
 /// The greater of two: +Inf, else NaN if there is one; +0 is above -0.

@@ -11,6 +11,7 @@ pub(crate) mod range;
 mod simple_histograms;
 mod sort;
 mod table;
+mod trig;
 
 use crate::{
     error::{Error, Result},
@@ -26,6 +27,7 @@ use crate::{
 pub(crate) use absent::absent_labels;
 pub(crate) use math::{go_max, go_min};
 pub use table::{Function, Id, find};
+pub(crate) use trig::pow;
 
 /// Value of an argument.
 #[derive(Clone, Debug)]

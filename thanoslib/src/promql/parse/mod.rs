@@ -9,6 +9,7 @@
 pub(crate) mod literal;
 mod lower;
 mod scan;
+mod selector;
 
 use std::{
     fmt,
@@ -19,6 +20,8 @@ use std::{
 use super::{EngineOptions, ast::Expr, check};
 use crate::error::Error;
 
+pub use selector::parse_selector;
+
 /// Why a text is no query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseError {
@@ -26,11 +29,13 @@ pub struct ParseError {
     pub message: String,
     /// Line and byte column where, both from 1, if it is known.
     pub position: Option<(u32, u32)>,
+    /// True when the text parses, but is not what was asked for.
+    bare: bool,
 }
 
 impl ParseError {
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), position: None }
+        Self { message: message.into(), position: None, bare: false }
     }
 
     /// An error at a byte of the text.
@@ -39,7 +44,12 @@ impl ParseError {
         let line = before.iter().filter(|b| **b == b'\n').count() as u32 + 1;
         let line_start = before.iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);
         let column = (before.len() - line_start) as u32 + 1;
-        Self { message: message.into(), position: Some((line, column)) }
+        Self { message: message.into(), position: Some((line, column)), bare: false }
+    }
+
+    /// An error of a text that parses, but is not what was asked for.
+    fn bare(message: String) -> Self {
+        Self { message, position: None, bare: true }
     }
 
     fn too_deep(depth_max: usize) -> Self {
@@ -49,6 +59,9 @@ impl ParseError {
 
 impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.bare {
+            return f.write_str(&self.message);
+        }
         if let Some((line, column)) = self.position {
             write!(f, "{line}:{column}: ")?;
         }

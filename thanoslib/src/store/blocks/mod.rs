@@ -172,13 +172,14 @@ impl BlockSet {
         self.state().blocks.keys().copied().collect()
     }
 
-    /// The blocks for a request, with the gaps that concern it.
+    /// The blocks for a request, with the gaps that concern it; without a resolution all
+    /// blocks that overlap.
     fn choose(
         &self,
         interval: Interval,
         matchers: &[Matcher],
         block_matchers: &[Matcher],
-        max_resolution_ms: i64,
+        max_resolution_ms: Option<i64>,
     ) -> (Vec<Member>, Vec<Warning>) {
         let state = self.state();
         let mut groups: BTreeMap<_, Vec<(BlockId, &Loaded)>> = BTreeMap::new();
@@ -201,7 +202,12 @@ impl BlockSet {
                 .iter()
                 .map(|(id, l)| Chosen { id: *id, range: l.range, resolution: l.resolution })
                 .collect();
-            let ids = choose::choose(&candidates, interval, max_resolution_ms);
+            let ids = match max_resolution_ms {
+                Some(max) => choose::choose(&candidates, interval, max),
+                // Compat: Thanos `pkg/store/bucket.go` asks all blocks for labels, also those
+                // around a range that ends before it begins.
+                None => candidates.iter().filter(|c| c.range.overlaps(interval)).map(|c| c.id).collect(),
+            };
             members.extend(ids.into_iter().filter_map(|id| {
                 let store = Arc::clone(&state.blocks.get(&id)?.store);
                 Some(Member { name: format!("block {id}"), store })
@@ -259,7 +265,7 @@ impl Store for BlockSet {
             request.interval,
             &request.matchers,
             &request.block_matchers,
-            request.max_resolution_ms,
+            Some(request.max_resolution_ms),
         );
         gaps_first(&gaps, request.partial_response)?;
         let answer = fanout::series(ctx, members, request).await?;
@@ -268,8 +274,7 @@ impl Store for BlockSet {
     }
 
     async fn label_names(&self, ctx: &Context, request: LabelNamesRequest) -> Result<LabelNames> {
-        let (members, gaps) =
-            self.choose(request.interval, &request.matchers, &request.block_matchers, i64::MAX);
+        let (members, gaps) = self.choose(request.interval, &request.matchers, &request.block_matchers, None);
         gaps_first(&gaps, request.partial_response)?;
         let mut answer = fanout::label_names(ctx, members, request).await?;
         answer.warnings.extend(gaps);
@@ -277,8 +282,7 @@ impl Store for BlockSet {
     }
 
     async fn label_values(&self, ctx: &Context, request: LabelValuesRequest) -> Result<LabelValues> {
-        let (members, gaps) =
-            self.choose(request.interval, &request.matchers, &request.block_matchers, i64::MAX);
+        let (members, gaps) = self.choose(request.interval, &request.matchers, &request.block_matchers, None);
         gaps_first(&gaps, request.partial_response)?;
         let mut answer = fanout::label_values(ctx, members, request).await?;
         answer.warnings.extend(gaps);

@@ -1,11 +1,6 @@
 //! Where the blocks of a set come from.
 
-use std::{
-    fmt,
-    path::PathBuf,
-    sync::Arc,
-    time::UNIX_EPOCH,
-};
+use std::{fmt, path::PathBuf, sync::Arc, time::UNIX_EPOCH};
 
 use async_trait::async_trait;
 use object_store::path::Path;

@@ -24,10 +24,13 @@ use crate::{
 
 use classic::{Classic, Forced};
 
+/// Native histograms by step.
+type Points = Vec<(u32, Arc<FloatHistogram>)>;
+
 /// The histograms of an argument.
 struct Histograms {
     /// Series with native histograms.
-    native: Vec<(Labels, Vec<(u32, Arc<FloatHistogram>)>)>,
+    native: Vec<(Labels, Points)>,
     /// Groups of buckets, in order of their first bucket.
     classic: Vec<Classic>,
 }
@@ -81,7 +84,7 @@ impl Histograms {
                         blame,
                         format!(
                             "input to histogram_quantile has NaN observations, {effect}{}",
-                            for_metric(labels.metric_name())
+                            for_metric(delayed_metric_name(labels, scope.options))
                         ),
                     );
                 }
@@ -221,7 +224,7 @@ pub(super) fn fraction(
                     format!(
                         "input to histogram_fraction has NaN observations, which are excluded from all \
                          fractions{}",
-                        for_metric(labels.metric_name())
+                        for_metric(delayed_metric_name(labels, scope.options))
                     ),
                 );
             }

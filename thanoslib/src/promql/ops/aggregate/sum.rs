@@ -82,8 +82,7 @@ impl Sum {
         let averages = || Averages { counts: vec![0.0; steps], means: BitSet::new(steps) };
         Self {
             present: BitSet::new(steps),
-            // Negative zero is neutral: it keeps the sign of a sum of negative zeros.
-            sum: vec![-0.0; steps],
+            sum: vec![0.0; steps],
             c: vec![0.0; steps],
             average: average.then(averages),
             histograms: None,

@@ -81,7 +81,7 @@ fn sums_are_compensated_and_averages_do_not_overflow() {
         &[("", [1.0, f64::MAX]), ("", [1e100, f64::MAX]), ("", [1.0, GONE]), ("", [-1e100, GONE])];
     check(AggregateOp::Sum, None, series, Ok(&[("", &[2.0, f64::INFINITY])]));
     check(AggregateOp::Avg, None, series, Ok(&[("", &[0.5, f64::MAX])]));
-    check(AggregateOp::Sum, None, &[("", [-0.0, GONE])], Ok(&[("", &[-0.0])]));
+    check(AggregateOp::Sum, None, &[("", [-0.0, GONE])], Ok(&[("", &[0.0])]));
 }
 
 #[test]

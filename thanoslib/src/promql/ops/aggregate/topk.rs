@@ -61,7 +61,7 @@ fn offer(heap: &mut Vec<Entry>, k: u64, top: bool, entry: Entry) {
     }
     let worst = heap[0].v;
     let better = if top { worst < entry.v } else { worst > entry.v };
-    if !better && !(worst.is_nan() && !entry.v.is_nan()) {
+    if !better && (!worst.is_nan() || entry.v.is_nan()) {
         return;
     }
     heap[0] = entry;

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use crate::{
-    model::{FloatHistogram, Value, histogram::Trim},
+    model::{CounterReset, FloatHistogram, Value, histogram::Trim},
     promql::{
         ast::{BinaryOp, Expr},
+        functions::pow,
         scope::Scope,
     },
 };
@@ -88,6 +89,9 @@ pub(super) fn pair(op: BinaryOp, l: &Value, r: &Value) -> Result<Outcome, Remark
             let mut h = FloatHistogram::clone(l);
             let outcome = if op == BinaryOp::Add { h.add(r) } else { h.sub(r) };
             let outcome = outcome.map_err(|_| Remark::Layout)?;
+            if op == BinaryOp::Sub {
+                h.hint = CounterReset::Gauge;
+            }
             h.compact(0);
             // Compat: promql/engine.go, VectorBinop: one remark a pair; the info comes last.
             let remark = if outcome.bounds_reconciled {
@@ -139,7 +143,7 @@ pub(super) fn zip_floats(
         BinaryOp::Mul => compute!(|l, r| l * r),
         BinaryOp::Div => compute!(|l, r| l / r),
         BinaryOp::Mod => compute!(|l, r| l % r),
-        BinaryOp::Pow => compute!(f64::powf),
+        BinaryOp::Pow => compute!(pow),
         BinaryOp::Atan2 => compute!(f64::atan2),
         BinaryOp::Eq => compare!(f64::eq),
         BinaryOp::Ne => compare!(f64::ne),

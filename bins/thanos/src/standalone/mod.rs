@@ -1,0 +1,219 @@
+//! `thanos standalone`: blocks of buckets and local folders, asked over HTTP and gRPC.
+
+mod demo;
+mod flags;
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, Result, bail};
+use thanoslib::{
+    bucket::{Bucket, BucketConfig},
+    budget::Budget,
+    clock::{Clock, SystemClock},
+    context::Context,
+    http::{self, Api, Readiness},
+    promql::Engine,
+    runtime::Pool,
+    store::{BlockSet, BucketSource, Fanout, FolderSource, Member, Store},
+};
+use thanoslib_bins_common::{env, listen::listen, shutdown};
+use thanoslib_grpc::server;
+use tokio::sync::watch;
+
+pub use flags::StandaloneFlags;
+
+/// Time that the first look at the blocks may take.
+const FIRST_SYNC: Duration = Duration::from_secs(120);
+
+/// Serves until a signal comes.
+pub async fn run(flags: StandaloneFlags) -> Result<()> {
+    let stop = shutdown::signals()?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let demo_end = match flags.demo {
+        true => Some(demo::write(&flags.data_dir.join("demo"), &clock)?),
+        false => None,
+    };
+    let sets = block_sets(&flags)?;
+    let http = listen("http-address", &flags.http_address).await?;
+    let grpc = listen("grpc-address", &flags.grpc_address).await?;
+    for set in &sets {
+        let ctx = Context::default().with_timeout(FIRST_SYNC);
+        let report = set.store.sync(&ctx).await.with_context(|| set.name.clone())?;
+        tracing::info!(source = %set.name, blocks = report.loaded, "blocks loaded");
+        for gap in &report.gaps {
+            tracing::warn!(source = %set.name, "{gap}");
+        }
+    }
+    if sets.iter().all(|s| s.store.block_ids().is_empty()) {
+        tracing::warn!("no block was found: name a bucket with --objstore.config-file, a data folder with --tsdb.path, or try --demo");
+    }
+    serve(flags, sets, Listeners { http, grpc }, clock, demo_end, stop).await
+}
+
+struct Listeners {
+    http: tokio::net::TcpListener,
+    grpc: tokio::net::TcpListener,
+}
+
+/// A set of blocks and what it is called in logs and warnings.
+struct Set {
+    name: String,
+    store: Arc<BlockSet>,
+}
+
+fn block_sets(flags: &StandaloneFlags) -> Result<Vec<Set>> {
+    let mut sets = Vec::new();
+    let mut bucket = |bucket: Bucket| {
+        let name = format!("bucket {}", bucket.name());
+        let store = Arc::new(BlockSet::new(name.clone(), Arc::new(BucketSource::new(bucket))));
+        sets.push(Set { name, store });
+    };
+    for file in &flags.objstore_config_file {
+        let yaml = std::fs::read_to_string(file)
+            .with_context(|| format!("cannot read {} (--objstore.config-file)", file.display()))?;
+        bucket(open_bucket(&yaml).with_context(|| file.display().to_string())?);
+    }
+    for yaml in &flags.objstore_config {
+        bucket(open_bucket(yaml).context("--objstore.config")?);
+    }
+    if flags.demo {
+        bucket(Bucket::local(&flags.data_dir.join("demo"))?);
+    }
+    let named = flags.demo
+        || !flags.tsdb_path.is_empty()
+        || !flags.objstore_config.is_empty()
+        || !flags.objstore_config_file.is_empty();
+    if !named {
+        let dir = flags.data_dir.join("bucket");
+        std::fs::create_dir_all(&dir).with_context(|| format!("cannot make {} (--data-dir)", dir.display()))?;
+        bucket(Bucket::local(&dir)?);
+    }
+    for text in &flags.tsdb_path {
+        let (dir, labels) = flags::tsdb_path(text)?;
+        let name = format!("folder {}", dir.display());
+        check_folder(&dir)?;
+        let store = Arc::new(BlockSet::new(name.clone(), Arc::new(FolderSource::new(dir, labels)?)));
+        sets.push(Set { name, store });
+    }
+    Ok(sets)
+}
+
+fn open_bucket(yaml: &str) -> Result<Bucket> {
+    let yaml = env::expand(yaml)?;
+    Ok(BucketConfig::parse(&yaml)?.open()?)
+}
+
+fn check_folder(dir: &Path) -> Result<()> {
+    if !dir.is_dir() {
+        bail!("no folder {}: --tsdb.path takes the data folder of a Prometheus", dir.display());
+    }
+    Ok(())
+}
+
+async fn serve(
+    flags: StandaloneFlags,
+    sets: Vec<Set>,
+    listeners: Listeners,
+    clock: Arc<dyn Clock>,
+    demo_end: Option<i64>,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<()> {
+    let members = sets
+        .iter()
+        .map(|s| Member { name: s.name.clone(), store: Arc::clone(&s.store) as Arc<dyn Store> })
+        .collect();
+    let store: Arc<dyn Store> = Arc::new(Fanout::new("store", members));
+    let mut settings = flags.http_settings()?;
+    settings.flags = flags.shown();
+    if flags.demo && settings.replica_labels.is_empty() {
+        settings.replica_labels = vec!["replica".to_owned()];
+    }
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let engine = Engine::new(flags.engine_options()?, Arc::new(Pool::new(threads)?));
+    let budget = Budget::new("process memory", flags.memory_limit_bytes()?);
+    let api = Api::new(settings, engine, Arc::clone(&store), clock, Arc::clone(&budget));
+    let readiness = Readiness::default();
+    let router = http::router(Arc::clone(&api))
+        .merge(http::probes(api, "standalone", readiness.clone()))
+        .fallback(http::not_found);
+
+    let (stopping, stopped) = watch::channel(false);
+    let every = flags::duration_flag("sync-block-duration", &flags.sync_block_duration)?;
+    let mut tasks = tokio::task::JoinSet::new();
+    for set in sets {
+        tasks.spawn(resync(set, every, until(stopped.clone())));
+    }
+    let http_address = listeners.http.local_addr()?;
+    let grpc_address = listeners.grpc.local_addr()?;
+    let http_server = axum_serve(listeners.http, router, until(stopped.clone()));
+    let mut services = server::Services::new(store, server::Settings::default());
+    services.context = Context::new(budget);
+    let (routes, grpc_readiness) = services.build().await?;
+    let grpc_server = server::serve(routes, listeners.grpc, until(stopped));
+    readiness.set(true);
+    grpc_readiness.set(true).await;
+    tracing::info!(http = %http_address, grpc = %grpc_address, "ready");
+    if let Some(end) = demo_end {
+        print_demo(&http_address.to_string(), end);
+    }
+    let signal = async move {
+        stop.await;
+        tracing::info!("stopping");
+        readiness.set(false);
+        grpc_readiness.set(false).await;
+        // Nobody listens any more only when all servers are gone already.
+        let _ = stopping.send(true);
+        Ok::<(), anyhow::Error>(())
+    };
+    tokio::try_join!(signal, http_server, async { grpc_server.await.map_err(anyhow::Error::from) })?;
+    while tasks.join_next().await.is_some() {}
+    Ok(())
+}
+
+async fn axum_serve(
+    listener: tokio::net::TcpListener,
+    router: axum::Router,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<()> {
+    axum::serve(listener, router).with_graceful_shutdown(stop).await.context("HTTP server")
+}
+
+async fn until(mut stopped: watch::Receiver<bool>) {
+    // An error means that the sender is gone, which ends the process as well.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+async fn resync(set: Set, every: Duration, stop: impl Future<Output = ()> + Send) {
+    let first = tokio::time::sleep(every);
+    let mut stop = std::pin::pin!(stop);
+    tokio::select! {
+        () = first => {}
+        () = &mut stop => return,
+    }
+    let mut gaps: Vec<String> = Vec::new();
+    let report = |name: &str, report: thanoslib::Result<thanoslib::store::SyncReport>| match report {
+        Ok(r) => {
+            if r.opened + r.dropped > 0 {
+                tracing::info!(source = name, blocks = r.loaded, opened = r.opened, dropped = r.dropped, "blocks changed");
+            }
+            for gap in r.gaps.iter().filter(|g| !gaps.contains(g)) {
+                tracing::warn!(source = name, "{gap}");
+            }
+            gaps = r.gaps;
+        }
+        Err(e) => tracing::error!(source = name, "cannot look for blocks: {e}"),
+    };
+    set.store.run(every, stop, report).await;
+}
+
+/// Lines to copy.
+fn print_demo(address: &str, end_ms: i64) {
+    let (start, end) = (end_ms / 1000 - 2 * 3600, end_ms / 1000);
+    println!("page: http://{address}/");
+    for (what, query, more) in demo::QUERIES {
+        println!("# {what}");
+        println!(
+            "curl -s 'http://{address}/api/v1/query_range?start={start}&end={end}&step=300{more}' -G --data-urlencode 'query={query}'"
+        );
+    }
+}

@@ -1,0 +1,98 @@
+//! Paths and methods of the API.
+
+use axum::http::Method;
+
+/// What a request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Endpoint<'a> {
+    Query,
+    QueryRange,
+    Labels,
+    /// The label name as it stands in the path, percent-encoded.
+    LabelValues(&'a str),
+    Series,
+    Stores,
+    Rules,
+    Alerts,
+    Targets,
+    Metadata,
+    Exemplars,
+    BuildInfo,
+    RuntimeInfo,
+    Flags,
+    Config,
+    Tsdb,
+}
+
+/// Paths in the router's own spelling.
+pub(super) const PATHS: &[&str] = &[
+    "/api/v1/query",
+    "/api/v1/query_range",
+    "/api/v1/labels",
+    "/api/v1/label/{name}/values",
+    "/api/v1/series",
+    "/api/v1/stores",
+    "/api/v1/rules",
+    "/api/v1/alerts",
+    "/api/v1/targets",
+    "/api/v1/metadata",
+    "/api/v1/query_exemplars",
+    "/api/v1/status/buildinfo",
+    "/api/v1/status/runtimeinfo",
+    "/api/v1/status/flags",
+    "/api/v1/status/config",
+    "/api/v1/status/tsdb",
+];
+
+const GET: &[Method] = &[Method::GET];
+const GET_POST: &[Method] = &[Method::GET, Method::POST];
+
+/// The endpoint of a path with its methods.
+pub(super) fn find(path: &str) -> Option<(Endpoint<'_>, &'static [Method])> {
+    let rest = path.strip_prefix("/api/v1/")?;
+    Some(match rest {
+        "query" => (Endpoint::Query, GET_POST),
+        "query_range" => (Endpoint::QueryRange, GET_POST),
+        "labels" => (Endpoint::Labels, GET_POST),
+        "series" => (Endpoint::Series, GET_POST),
+        "query_exemplars" => (Endpoint::Exemplars, GET_POST),
+        "stores" => (Endpoint::Stores, GET),
+        "rules" => (Endpoint::Rules, GET),
+        "alerts" => (Endpoint::Alerts, GET),
+        "targets" => (Endpoint::Targets, GET),
+        "metadata" => (Endpoint::Metadata, GET),
+        "status/buildinfo" => (Endpoint::BuildInfo, GET),
+        "status/runtimeinfo" => (Endpoint::RuntimeInfo, GET),
+        "status/flags" => (Endpoint::Flags, GET),
+        "status/config" => (Endpoint::Config, GET),
+        "status/tsdb" => (Endpoint::Tsdb, GET),
+        _ => {
+            let name = rest.strip_prefix("label/")?.strip_suffix("/values")?;
+            (Endpoint::LabelValues(name), GET)
+        }
+    })
+}
+
+impl Endpoint<'_> {
+    /// The `handler` label of the request metrics, as upstream names it.
+    pub(super) fn handler_name(self) -> &'static str {
+        match self {
+            Endpoint::Query => "query",
+            Endpoint::QueryRange => "query_range",
+            Endpoint::Labels => "label_names",
+            Endpoint::LabelValues(_) => "label_values",
+            Endpoint::Series => "series",
+            Endpoint::Stores => "stores",
+            Endpoint::Rules => "rules",
+            Endpoint::Alerts => "alerts",
+            Endpoint::Targets => "targets",
+            Endpoint::Metadata => "metadata",
+            Endpoint::Exemplars => "exemplars",
+            Endpoint::BuildInfo => "status_build",
+            Endpoint::RuntimeInfo => "status_runtime",
+            Endpoint::Flags => "status_flags",
+            Endpoint::Config => "status_config",
+            Endpoint::Tsdb => "status_tsdb",
+        }
+    }
+}

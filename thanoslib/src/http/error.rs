@@ -1,0 +1,82 @@
+//! Errors of the API: type, status, text.
+
+use axum::{
+    body::Body,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+
+use super::json;
+use crate::error::{Error, ErrorKind};
+
+/// An error as the API reports it.
+#[derive(Debug)]
+pub(super) struct ApiError {
+    kind: ApiErrorKind,
+    message: String,
+}
+
+/// `errorType` of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ApiErrorKind {
+    BadData,
+    Execution,
+    Canceled,
+    Timeout,
+    Unavailable,
+}
+
+impl ApiErrorKind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::BadData => "bad_data",
+            Self::Execution => "execution",
+            Self::Canceled => "canceled",
+            Self::Timeout => "timeout",
+            Self::Unavailable => "unavailable",
+        }
+    }
+
+    fn status(self) -> StatusCode {
+        match self {
+            Self::BadData => StatusCode::BAD_REQUEST,
+            Self::Execution => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Canceled | Self::Timeout | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+impl ApiError {
+    /// A wrong parameter.
+    pub(super) fn bad_data(message: impl Into<String>) -> Self {
+        Self { kind: ApiErrorKind::BadData, message: message.into() }
+    }
+
+    /// The server takes no more work now.
+    pub(super) fn unavailable(message: impl Into<String>) -> Self {
+        Self { kind: ApiErrorKind::Unavailable, message: message.into() }
+    }
+
+    /// A query or select that failed while it ran.
+    ///
+    /// Compat: a failing query is 422 whatever failed, 503 when it was cancelled or timed out
+    /// (thanos `pkg/api/query/v1.go`).
+    pub(super) fn execution(e: &Error) -> Self {
+        let kind = match e.kind() {
+            ErrorKind::Cancelled => ApiErrorKind::Canceled,
+            ErrorKind::Timeout => ApiErrorKind::Timeout,
+            _ => ApiErrorKind::Execution,
+        };
+        Self { kind, message: e.message().to_owned() }
+    }
+
+    pub(super) fn into_response(self) -> Response {
+        let mut out = String::from(r#"{"status":"error","errorType":"#);
+        json::text(&mut out, self.kind.name());
+        out.push_str(r#","error":"#);
+        json::html_safe_text(&mut out, &self.message);
+        out.push('}');
+        let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
+        (self.kind.status(), headers, Body::from(out)).into_response()
+    }
+}

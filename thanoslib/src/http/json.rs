@@ -1,0 +1,207 @@
+//! JSON of answers, written straight into the response body.
+
+use std::fmt::Write;
+
+use crate::{
+    model::{FloatHistogram, Labels, Value, float},
+    promql::{MatrixSeries, QueryResult, QueryValue, VectorSample},
+};
+
+/// Appends a JSON string; bytes that are not UTF-8 become U+FFFD.
+pub(super) fn text(out: &mut String, s: &str) {
+    quote(out, s, false);
+}
+
+/// Appends a JSON string with `<`, `>` and `&` escaped, as Go does for messages.
+pub(super) fn html_safe_text(out: &mut String, s: &str) {
+    quote(out, s, true);
+}
+
+fn quote(out: &mut String, s: &str, html: bool) {
+    out.push('"');
+    let mut plain = 0;
+    for (i, c) in s.char_indices() {
+        let escape = match c {
+            '"' => Some("\\\""),
+            '\\' => Some("\\\\"),
+            '\n' => Some("\\n"),
+            '\r' => Some("\\r"),
+            '\t' => Some("\\t"),
+            '\u{8}' if html => Some("\\b"),
+            '\u{c}' if html => Some("\\f"),
+            '\u{2028}' if html => Some("\\u2028"),
+            '\u{2029}' if html => Some("\\u2029"),
+            '<' if html => Some("\\u003c"),
+            '>' if html => Some("\\u003e"),
+            '&' if html => Some("\\u0026"),
+            c if (c as u32) < 0x20 => None,
+            _ => continue,
+        };
+        out.push_str(&s[plain..i]);
+        plain = i + c.len_utf8();
+        match escape {
+            Some(escape) => out.push_str(escape),
+            // Writing to a String cannot fail.
+            None => {
+                let _ = write!(out, "\\u{:04x}", c as u32);
+            }
+        }
+    }
+    out.push_str(&s[plain..]);
+    out.push('"');
+}
+
+/// Appends a list of strings.
+pub(super) fn strings<'a>(out: &mut String, list: impl Iterator<Item = &'a str>) {
+    items(out, list, |out, s| text(out, s));
+}
+
+/// Appends a list.
+pub(super) fn items<T>(
+    out: &mut String,
+    list: impl Iterator<Item = T>,
+    mut item: impl FnMut(&mut String, T),
+) {
+    out.push('[');
+    for (i, x) in list.enumerate() {
+        if i > 0 {
+            out.push(',');
+        }
+        item(out, x);
+    }
+    out.push(']');
+}
+
+/// Appends a label set as an object.
+pub(super) fn labels(out: &mut String, labels: &Labels) {
+    out.push('{');
+    for (i, label) in labels.iter().enumerate() {
+        if i > 0 {
+            out.push(',');
+        }
+        text(out, &String::from_utf8_lossy(label.name));
+        out.push(':');
+        text(out, &String::from_utf8_lossy(label.value));
+    }
+    out.push('}');
+}
+
+/// Appends `"resultType":…,"result":…`.
+pub(super) fn result(out: &mut String, result: &QueryResult) {
+    match &result.value {
+        QueryValue::Scalar { t_ms, v } => {
+            out.push_str(r#""resultType":"scalar","result":["#);
+            plain_time(out, *t_ms);
+            out.push_str(",\"");
+            let _ = float::write_plain(out, *v);
+            out.push_str("\"]");
+        }
+        QueryValue::String { t_ms, s } => {
+            out.push_str(r#""resultType":"string","result":["#);
+            plain_time(out, *t_ms);
+            out.push(',');
+            html_safe_text(out, &String::from_utf8_lossy(s));
+            out.push(']');
+        }
+        QueryValue::Vector(samples) => {
+            out.push_str(r#""resultType":"vector","result":"#);
+            items(out, samples.iter(), sample);
+        }
+        QueryValue::Matrix(all) => {
+            out.push_str(r#""resultType":"matrix","result":"#);
+            items(out, all.iter(), series);
+        }
+    }
+}
+
+/// Times of scalars and strings are plain floats: 1.5, not 1.500.
+fn plain_time(out: &mut String, t_ms: i64) {
+    let _ = float::write_plain(out, t_ms as f64 / 1000.0);
+}
+
+fn sample(out: &mut String, s: &VectorSample) {
+    out.push_str(r#"{"metric":"#);
+    labels(out, &s.labels);
+    match &s.value {
+        Value::Float(v) => {
+            out.push_str(r#","value":"#);
+            point(out, s.t_ms, *v);
+        }
+        Value::Histogram(h) => {
+            out.push_str(r#","histogram":"#);
+            histogram_point(out, s.t_ms, h);
+        }
+    }
+    out.push('}');
+}
+
+fn series(out: &mut String, s: &MatrixSeries) {
+    out.push_str(r#"{"metric":"#);
+    labels(out, &s.labels);
+    if !s.floats.is_empty() {
+        out.push_str(r#","values":"#);
+        items(out, s.floats.iter(), |out, (t, v)| point(out, *t, *v));
+    }
+    if !s.histograms.is_empty() {
+        out.push_str(r#","histograms":"#);
+        items(out, s.histograms.iter(), |out, (t, h)| histogram_point(out, *t, h));
+    }
+    out.push('}');
+}
+
+fn point(out: &mut String, t_ms: i64, v: f64) {
+    out.push('[');
+    let _ = float::write_api_timestamp(out, t_ms);
+    out.push(',');
+    value(out, v);
+    out.push(']');
+}
+
+/// A float in quotes.
+fn value(out: &mut String, v: f64) {
+    out.push('"');
+    let _ = float::write_api_value(out, v);
+    out.push('"');
+}
+
+fn histogram_point(out: &mut String, t_ms: i64, h: &FloatHistogram) {
+    out.push('[');
+    let _ = float::write_api_timestamp(out, t_ms);
+    out.push_str(r#",{"count":"#);
+    value(out, h.count);
+    out.push_str(r#","sum":"#);
+    value(out, h.sum);
+    let mut buckets = h.all_buckets().filter(|b| b.count != 0.0).peekable();
+    if buckets.peek().is_some() {
+        out.push_str(r#","buckets":"#);
+        items(out, buckets, |out, b| {
+            let kind = match (b.lower_inclusive, b.upper_inclusive) {
+                (false, true) => "0",
+                (true, false) => "1",
+                (false, false) => "2",
+                (true, true) => "3",
+            };
+            out.push('[');
+            out.push_str(kind);
+            for bound in [b.lower, b.upper, b.count] {
+                out.push(',');
+                value(out, bound);
+            }
+            out.push(']');
+        });
+    }
+    out.push_str("}]");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_are_escaped_as_go_escapes_them() {
+        let mut out = String::new();
+        text(&mut out, "a\"\\\n\u{1}<é\u{8}");
+        html_safe_text(&mut out, "<&>\u{8}");
+        assert_eq!(out, "\"a\\\"\\\\\\n\\u0001<é\\u0008\"\"\\u003c\\u0026\\u003e\\b\"");
+    }
+}

@@ -1,0 +1,230 @@
+//! Prometheus' HTTP API as Thanos serves it, over any store.
+//!
+//! Invariant: parses parameters and renders answers; decides nothing about data.
+
+mod endpoint;
+mod error;
+mod gate;
+mod json;
+mod labels;
+mod metrics;
+mod params;
+mod probe;
+mod query;
+mod status;
+
+use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    http::{HeaderValue, Method, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::any,
+};
+
+use crate::{
+    budget::Budget,
+    clock::Clock,
+    context::Context,
+    dedup::{Algorithm, Counters},
+    promql::Engine,
+    store::Store,
+};
+use endpoint::Endpoint;
+use error::ApiError;
+use gate::Gate;
+pub use metrics::HttpMetrics;
+use params::Params;
+pub use probe::{Readiness, probes};
+
+/// How the API answers; plain data.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Longest time of one request.
+    pub timeout: Duration,
+    /// Queries that run at a time; the others wait in order.
+    pub queries_max: usize,
+    /// Queries that wait at most; one more is refused.
+    pub queries_waiting_max: usize,
+    /// Memory of one query in bytes.
+    pub query_bytes_max: u64,
+    /// Bytes of one request body.
+    pub body_bytes_max: usize,
+    /// Labels that tell the replicas of an HA pair apart.
+    pub replica_labels: Vec<String>,
+    /// How replicas are merged.
+    pub algorithm: Algorithm,
+    /// What counter functions see of merged replicas.
+    pub counters: Counters,
+    /// Least step of range queries that name none.
+    pub default_step: Duration,
+    /// Steps that a range query may have.
+    pub steps_max: i64,
+    /// True: a failing store is a warning unless the request says otherwise.
+    pub partial_response: bool,
+    /// True: resolution follows the step unless the request says otherwise.
+    pub auto_downsampling: bool,
+    /// How far metadata calls without times look back; zero means all time.
+    pub metadata_range: Duration,
+    /// True: the lookback grows with the resolution asked for.
+    pub dynamic_lookback: bool,
+    /// True: answers carry CORS headers.
+    pub cors: bool,
+    /// What `/api/v1/status/flags` shows.
+    pub flags: BTreeMap<String, String>,
+    /// Name and version of the program, for `/api/v1/status/buildinfo`.
+    pub version: String,
+}
+
+impl Default for Settings {
+    /// The defaults of `thanos query`.
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(120),
+            queries_max: 20,
+            queries_waiting_max: 1000,
+            query_bytes_max: 2 << 30,
+            body_bytes_max: 10 << 20,
+            replica_labels: Vec::new(),
+            algorithm: Algorithm::Penalty,
+            counters: Counters::Prometheus,
+            default_step: Duration::from_secs(1),
+            steps_max: 11_000,
+            partial_response: true,
+            auto_downsampling: false,
+            metadata_range: Duration::ZERO,
+            dynamic_lookback: true,
+            cors: true,
+            flags: BTreeMap::new(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+}
+
+/// The API over one store; shared by all requests.
+#[derive(Debug)]
+pub struct Api {
+    settings: Settings,
+    engine: Engine,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    budget: Arc<Budget>,
+    gate: Gate,
+    metrics: HttpMetrics,
+    started_ms: i64,
+}
+
+impl Api {
+    /// An API that asks `store`, draws on `budget` and takes the current time from `clock`.
+    pub fn new(
+        settings: Settings,
+        engine: Engine,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        budget: Arc<Budget>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            gate: Gate::new(settings.queries_max, settings.queries_waiting_max),
+            started_ms: clock.now_ms(),
+            metrics: HttpMetrics::default(),
+            settings,
+            engine,
+            store,
+            clock,
+            budget,
+        })
+    }
+
+    /// Counters of the requests answered.
+    pub fn metrics(&self) -> &HttpMetrics {
+        &self.metrics
+    }
+
+    /// A context for one request, with its own part of the budget.
+    fn context(&self) -> Context {
+        let budget = self.budget.child("query", self.settings.query_bytes_max);
+        Context::new(budget).with_timeout(self.settings.timeout)
+    }
+}
+
+/// Routes of the API, to be merged into the embedder's router.
+///
+/// Every path below `/api/v1` that Thanos answers is there, with its methods; other methods
+/// get 405 and other paths are left to the embedder.
+pub fn router(api: Arc<Api>) -> Router {
+    let mut router = Router::new();
+    for path in endpoint::PATHS {
+        router = router.route(path, any(serve));
+    }
+    router.with_state(api)
+}
+
+/// What Go's HTTP server says to paths that it does not know.
+pub async fn not_found() -> Response {
+    plain(StatusCode::NOT_FOUND, "404 page not found\n")
+}
+
+async fn serve(State(api): State<Arc<Api>>, request: Request) -> Result<Response, Infallible> {
+    let path = request.uri().path().to_owned();
+    let Some((endpoint, methods)) = endpoint::find(&path) else { return Ok(not_found().await) };
+    let method = request.method().clone();
+    if method == Method::OPTIONS {
+        let response = StatusCode::NO_CONTENT.into_response();
+        return Ok(with_cors(&api, response));
+    }
+    if !methods.contains(&method) {
+        let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n");
+        let allow = if methods.len() > 1 { "GET, OPTIONS, POST" } else { "GET, OPTIONS" };
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
+        return Ok(response);
+    }
+    let started = std::time::Instant::now();
+    let name = endpoint.handler_name();
+    let response = match Params::read(request, api.settings.body_bytes_max).await {
+        Ok(params) => answer(&api, endpoint, &params).await,
+        Err(e) => e.into_response(),
+    };
+    api.metrics.observe(name, method.as_str(), response.status().as_u16(), started.elapsed());
+    Ok(with_cors(&api, response))
+}
+
+async fn answer(api: &Arc<Api>, endpoint: Endpoint<'_>, params: &Params) -> Response {
+    // Dropping the guard, as when the client hangs up, stops the work behind the request.
+    let (ctx, _guard) = api.context().child();
+    let answer = match endpoint {
+        Endpoint::Query => query::instant(api, &ctx, params).await,
+        Endpoint::QueryRange => query::range(api, &ctx, params).await,
+        Endpoint::Labels => labels::names(api, &ctx, params).await,
+        Endpoint::LabelValues(name) => labels::values(api, &ctx, name, params).await,
+        Endpoint::Series => labels::series(api, &ctx, params).await,
+        other => status::answer(api, other, params),
+    };
+    answer.unwrap_or_else(ApiError::into_response)
+}
+
+fn with_cors(api: &Api, mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+    if api.settings.cors {
+        for (name, value) in [
+            (
+                header::ACCESS_CONTROL_ALLOW_HEADERS,
+                "Accept, Accept-Encoding, Authorization, Content-Type, Origin",
+            ),
+            (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, OPTIONS"),
+            (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+            (header::ACCESS_CONTROL_EXPOSE_HEADERS, "Date"),
+        ] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+    }
+    response
+}
+
+fn plain(status: StatusCode, text: &'static str) -> Response {
+    let headers =
+        [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
+    (status, headers, Body::from(text)).into_response()
+}

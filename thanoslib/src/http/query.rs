@@ -1,0 +1,271 @@
+//! `/api/v1/query` and `/api/v1/query_range`.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    body::Body,
+    http::header,
+    response::{IntoResponse, Response},
+};
+
+use super::{Api, error::ApiError, json, params::Params};
+use crate::{
+    context::Context,
+    model::duration,
+    promql::{self, InstantQuery, QueryResult, RangeQuery, ast::Expr},
+    query::{SelectOptions, StoreQueryable},
+    store::{PartialResponse, ShardInfo},
+};
+
+pub(super) async fn instant(api: &Arc<Api>, ctx: &Context, params: &Params) -> Result<Response, ApiError> {
+    let time_ms = match params.get("time") {
+        "" => api.clock.now_ms(),
+        text => time(text).map_err(|e| ApiError::bad_data(format!("Invalid time value for 'time': {e}")))?,
+    };
+    let ctx = timeout(ctx, params)?;
+    let options = select_options(api, params, 0)?;
+    let lookback_ms = lookback(api, params, options.max_resolution_ms)?;
+    let expr = parse(api, params)?;
+    let query = InstantQuery { expr, text: Arc::from(params.get("query")), time_ms, lookback_ms };
+    let _place = api.gate.enter(&ctx).await?;
+    let queryable = Arc::new(StoreQueryable::new(Arc::clone(&api.store), options));
+    let result = api.engine.instant(&ctx, queryable, query).await.map_err(|e| ApiError::execution(&e))?;
+    respond(params, &result)
+}
+
+pub(super) async fn range(api: &Arc<Api>, ctx: &Context, params: &Params) -> Result<Response, ApiError> {
+    let start_ms = time(params.get("start")).map_err(ApiError::bad_data)?;
+    let end_ms = time(params.get("end")).map_err(ApiError::bad_data)?;
+    if end_ms < start_ms {
+        return Err(ApiError::bad_data("end timestamp must not be before start time"));
+    }
+    let span_ms = end_ms.saturating_sub(start_ms);
+    let step_ms = step(api, params, span_ms)?;
+    let ctx = timeout(ctx, params)?;
+    let options = select_options(api, params, step_ms / 5)?;
+    let lookback_ms = lookback(api, params, options.max_resolution_ms)?;
+    let expr = parse(api, params)?;
+    let query =
+        RangeQuery { expr, text: Arc::from(params.get("query")), start_ms, end_ms, step_ms, lookback_ms };
+    query.check().map_err(|e| ApiError::bad_data(e.message()))?;
+    let _place = api.gate.enter(&ctx).await?;
+    let queryable = Arc::new(StoreQueryable::new(Arc::clone(&api.store), options));
+    let result = api.engine.range(&ctx, queryable, query).await.map_err(|e| ApiError::execution(&e))?;
+    respond(params, &result)
+}
+
+/// A time in ms; the text says what is wrong.
+pub(super) fn time(text: &str) -> Result<i64, String> {
+    duration::parse_api_time(text).map(|t| t.ms()).map_err(|e| e.to_string())
+}
+
+fn step(api: &Api, params: &Params, span_ms: i64) -> Result<i64, ApiError> {
+    let step_ns = match params.get("step") {
+        "" => (span_ms / 1000 / 250)
+            .max(api.settings.default_step.as_secs() as i64)
+            .saturating_mul(1_000_000_000),
+        text => duration_ns(text).map_err(|e| ApiError::bad_data(format!("'step' parameter: {e}")))?,
+    };
+    if step_ns <= 0 {
+        return Err(ApiError::bad_data(
+            "zero or negative query resolution step widths are not accepted. Try a positive integer",
+        ));
+    }
+    // A step below a millisecond is no step in milliseconds: it asks for too many points.
+    let step_ms = step_ns / NS_PER_MS;
+    if step_ms == 0 || span_ms / step_ms > api.settings.steps_max {
+        return Err(ApiError::bad_data(
+            "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution \
+             (?step=XX)",
+        ));
+    }
+    Ok(step_ms)
+}
+
+const NS_PER_MS: i64 = 1_000_000;
+
+/// A duration in nanoseconds; the text says what is wrong.
+fn duration_ns(text: &str) -> Result<i64, String> {
+    duration::parse_api_duration(text).map_err(|e| e.to_string())
+}
+
+fn timeout(ctx: &Context, params: &Params) -> Result<Context, ApiError> {
+    match params.get("timeout") {
+        "" => Ok(ctx.clone()),
+        text => {
+            let ns = duration_ns(text).map_err(ApiError::bad_data)?;
+            Ok(ctx.with_timeout(Duration::from_nanos(u64::try_from(ns).unwrap_or(0))))
+        }
+    }
+}
+
+fn parse(api: &Api, params: &Params) -> Result<Expr, ApiError> {
+    promql::parse(params.get("query"), api.engine.options()).map_err(|e| ApiError::bad_data(e.to_string()))
+}
+
+/// The select options that a request's parameters ask for.
+pub(super) fn select_options(
+    api: &Api,
+    params: &Params,
+    auto_resolution_ms: i64,
+) -> Result<SelectOptions, ApiError> {
+    let settings = &api.settings;
+    let dedup = params.flag("dedup", true)?;
+    let asked: Vec<String> = params.all("replicaLabels[]").map(str::to_owned).collect();
+    let replica_labels = if asked.is_empty() { settings.replica_labels.clone() } else { asked };
+    for matcher in params.all("storeMatch[]") {
+        selector(api, matcher)?;
+    }
+    let partial_response = partial_response(api, params)?;
+    let max_resolution_ms = match params.get("max_source_resolution") {
+        "" if settings.auto_downsampling => auto_resolution_ms,
+        "" => 0,
+        "auto" => auto_resolution_ms,
+        text => {
+            duration_ns(text)
+                .map_err(|e| ApiError::bad_data(format!("'max_source_resolution' parameter: {e}")))?
+                / NS_PER_MS
+        }
+    };
+    if max_resolution_ms < 0 {
+        return Err(ApiError::bad_data(
+            "negative 'max_source_resolution' is not accepted. Try a positive integer",
+        ));
+    }
+    let shard = shard_info(params.get("shard_info"))?;
+    match params.get("engine") {
+        "" | "prometheus" | "thanos" => {}
+        other => return Err(ApiError::bad_data(format!("'{other}' bad engine"))),
+    }
+    Ok(SelectOptions {
+        dedup,
+        replica_labels,
+        algorithm: settings.algorithm,
+        counters: settings.counters,
+        max_resolution_ms,
+        partial_response,
+        shard,
+    })
+}
+
+/// `partial_response` of a request.
+pub(super) fn partial_response(api: &Api, params: &Params) -> Result<PartialResponse, ApiError> {
+    let warn = params.flag("partial_response", api.settings.partial_response)?;
+    Ok(if warn { PartialResponse::Warn } else { PartialResponse::Abort })
+}
+
+fn lookback(api: &Api, params: &Params, max_resolution_ms: i64) -> Result<Option<i64>, ApiError> {
+    let asked = match params.get("lookback_delta") {
+        "" => 0,
+        text => {
+            duration_ns(text).map_err(|e| ApiError::bad_data(format!("'lookback_delta' parameter: {e}")))?
+                / NS_PER_MS
+        }
+    };
+    if asked > 0 {
+        return Ok(Some(asked));
+    }
+    if !api.settings.dynamic_lookback {
+        return Ok(None);
+    }
+    let own = api.engine.options().lookback_ms;
+    Ok(match max_resolution_ms {
+        r if r > own.max(300_000) => Some(own.max(3_600_000)),
+        r if r > own => Some(own.max(300_000)),
+        _ => None,
+    })
+}
+
+/// `shard_info` as JSON: `{"shard_index":0,"total_shards":2,"by":true,"labels":["a"]}`.
+fn shard_info(text: &str) -> Result<Option<ShardInfo>, ApiError> {
+    #[derive(serde::Deserialize)]
+    #[serde(default)]
+    struct Wire {
+        shard_index: i64,
+        total_shards: i64,
+        by: bool,
+        labels: Vec<String>,
+    }
+    impl Default for Wire {
+        fn default() -> Self {
+            Self { shard_index: 0, total_shards: 0, by: false, labels: Vec::new() }
+        }
+    }
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let wire: Wire = serde_json::from_str(text)
+        .map_err(|e| ApiError::bad_data(format!("could not unmarshal parameter shard_info: {e}")))?;
+    if wire.total_shards < 1 {
+        return Ok(None);
+    }
+    Ok(Some(ShardInfo {
+        index: wire.shard_index as u64,
+        total: wire.total_shards as u64,
+        by: wire.by,
+        labels: wire.labels,
+    }))
+}
+
+/// The matchers of a selector such as `match[]`.
+pub(super) fn selector(api: &Api, text: &str) -> Result<Vec<crate::model::Matcher>, ApiError> {
+    promql::parse_selector(text, api.engine.options()).map_err(|e| ApiError::bad_data(e.to_string()))
+}
+
+fn respond(params: &Params, result: &QueryResult) -> Result<Response, ApiError> {
+    let mut out = String::from(r#"{"status":"success","data":{"#);
+    json::result(&mut out, result);
+    if !params.get("stats").is_empty() {
+        stats(&mut out, result);
+    }
+    out.push_str(r#","analysis":{}}"#);
+    let analyze = matches!(params.get("analyze"), "true" | "1");
+    let mut warnings: Vec<String> = result.warnings.iter().map(ToString::to_string).collect();
+    if result.warnings.omitted() > 0 {
+        warnings.push(format!("{} more warnings omitted", result.warnings.omitted()));
+    }
+    // Only gaps of the data keep an answer out of caches; remarks on the query do not.
+    let no_store = warnings.iter().any(|w| !w.starts_with("PromQL "));
+    if analyze {
+        warnings.push("Query not analyzable; change engine to 'thanos'.".to_owned());
+    }
+    // Compat: infos stand among the warnings (thanos `pkg/api/api.go`).
+    warnings.extend(result.annotations.texts());
+    if !warnings.is_empty() {
+        out.push_str(r#","warnings":"#);
+        json::items(&mut out, warnings.iter(), |out, w| json::html_safe_text(out, w));
+    }
+    out.push('}');
+    Ok(success(out, no_store))
+}
+
+fn stats(out: &mut String, result: &QueryResult) {
+    let s = &result.stats;
+    let timings = serde_json::json!({
+        "timings": {
+            "evalTotalTime": s.eval_seconds + s.queue_seconds,
+            "resultSortTime": 0,
+            "queryPreparationTime": 0,
+            "innerEvalTime": s.eval_seconds,
+            "execQueueTime": s.queue_seconds,
+            "execTotalTime": s.eval_seconds + s.queue_seconds,
+        },
+        "samples": {
+            "totalQueryableSamples": s.total_samples,
+            "peakSamples": s.peak_samples,
+        },
+    });
+    out.push_str(r#","stats":"#);
+    out.push_str(&timings.to_string());
+}
+
+/// An answer of status 200.
+pub(super) fn success(body: String, no_store: bool) -> Response {
+    let mut response = ([(header::CONTENT_TYPE, "application/json")], Body::from(body)).into_response();
+    if no_store {
+        response
+            .headers_mut()
+            .insert(header::CACHE_CONTROL, axum::http::HeaderValue::from_static("no-store"));
+    }
+    response
+}

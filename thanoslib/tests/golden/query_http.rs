@@ -1,0 +1,277 @@
+//! The HTTP API over the recorded bucket, asked what the real querier was asked.
+
+use std::{collections::HashMap, path::Path, sync::Arc};
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    http::{HeaderMap, Method, Request, header},
+};
+use serde_json::Value;
+use thanoslib::{
+    bucket::Bucket,
+    budget::Budget,
+    clock::ManualClock,
+    context::Context,
+    dedup::{Algorithm, Counters},
+    http::{self, Api, Settings},
+    promql::{Engine, EngineOptions},
+    runtime::Inline,
+    store::{BlockSet, BucketSource, Store},
+    testing::golden::{Golden, Suite, Verdict},
+};
+use tower::ServiceExt;
+
+/// Relative difference up to which two floats count as equal: sums in another order.
+const TOLERANCE: f64 = 1e-12;
+/// Clock of the replay; rows without a time ask for "now".
+const NOW_MS: i64 = 1_795_376_999_659;
+
+pub(crate) fn run(golden: &mut Golden) {
+    let bucket = golden.root().join("query/bucket");
+    if !bucket.is_dir() {
+        return;
+    }
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let store = runtime.block_on(open(&bucket));
+    let targets: HashMap<&str, Router> =
+        [("q1", api(&store, Algorithm::Penalty, true)), ("qchain", api(&store, Algorithm::Chain, false))]
+            .into();
+    let check = |_: &Path, row: &Value| {
+        let target = row["target"].as_str().unwrap_or_default();
+        let Some(router) = targets.get(target) else { return Err(format!("no {target} is replayed here")) };
+        runtime.block_on(replay(router, row))
+    };
+    for file in FILES {
+        golden.run(&Suite {
+            label: "query/http",
+            path: &format!("query/http/{file}.jsonl"),
+            inputs: &["id", "target", "group", "request", "deterministic"],
+            expected: &["status", "headers", "body"],
+            ignored: &[
+                (
+                    "body_raw",
+                    "answers are compared as JSON; how floats and times print is judged by tsdb/floats",
+                ),
+                ("headers.content-encoding", "answers are not compressed yet"),
+                ("headers.location", "paths are not cleaned by redirects"),
+                ("body.data.startTime", "wall clock of the recording"),
+            ],
+            rows: None,
+            check: &check,
+        });
+    }
+}
+
+/// Files with rows for q1 or qchain.
+const FILES: &[&str] = &[
+    "analyze",
+    "dedup",
+    "dedup_chain",
+    "dedup_instant",
+    "downsample",
+    "downsample_instant",
+    "downsample_values",
+    "error",
+    "exec_error_or_warning",
+    "headers",
+    "instant",
+    "label_values",
+    "label_values_names",
+    "labels",
+    "labels_time",
+    "limit",
+    "lookback",
+    "matrix_instant",
+    "matrix_instant_chain",
+    "methods",
+    "param_error",
+    "partial_response",
+    "post_form",
+    "post_json_body",
+    "post_mixed",
+    "post_no_ct",
+    "post_not_allowed",
+    "q1_endpoints",
+    "range",
+    "series",
+    "shard_info",
+    "step_default",
+    "step_formats",
+    "tenancy_off",
+    "time_formats",
+    "unknown_path",
+];
+
+async fn open(bucket: &Path) -> Arc<dyn Store> {
+    let bucket = Bucket::local(bucket).expect("a folder");
+    let set = BlockSet::new("recorded bucket", Arc::new(BucketSource::new(bucket)));
+    let report = set.sync(&Context::default()).await.expect("a sync");
+    assert_eq!((report.loaded, report.gaps), (11, Vec::new()), "every block is served");
+    Arc::new(set)
+}
+
+fn api(store: &Arc<dyn Store>, algorithm: Algorithm, experimental_functions: bool) -> Router {
+    let settings = Settings {
+        replica_labels: vec!["replica".to_owned()],
+        algorithm,
+        counters: Counters::Thanos,
+        ..Settings::default()
+    };
+    let options = EngineOptions { experimental_functions, ..EngineOptions::default() };
+    let engine = Engine::new(options, Arc::new(Inline));
+    let clock = Arc::new(ManualClock::new(NOW_MS));
+    let api = Api::new(settings, engine, Arc::clone(store), clock, Budget::new("process memory", 4 << 30));
+    http::router(api).fallback(http::not_found)
+}
+
+async fn replay(router: &Router, row: &Value) -> Verdict {
+    let request = request(&row["request"])?;
+    let response = router.clone().oneshot(request).await.map_err(|e| e.to_string())?;
+    let status = response.status().as_u16();
+    let headers = response.headers().clone();
+    let body = to_bytes(response.into_body(), 64 << 20).await.map_err(|e| e.to_string())?;
+    let text = String::from_utf8_lossy(&body).into_owned();
+    let shown = || text.chars().take(400).collect::<String>();
+    if row["status"].as_u64() != Some(u64::from(status)) {
+        return Err(format!("status {status}, want {}: {}", row["status"], shown()));
+    }
+    same_headers(&headers, &row["headers"])?;
+    let want = &row["body"];
+    let got = match serde_json::from_str(&text) {
+        _ if text.is_empty() => Value::Null,
+        Ok(json) => json,
+        Err(_) => serde_json::json!({ "text": text }),
+    };
+    let query = param(&row["request"], "query").unwrap_or_default();
+    let sorted = ["sort", "topk", "bottomk"].iter().any(|f| query.starts_with(f));
+    let got = if sorted { got } else { vector_sorted(got) };
+    let want = if sorted { want.clone() } else { vector_sorted(want.clone()) };
+    same(&mut String::new(), &got, &want).map_err(|e| format!("{e}\n  got {}", shown()))
+}
+
+fn param(request: &Value, name: &str) -> Option<String> {
+    let params = request["params"].as_array()?;
+    params.iter().find(|p| p[0] == name).and_then(|p| p[1].as_str()).map(str::to_owned)
+}
+
+fn request(row: &Value) -> Result<Request<Body>, String> {
+    let method: Method = row["method"].as_str().unwrap_or("GET").parse().map_err(|_| "unknown method")?;
+    let path = row["path"].as_str().unwrap_or_default();
+    let form: Vec<String> = row["params"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|p| format!("{}={}", escape(p[0].as_str()), escape(p[1].as_str())))
+        .collect();
+    let form = form.join("&");
+    let mut builder = Request::builder().method(method.clone());
+    let body = if method == Method::POST {
+        let kind = row["content_type"].as_str().unwrap_or("application/x-www-form-urlencoded");
+        builder = builder.uri(path).header(header::CONTENT_TYPE, kind);
+        row["raw_body"].as_str().map_or(form, str::to_owned)
+    } else {
+        let uri = if form.is_empty() { path.to_owned() } else { format!("{path}?{form}") };
+        builder = builder.uri(uri);
+        String::new()
+    };
+    for (name, value) in row["headers"].as_object().into_iter().flatten() {
+        builder = builder.header(name, value.as_str().unwrap_or_default());
+    }
+    builder.body(Body::from(body)).map_err(|e| e.to_string())
+}
+
+fn escape(text: Option<&str>) -> String {
+    let mut out = String::new();
+    for b in text.unwrap_or_default().bytes() {
+        if b.is_ascii_alphanumeric() {
+            out.push(b as char);
+        } else {
+            out.push_str(&format!("%{b:02X}"));
+        }
+    }
+    out
+}
+
+fn same_headers(got: &HeaderMap, want: &Value) -> Verdict {
+    let get = |name: &str| got.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+    for (name, want) in want.as_object().into_iter().flatten() {
+        let want = want.as_str().unwrap_or_default();
+        match name.as_str() {
+            "_cors_and_vary" if want == "standard" => {
+                if get("access-control-allow-origin") != "*" || get("vary") != "Accept-Encoding" {
+                    return Err("the CORS headers are missing".to_owned());
+                }
+            }
+            "content-encoding" | "location" => {}
+            name if get(name) != want => {
+                return Err(format!("header {name}: got {:?}, want {want:?}", get(name)));
+            }
+            _ => {}
+        }
+    }
+    for name in ["cache-control", "allow"] {
+        if want.get(name).is_none() && !get(name).is_empty() {
+            return Err(format!("header {name} {:?} is not wanted", get(name)));
+        }
+    }
+    Ok(())
+}
+
+/// The answer with the series of a vector in one order, since a vector has none.
+fn vector_sorted(mut body: Value) -> Value {
+    if body["data"]["resultType"] == "vector"
+        && let Some(series) = body["data"]["result"].as_array_mut()
+    {
+        series.sort_by_key(|s| {
+            let labels: std::collections::BTreeMap<_, _> =
+                s["metric"].as_object().into_iter().flatten().collect();
+            format!("{labels:?}")
+        });
+    }
+    if let Some(warnings) = body["warnings"].as_array_mut() {
+        warnings.sort_by_key(|w| w.as_str().map(str::to_owned));
+    }
+    body
+}
+
+fn same(path: &mut String, got: &Value, want: &Value) -> Verdict {
+    let len = path.len();
+    let differ = |path: &str| Err(format!("at {path}: got {got}, want {want}"));
+    match (got, want) {
+        (Value::Object(g), Value::Object(w)) => {
+            for key in g.keys().chain(w.keys()) {
+                path.push_str(&format!(".{key}"));
+                match (g.get(key), w.get(key)) {
+                    (Some(g), Some(w)) => same(path, g, w)?,
+                    (g, w) => return Err(format!("at {path}: got {g:?}, want {w:?}")),
+                }
+                path.truncate(len);
+            }
+            Ok(())
+        }
+        (Value::Array(g), Value::Array(w)) if g.len() == w.len() => {
+            for (i, (g, w)) in g.iter().zip(w).enumerate() {
+                path.push_str(&format!("[{i}]"));
+                same(path, g, w)?;
+                path.truncate(len);
+            }
+            Ok(())
+        }
+        (Value::Number(g), Value::Number(w)) => match (g.as_f64(), w.as_f64()) {
+            (Some(g), Some(w)) if close(g, w) => Ok(()),
+            _ => differ(path),
+        },
+        (Value::String(g), Value::String(w)) if g != w => match (g.parse::<f64>(), w.parse::<f64>()) {
+            // Values are floats in quotes; texts that only look like one are compared as written.
+            (Ok(g), Ok(w)) if path.contains("result") && close(g, w) => Ok(()),
+            _ => differ(path),
+        },
+        _ if got == want => Ok(()),
+        _ => differ(path),
+    }
+}
+
+fn close(a: f64, b: f64) -> bool {
+    a == b || (a - b).abs() <= TOLERANCE * a.abs().max(b.abs())
+}
