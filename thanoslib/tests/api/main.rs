@@ -3,3 +3,6 @@
 mod block_fetcher;
 mod bucket_contract;
 mod bucket_tools;
+mod http_grafana;
+mod http_limits;
+mod support;
