@@ -114,7 +114,7 @@ async fn a_query_holds_so_many_samples() {
     let served = Served::new(Settings::default(), options).await;
     get(&served.router, "/api/v1/query?query=up&time=60").await.success();
     for uri in [
-        "/api/v1/query?query=sum_over_time(up[1h])&time=7000",
+        "/api/v1/query?query=up[1h]&time=7000",
         "/api/v1/query_range?query=up&start=0&end=600&step=15",
     ] {
         let (kind, text) = get(&served.router, uri).await.failure(422);
