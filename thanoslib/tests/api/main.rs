@@ -5,6 +5,8 @@ mod block_fetcher;
 mod block_set;
 mod bucket_contract;
 mod bucket_tools;
+mod conform;
+mod fanout;
 mod http_grafana;
 mod http_limits;
 mod support;
