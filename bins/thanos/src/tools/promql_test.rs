@@ -18,7 +18,8 @@ pub async fn run(flags: TestFlags) -> Result<()> {
     let mut failed = 0;
     for path in &flags.paths {
         for file in scripts(path)? {
-            let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            let text =
+                std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
             let name = file.display().to_string();
             let outcomes = run_script(&name, &text, &RunOptions::default()).await;
             for outcome in &outcomes {
