@@ -36,7 +36,7 @@ const REPLICAS: [Replica; 3] = [
 const RESTART_MIN: i64 = 62;
 
 /// Queries to try, each with what it shows.
-pub const QUERIES: [(&str, &str, &str); 3] = [
+pub(super) const QUERIES: [(&str, &str, &str); 3] = [
     (
         "the raw pair: replicas A and B, each with a gap of its own",
         r#"requests_total{cluster="eu1",instance="i1:8080"}"#,
@@ -51,7 +51,7 @@ pub const QUERIES: [(&str, &str, &str); 3] = [
 ];
 
 /// Writes the blocks into `dir` (emptied before) and returns the time at which they end.
-pub fn write(dir: &Path, clock: &Arc<dyn Clock>) -> Result<i64> {
+pub(super) fn write(dir: &Path, clock: &Arc<dyn Clock>) -> Result<i64> {
     if dir.exists() {
         std::fs::remove_dir_all(dir).with_context(|| format!("cannot empty {}", dir.display()))?;
     }

@@ -20,13 +20,13 @@ use thanoslib_bins_common::{env, listen::listen, shutdown};
 use thanoslib_grpc::server;
 use tokio::sync::watch;
 
-pub use flags::StandaloneFlags;
+pub(crate) use flags::StandaloneFlags;
 
 /// Time that the first look at the blocks may take.
 const FIRST_SYNC: Duration = Duration::from_secs(120);
 
 /// Serves until a signal comes.
-pub async fn run(flags: StandaloneFlags) -> Result<()> {
+pub(crate) async fn run(flags: StandaloneFlags) -> Result<()> {
     let stop = shutdown::signals()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let demo_end = match flags.demo {

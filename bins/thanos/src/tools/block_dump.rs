@@ -19,7 +19,7 @@ use thanoslib::{
 
 /// Flags of `block dump`.
 #[derive(Debug, clap::Args)]
-pub struct DumpFlags {
+pub(crate) struct DumpFlags {
     /// Folder of the block.
     #[arg(value_name = "DIR")]
     dir: PathBuf,
@@ -38,7 +38,7 @@ pub struct DumpFlags {
 }
 
 /// Prints the block; a closed pipe ends it without an error.
-pub async fn run(flags: DumpFlags) -> Result<()> {
+pub(super) async fn run(flags: DumpFlags) -> Result<()> {
     let mut out = BufWriter::new(io::stdout());
     match dump(&flags, &mut out).await.and_then(|()| Ok(out.flush()?)) {
         Err(e) if e.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) => {
