@@ -173,8 +173,7 @@ async fn a_flipped_chunk_byte_is_a_warning_that_names_the_block() {
     let values = answer["data"]["result"][0]["values"].as_array().map_or(0, Vec::len);
     assert!(values > 0, "the rest answers: {answer}");
     assert!(answer["warnings"][0].as_str().is_some_and(|w| w.contains(&one.to_string())), "{answer}");
-    let (kind, text) =
-        support::get(&router, &format!("{range}&partial_response=false")).await.failure(422);
+    let (kind, text) = support::get(&router, &format!("{range}&partial_response=false")).await.failure(422);
     assert!(kind == "execution" && text.contains(&one.to_string()), "{text}");
 }
 

@@ -113,10 +113,9 @@ async fn a_query_holds_so_many_samples() {
     let options = EngineOptions { samples_max: 100, ..EngineOptions::default() };
     let served = Served::new(Settings::default(), options).await;
     get(&served.router, "/api/v1/query?query=up&time=60").await.success();
-    for uri in [
-        "/api/v1/query?query=up[1h]&time=7000",
-        "/api/v1/query_range?query=up&start=0&end=600&step=15",
-    ] {
+    for uri in
+        ["/api/v1/query?query=up[1h]&time=7000", "/api/v1/query_range?query=up&start=0&end=600&step=15"]
+    {
         let (kind, text) = get(&served.router, uri).await.failure(422);
         let want = "query processing would load too many samples into memory in query execution";
         assert_eq!((kind.as_str(), text.as_str()), ("execution", want), "{uri}");
@@ -183,8 +182,7 @@ async fn a_query_too_many_is_refused() {
 
 #[tokio::test]
 async fn a_long_body_is_refused() {
-    let served =
-        Served::with_settings(Settings { body_bytes_max: 64, ..Settings::default() }).await;
+    let served = Served::with_settings(Settings { body_bytes_max: 64, ..Settings::default() }).await;
     post(&served.router, "/api/v1/query", "query=1").await.success();
     let long = format!("query=1&x={}", "y".repeat(64));
     let (kind, text) = post(&served.router, "/api/v1/query", &long).await.failure(400);

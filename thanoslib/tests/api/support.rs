@@ -93,7 +93,11 @@ pub(crate) async fn block_set(bucket: &Bucket) -> Arc<BlockSet> {
 }
 
 /// An API over a store, with the budget that its queries draw on.
-pub(crate) fn api(store: Arc<dyn Store>, settings: Settings, options: EngineOptions) -> (Arc<Api>, Arc<Budget>) {
+pub(crate) fn api(
+    store: Arc<dyn Store>,
+    settings: Settings,
+    options: EngineOptions,
+) -> (Arc<Api>, Arc<Budget>) {
     let budget = Budget::new("process memory", 1 << 30);
     let engine = Engine::new(options, Arc::new(Inline));
     let clock = Arc::new(ManualClock::new(BLOCK_MS));
@@ -122,7 +126,12 @@ impl Answer {
     /// The JSON of an answer that must be a success.
     pub(crate) fn success(&self) -> Value {
         let json = self.json();
-        assert_eq!((self.status, &json["status"]), (StatusCode::OK, &Value::from("success")), "{}", self.body);
+        assert_eq!(
+            (self.status, &json["status"]),
+            (StatusCode::OK, &Value::from("success")),
+            "{}",
+            self.body
+        );
         json
     }
 

@@ -70,11 +70,20 @@ fn answer(index: &IndexFile, row: &Value) -> Result<Value, String> {
                 return Ok(json!([]));
             }
             let found = args[1..].iter().map(|value| table.find(name, value.as_bytes()));
-            Ok(found.filter(|list| list.is_some() || !is_v1).map(|list| list.map_or(json!([-1, -1]), range)).collect())
+            Ok(found
+                .filter(|list| list.is_some() || !is_v1)
+                .map(|list| list.map_or(json!([-1, -1]), range))
+                .collect())
         }
         "lookup_symbol" => {
-            let reference = row["args"][0].as_u64().and_then(|r| u32::try_from(r).ok()).ok_or("no reference")?;
-            index.index().symbols.get(reference).map(|s| json!(text(s))).ok_or_else(|| "no such symbol".to_owned())
+            let reference =
+                row["args"][0].as_u64().and_then(|r| u32::try_from(r).ok()).ok_or("no reference")?;
+            index
+                .index()
+                .symbols
+                .get(reference)
+                .map(|s| json!(text(s)))
+                .ok_or_else(|| "no such symbol".to_owned())
         }
         "lookup_symbols_table" => {
             let want = row["out"].as_array().ok_or("no table")?;
