@@ -16,7 +16,7 @@ use super::{
 use crate::{
     error::DecodeError,
     model::is_stale,
-    series::{FloatHistogramColumn, IntHistogramColumn},
+    model::{FloatHistogramColumn, IntHistogramColumn},
 };
 
 /// Decodes a chunk of integer histograms in as many pieces as wanted.

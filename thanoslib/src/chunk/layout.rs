@@ -18,8 +18,8 @@ use super::{
 use crate::{
     encoding::BitReader,
     error::DecodeError,
+    model::HistogramLayout,
     model::{CounterReset, Span, histogram::CUSTOM_BUCKETS_SCHEMA},
-    series::HistogramLayout,
 };
 
 /// What integer and float histogram chunks have in common while they are decoded.

@@ -3,7 +3,7 @@
 use crate::{
     error::DecodeError,
     model::CounterReset,
-    series::{HistogramColumn, HistogramLayout},
+    model::{HistogramColumn, HistogramLayout},
 };
 
 /// A sample without its buckets.
