@@ -5,8 +5,7 @@ use super::{
 };
 use crate::{
     error::DecodeError,
-    model::CounterReset,
-    model::{FloatColumn, FloatHistogramColumn, IntHistogramColumn, SampleColumns},
+    model::{CounterReset, FloatColumn, FloatHistogramColumn, IntHistogramColumn, SampleColumns},
 };
 
 /// The bytes of a chunk and how to read them.
