@@ -14,7 +14,9 @@ pub async fn listen(flag: &str, address: &str) -> Result<TcpListener> {
     let full = if address.starts_with(':') { format!("0.0.0.0{address}") } else { address.to_owned() };
     TcpListener::bind(&full).await.map_err(|e| match e.kind() {
         ErrorKind::AddrInUse => {
-            anyhow!("port of {address} is in use: stop the other program or give another address with --{flag}")
+            anyhow!(
+                "port of {address} is in use: stop the other program or give another address with --{flag}"
+            )
         }
         ErrorKind::PermissionDenied => {
             anyhow!("not allowed to listen on {address}: take a port above 1023 with --{flag}")

@@ -12,10 +12,7 @@ use tracing::{
     field::{Field, Visit},
 };
 use tracing_subscriber::{
-    fmt::{
-        FmtContext, FormatEvent, FormatFields,
-        format::Writer,
-    },
+    fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
     registry::LookupSpan,
 };
 
@@ -85,7 +82,8 @@ impl Visit for Line<'_, '_> {
         let name = if field.name() == "message" { "msg" } else { field.name() };
         let text = format!("{value:?}");
         let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'=');
-        let written = if plain { write!(self.out, " {name}={text}") } else { write!(self.out, " {name}={text:?}") };
+        let written =
+            if plain { write!(self.out, " {name}={text}") } else { write!(self.out, " {name}={text:?}") };
         self.result = self.result.and(written);
     }
 

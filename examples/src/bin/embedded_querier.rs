@@ -68,7 +68,10 @@ struct Ask {
     q: String,
 }
 
-async fn ask(State(service): State<Arc<Service>>, Query(ask): Query<Ask>) -> Result<String, (StatusCode, String)> {
+async fn ask(
+    State(service): State<Arc<Service>>,
+    Query(ask): Query<Ask>,
+) -> Result<String, (StatusCode, String)> {
     let answer = service.ask(&ask.q, 3_590_000).await;
     answer.map(|lines| lines.join("\n")).map_err(|e| (StatusCode::BAD_REQUEST, e.to_string()))
 }

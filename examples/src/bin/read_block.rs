@@ -25,8 +25,12 @@ async fn main() -> Result<()> {
     let meta = block.meta();
     println!("block {} covers {}, {} series", meta.ulid, meta.range(), meta.stats.num_series);
     let all = Matcher::new(MatchOp::Regex, "__name__", ".*")?;
-    let select =
-        BlockSelect { matchers: vec![all], interval: Interval::ALL, skip_chunks: false, aggregates: Vec::new() };
+    let select = BlockSelect {
+        matchers: vec![all],
+        interval: Interval::ALL,
+        skip_chunks: false,
+        aggregates: Vec::new(),
+    };
     let mut batches = block.select(&ctx, select).await?;
     let mut printed = 0;
     while let Some(batch) = batches.try_next().await? {

@@ -45,7 +45,8 @@ impl SampleSource for Readings {
 
     fn interval(&self) -> Interval {
         let db = self.0.lock().expect("no reader panicked");
-        let ends = db.query_row("SELECT min(at_ms), max(at_ms) FROM readings", [], |r| Ok((r.get(0)?, r.get(1)?)));
+        let ends =
+            db.query_row("SELECT min(at_ms), max(at_ms) FROM readings", [], |r| Ok((r.get(0)?, r.get(1)?)));
         ends.map_or(Interval::new(i64::MAX, i64::MIN), |(mint, maxt)| Interval::new(mint, maxt))
     }
 }
@@ -79,7 +80,8 @@ async fn main() -> anyhow::Result<()> {
     let grpc = tokio::net::TcpListener::bind("127.0.0.1:10911").await?;
     let (routes, ready) = server::Services::new(store, server::Settings::default()).build().await?;
     ready.set(true).await;
-    let served = tokio::join!(server::serve(routes, grpc, pending()), axum::serve(listener, http::router(api)));
+    let served =
+        tokio::join!(server::serve(routes, grpc, pending()), axum::serve(listener, http::router(api)));
     served.0?;
     Ok(served.1?)
 }

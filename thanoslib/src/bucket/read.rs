@@ -197,6 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::single_range_in_vec_init, reason = "one range is a list of ranges here")]
     fn near_ranges_are_joined_and_cut_again() {
         let check = |ranges: &[Range<u64>], want: &[Range<u64>]| assert_eq!(join(ranges), want);
         check(&[], &[]);

@@ -36,7 +36,7 @@ const REPLICAS: [Replica; 3] = [
 const RESTART_MIN: i64 = 62;
 
 /// Queries to try, each with what it shows.
-pub const QUERIES: [(&str, &str, &str); 3] = [
+pub(super) const QUERIES: [(&str, &str, &str); 3] = [
     (
         "the raw pair: replicas A and B, each with a gap of its own",
         r#"requests_total{cluster="eu1",instance="i1:8080"}"#,
@@ -47,15 +47,11 @@ pub const QUERIES: [(&str, &str, &str); 3] = [
         r#"requests_total{cluster="eu1",instance="i1:8080"}"#,
         "",
     ),
-    (
-        "a rate over both clusters, a restart included",
-        "sum by (cluster) (rate(requests_total[5m]))",
-        "",
-    ),
+    ("a rate over both clusters, a restart included", "sum by (cluster) (rate(requests_total[5m]))", ""),
 ];
 
 /// Writes the blocks into `dir` (emptied before) and returns the time at which they end.
-pub fn write(dir: &Path, clock: &Arc<dyn Clock>) -> Result<i64> {
+pub(super) fn write(dir: &Path, clock: &Arc<dyn Clock>) -> Result<i64> {
     if dir.exists() {
         std::fs::remove_dir_all(dir).with_context(|| format!("cannot empty {}", dir.display()))?;
     }
@@ -68,7 +64,10 @@ pub fn write(dir: &Path, clock: &Arc<dyn Clock>) -> Result<i64> {
             let spec = BlockSpec {
                 id: ids.next_id(),
                 range: TimeRange::new(maxt - BLOCK_MS, maxt),
-                external_labels: Labels::from_pairs([("cluster", replica.cluster), ("replica", replica.replica)]),
+                external_labels: Labels::from_pairs([
+                    ("cluster", replica.cluster),
+                    ("replica", replica.replica),
+                ]),
             };
             spec.write(dir, series(replica, spec.range, end))?;
         }
@@ -80,9 +79,8 @@ fn series(replica: &Replica, range: TimeRange, end: i64) -> Vec<(Labels, Vec<(i6
     let mut all = Vec::new();
     for instance in 1..=3i64 {
         let name = format!("i{instance}:8080");
-        let labels = |metric: &str| {
-            Labels::from_pairs([("__name__", metric), ("instance", &name), ("job", "api")])
-        };
+        let labels =
+            |metric: &str| Labels::from_pairs([("__name__", metric), ("instance", &name), ("job", "api")]);
         let times = scrapes(replica, range, end);
         let value = |f: &dyn Fn(i64) -> f64| times.iter().map(|t| (*t, f(*t))).collect();
         all.push((labels("requests_total"), value(&|t| requests(replica, instance, t, end))));
@@ -118,7 +116,8 @@ fn requests(replica: &Replica, instance: i64, t: i64, end: i64) -> f64 {
 
 fn memory(instance: i64, t: i64) -> f64 {
     let s = t as f64 / 1000.0;
-    ((400.0 + 50.0 * instance as f64 + 80.0 * (s / 613.0).sin() + 30.0 * (s / 97.0).cos()) * 1048576.0).round()
+    ((400.0 + 50.0 * instance as f64 + 80.0 * (s / 613.0).sin() + 30.0 * (s / 97.0).cos()) * 1048576.0)
+        .round()
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use thanoslib::{
 
 /// Everything in one process: blocks of buckets and local folders, asked over HTTP and gRPC.
 #[derive(Clone, Debug, clap::Args)]
-pub struct StandaloneFlags {
+pub(crate) struct StandaloneFlags {
     /// File with the configuration of a bucket (YAML); may be repeated.
     #[arg(long = "objstore.config-file", value_name = "FILE")]
     pub objstore_config_file: Vec<PathBuf>,
@@ -84,14 +84,14 @@ pub struct StandaloneFlags {
 }
 
 /// A duration flag in Go's or Prometheus' spelling.
-pub fn duration_flag(name: &str, text: &str) -> Result<Duration> {
+pub(super) fn duration_flag(name: &str, text: &str) -> Result<Duration> {
     let ns = duration::parse_flag(text).map_err(|e| anyhow!("--{name}: {e}"))?;
     u64::try_from(ns).map(Duration::from_nanos).map_err(|_| anyhow!("--{name}: {text:?} is negative"))
 }
 
 impl StandaloneFlags {
     /// Labels that tell replicas apart, sorted, each once.
-    pub fn replica_labels(&self) -> Vec<String> {
+    pub(crate) fn replica_labels(&self) -> Vec<String> {
         let mut labels: Vec<String> = self
             .replica_label
             .iter()
@@ -105,7 +105,7 @@ impl StandaloneFlags {
     }
 
     /// Settings of the HTTP API.
-    pub fn http_settings(&self) -> Result<http::Settings> {
+    pub(crate) fn http_settings(&self) -> Result<http::Settings> {
         let algorithm = match self.dedup_func.as_str() {
             "penalty" => Algorithm::Penalty,
             "chain" => Algorithm::Chain,
@@ -132,7 +132,7 @@ impl StandaloneFlags {
     }
 
     /// Options of the PromQL engine.
-    pub fn engine_options(&self) -> Result<EngineOptions> {
+    pub(crate) fn engine_options(&self) -> Result<EngineOptions> {
         let ms = |name, text| duration_flag(name, text).map(|d| d.as_millis() as i64);
         let mut options = EngineOptions {
             lookback_ms: ms("query.lookback-delta", &self.lookback_delta)?,
@@ -152,12 +152,12 @@ impl StandaloneFlags {
     }
 
     /// Memory of all queries together, in bytes.
-    pub fn memory_limit_bytes(&self) -> Result<u64> {
+    pub(crate) fn memory_limit_bytes(&self) -> Result<u64> {
         duration::parse_size(&self.memory_limit).context("--memory.limit")
     }
 
     /// What `/api/v1/status/flags` shows; configurations are masked, they hold secrets.
-    pub fn shown(&self) -> std::collections::BTreeMap<String, String> {
+    pub(crate) fn shown(&self) -> std::collections::BTreeMap<String, String> {
         let masked = |n: usize| if n == 0 { String::new() } else { "<REDACTED>".to_owned() };
         [
             ("objstore.config-file", masked(self.objstore_config_file.len())),
@@ -190,7 +190,7 @@ impl StandaloneFlags {
 }
 
 /// A folder with the external labels of its series: `DIR[,name=value…]`.
-pub fn tsdb_path(text: &str) -> Result<(PathBuf, Labels)> {
+pub(super) fn tsdb_path(text: &str) -> Result<(PathBuf, Labels)> {
     let mut parts = text.split(',');
     let dir = parts.next().unwrap_or_default();
     if dir.is_empty() {

@@ -7,7 +7,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use thanoslib::{
-    bucket::{Bucket, BucketConfig},
+    bucket::{Bucket, config::BucketConfig},
     budget::Budget,
     clock::{Clock, SystemClock},
     context::Context,
@@ -20,13 +20,13 @@ use thanoslib_bins_common::{env, listen::listen, shutdown};
 use thanoslib_grpc::server;
 use tokio::sync::watch;
 
-pub use flags::StandaloneFlags;
+pub(crate) use flags::StandaloneFlags;
 
 /// Time that the first look at the blocks may take.
 const FIRST_SYNC: Duration = Duration::from_secs(120);
 
 /// Serves until a signal comes.
-pub async fn run(flags: StandaloneFlags) -> Result<()> {
+pub(crate) async fn run(flags: StandaloneFlags) -> Result<()> {
     let stop = shutdown::signals()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let demo_end = match flags.demo {
@@ -45,7 +45,9 @@ pub async fn run(flags: StandaloneFlags) -> Result<()> {
         }
     }
     if sets.iter().all(|s| s.store.block_ids().is_empty()) {
-        tracing::warn!("no block was found: name a bucket with --objstore.config-file, a data folder with --tsdb.path, or try --demo");
+        tracing::warn!(
+            "no block was found: name a bucket with --objstore.config-file, a data folder with --tsdb.path, or try --demo"
+        );
     }
     serve(flags, sets, Listeners { http, grpc }, clock, demo_end, stop).await
 }
@@ -85,7 +87,8 @@ fn block_sets(flags: &StandaloneFlags) -> Result<Vec<Set>> {
         || !flags.objstore_config_file.is_empty();
     if !named {
         let dir = flags.data_dir.join("bucket");
-        std::fs::create_dir_all(&dir).with_context(|| format!("cannot make {} (--data-dir)", dir.display()))?;
+        std::fs::create_dir_all(&dir)
+            .with_context(|| format!("cannot make {} (--data-dir)", dir.display()))?;
         bucket(Bucket::local(&dir)?);
     }
     for text in &flags.tsdb_path {
@@ -194,7 +197,13 @@ async fn resync(set: Set, every: Duration, stop: impl Future<Output = ()> + Send
     let report = |name: &str, report: thanoslib::Result<thanoslib::store::SyncReport>| match report {
         Ok(r) => {
             if r.opened + r.dropped > 0 {
-                tracing::info!(source = name, blocks = r.loaded, opened = r.opened, dropped = r.dropped, "blocks changed");
+                tracing::info!(
+                    source = name,
+                    blocks = r.loaded,
+                    opened = r.opened,
+                    dropped = r.dropped,
+                    "blocks changed"
+                );
             }
             for gap in r.gaps.iter().filter(|g| !gaps.contains(g)) {
                 tracing::warn!(source = name, "{gap}");

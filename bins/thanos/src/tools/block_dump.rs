@@ -19,7 +19,7 @@ use thanoslib::{
 
 /// Flags of `block dump`.
 #[derive(Debug, clap::Args)]
-pub struct DumpFlags {
+pub(crate) struct DumpFlags {
     /// Folder of the block.
     #[arg(value_name = "DIR")]
     dir: PathBuf,
@@ -38,10 +38,12 @@ pub struct DumpFlags {
 }
 
 /// Prints the block; a closed pipe ends it without an error.
-pub async fn run(flags: DumpFlags) -> Result<()> {
+pub(super) async fn run(flags: DumpFlags) -> Result<()> {
     let mut out = BufWriter::new(io::stdout());
     match dump(&flags, &mut out).await.and_then(|()| Ok(out.flush()?)) {
-        Err(e) if e.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) => Ok(()),
+        Err(e) if e.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) => {
+            Ok(())
+        }
         other => other,
     }
 }
@@ -54,7 +56,13 @@ async fn dump(flags: &DumpFlags, out: &mut (impl Write + Send)) -> Result<()> {
     let reader = Arc::new(LocalReader::new(&flags.dir));
     let block = Block::open(&ctx, reader).await.with_context(|| flags.dir.display().to_string())?;
     let meta = block.meta();
-    writeln!(out, "# block {} {} resolution {} ms", meta.ulid, meta.range(), meta.thanos.downsample.resolution)?;
+    writeln!(
+        out,
+        "# block {} {} resolution {} ms",
+        meta.ulid,
+        meta.range(),
+        meta.thanos.downsample.resolution
+    )?;
     let matchers = match &flags.selector {
         Some(text) => promql::parse_selector(text, &EngineOptions::default())?,
         None => vec![Matcher::new(MatchOp::Regex, "__name__", ".*")?],
@@ -71,7 +79,12 @@ async fn dump(flags: &DumpFlags, out: &mut (impl Write + Send)) -> Result<()> {
     Ok(())
 }
 
-fn print_series(series: SeriesView<'_>, interval: Interval, with_samples: bool, out: &mut impl Write) -> Result<()> {
+fn print_series(
+    series: SeriesView<'_>,
+    interval: Interval,
+    with_samples: bool,
+    out: &mut impl Write,
+) -> Result<()> {
     writeln!(out, "{}", series.labels())?;
     for chunk in series.chunks() {
         let at = chunk.meta.interval;
@@ -80,11 +93,17 @@ fn print_series(series: SeriesView<'_>, interval: Interval, with_samples: bool, 
             .decode_into(&mut samples)
             .with_context(|| format!("a chunk of {} at {at}", series.labels()))?;
         let (encoding, aggr) = (chunk.meta.encoding, chunk.meta.aggr);
-        writeln!(out, "  chunk {at} {encoding:?} {aggr:?} {} samples {} bytes", samples.len(), chunk.data().len())?;
+        writeln!(
+            out,
+            "  chunk {at} {encoding:?} {aggr:?} {} samples {} bytes",
+            samples.len(),
+            chunk.data().len()
+        )?;
         if !with_samples {
             continue;
         }
-        for (t, v) in samples.floats.ts.iter().zip(&samples.floats.vs).filter(|(t, _)| interval.contains(**t)) {
+        for (t, v) in samples.floats.ts.iter().zip(&samples.floats.vs).filter(|(t, _)| interval.contains(**t))
+        {
             writeln!(out, "    {t} {}", Plain(*v))?;
         }
         for (i, t) in samples.histograms.ts.iter().enumerate().filter(|(_, t)| interval.contains(**t)) {

@@ -11,7 +11,7 @@ use thanoslib::{
 
 /// Flags of `bucket inspect`.
 #[derive(Debug, Args)]
-pub struct InspectFlags {
+pub(super) struct InspectFlags {
     /// Shows only blocks with this external label, as name="value"; all that are given must hold.
     #[arg(long, short = 'l', value_name = "<name>=\"<value>\"", value_parser = selector)]
     selector: Vec<(String, String)>,

@@ -13,7 +13,7 @@ use thanoslib::{
 
 /// Flags of `bucket ls`.
 #[derive(Debug, Args)]
-pub struct LsFlags {
+pub(super) struct LsFlags {
     /// Shows ids by default; json, wide, or a template with fields such as `{{.ULID}}`.
     #[arg(long, short, default_value = "")]
     output: String,

@@ -14,7 +14,7 @@ use thanoslib_bins_common::objstore::ObjstoreFlags;
 
 /// The tools.
 #[derive(Debug, Subcommand)]
-pub enum ToolsCommand {
+pub(crate) enum ToolsCommand {
     /// Looks at the blocks of a bucket.
     Bucket(BucketFlags),
     /// Looks into one block.
@@ -27,21 +27,21 @@ pub enum ToolsCommand {
 
 /// `thanos tools block …`
 #[derive(Debug, Subcommand)]
-pub enum BlockCommand {
+pub(crate) enum BlockCommand {
     /// Prints the series of a block with their chunks or samples.
     Dump(block_dump::DumpFlags),
 }
 
 /// `thanos tools promql …`
 #[derive(Debug, Subcommand)]
-pub enum PromqlCommand {
+pub(crate) enum PromqlCommand {
     /// Runs scripts in Prometheus' test language.
     Test(promql_test::TestFlags),
 }
 
 /// `thanos tools bucket …`
 #[derive(Debug, Args)]
-pub struct BucketFlags {
+pub(crate) struct BucketFlags {
     #[command(flatten)]
     objstore: ObjstoreFlags,
     #[command(subcommand)]
@@ -60,7 +60,7 @@ enum BucketCommand {
 ///
 /// # Errors
 /// Those of the tool.
-pub async fn run(command: ToolsCommand) -> anyhow::Result<()> {
+pub(crate) async fn run(command: ToolsCommand) -> anyhow::Result<()> {
     match command {
         ToolsCommand::Block(BlockCommand::Dump(flags)) => block_dump::run(flags).await,
         ToolsCommand::Promql(PromqlCommand::Test(flags)) => promql_test::run(flags).await,

@@ -7,18 +7,19 @@ use thanoslib::testing::promqltest::{RunOptions, run_script};
 
 /// Flags of `promql test`.
 #[derive(Debug, clap::Args)]
-pub struct TestFlags {
+pub(crate) struct TestFlags {
     /// Scripts, or folders whose `.test` files are run.
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
 }
 
 /// Runs every evaluation of every script; fails when one does.
-pub async fn run(flags: TestFlags) -> Result<()> {
+pub(super) async fn run(flags: TestFlags) -> Result<()> {
     let mut failed = 0;
     for path in &flags.paths {
         for file in scripts(path)? {
-            let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            let text =
+                std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
             let name = file.display().to_string();
             let outcomes = run_script(&name, &text, &RunOptions::default()).await;
             for outcome in &outcomes {
