@@ -2,4 +2,5 @@
 
 pub mod blocks;
 pub mod chunks;
+pub mod promql;
 pub mod values;
