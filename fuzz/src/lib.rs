@@ -19,6 +19,7 @@
 
 pub mod blocks;
 pub mod chunks;
+pub mod promql;
 pub mod values;
 
 /// Takes any bytes and must return.

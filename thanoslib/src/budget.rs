@@ -131,6 +131,14 @@ impl Lease {
         self.bytes -= excess;
     }
 
+    /// Moves bytes, at most all that are held, to a lease of their own.
+    #[must_use]
+    pub fn split(&mut self, bytes: u64) -> Lease {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        Lease { budget: Arc::clone(&self.budget), bytes }
+    }
+
     /// Bytes held.
     pub fn bytes(&self) -> u64 {
         self.bytes
@@ -157,6 +165,9 @@ mod tests {
         let other = process.reserve(30).expect("fits");
         assert!(lease.grow(15).is_err(), "process limit");
         assert_eq!((query.used(), process.used()), (60, 90));
+        let part = lease.split(20);
+        assert_eq!((part.bytes(), lease.bytes(), query.used()), (20, 40, 60));
+        drop(part);
         lease.shrink_to(10);
         drop(other);
         assert_eq!((query.used(), process.used(), process.peak()), (10, 10, 90));

@@ -17,6 +17,19 @@
 //! | `tools` (feature `store`) | looking at a bucket's blocks |
 //! | `http` (feature `http`) | Prometheus' HTTP API |
 //! | `testing` (feature `testing`) | fakes and contract suites |
+//!
+//! Without features the crate is sync and small: values, codecs, columns, merges. Features:
+//!
+//! | feature | default | brings |
+//! |---|---|---|
+//! | `store` | yes | blocks, buckets, stores; tokio (sync, time), futures, object_store, serde, memmap2 |
+//! | `fs` | yes | buckets in local folders |
+//! | `promql` | yes | the engine, queries over stores |
+//! | `promql-parser` | yes | reading PromQL text, through the crate of that name |
+//! | `s3` | no | buckets in S3; reqwest, rustls with ring |
+//! | `http` | no | the HTTP API; axum |
+//! | `testing` | no | fakes, contracts, the runner of scripts, the judge of recordings |
+//! | `e2e` | no | tests that start other programs |
 
 #[cfg(feature = "store")]
 pub mod block;

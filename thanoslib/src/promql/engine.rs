@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use crate::{
     context::Context,
     error::{Error, ErrorKind, Result},
-    runtime::Compute,
+    runtime::{Compute, compute},
 };
 
 use super::{
@@ -96,7 +96,7 @@ impl Engine {
         let InstantQuery { expr, text, time_ms, lookback_ms } = query;
         let steps = Steps { start_ms: time_ms, step_ms: 1, count: 1 };
         let times = QueryTimes { start_ms: time_ms, end_ms: time_ms, step_ms: 0 };
-        let query = self.query(ctx, expr, text, steps, times, lookback_ms);
+        let query = self.query(ctx, expr, text, steps, times, lookback_ms).await?;
         self.run(ctx, queryable, query, true).await
     }
 
@@ -115,7 +115,7 @@ impl Engine {
         let count = self.step_count(start_ms, end_ms, step_ms)?;
         let steps = Steps { start_ms, step_ms, count };
         let times = QueryTimes { start_ms, end_ms, step_ms };
-        let query = self.query(ctx, expr, text, steps, times, lookback_ms);
+        let query = self.query(ctx, expr, text, steps, times, lookback_ms).await?;
         self.run(ctx, queryable, query, false).await
     }
 
@@ -144,7 +144,7 @@ impl Engine {
         usize::try_from(count).map_err(|_| Error::limit(format!("query has too many steps: {count}")))
     }
 
-    fn query(
+    async fn query(
         &self,
         ctx: &Context,
         expr: Expr,
@@ -152,10 +152,17 @@ impl Engine {
         steps: Steps,
         times: QueryTimes,
         lookback_ms: Option<i64>,
-    ) -> Query {
+    ) -> Result<Query> {
         let lookback_ms = lookback_ms.unwrap_or(self.options.lookback_ms);
         let shared = Shared::new(self.options.clone(), ctx.clone(), text, lookback_ms);
-        Query { expr: fold(expr, &times), steps, times, shared }
+        // Trees need not come from the parser, which has this limit too.
+        let (depth, depth_max) = (exec::depth(&expr), self.options.query_depth_max);
+        if depth > depth_max {
+            return Err(Error::invalid(format!("query nests deeper than {depth_max} levels")));
+        }
+        let job = move || exec::with_room(depth, || Ok(fold(expr, &times)));
+        let expr = compute(&self.compute, job).await??;
+        Ok(Query { expr, depth, steps, times, shared })
     }
 
     async fn run(

@@ -19,6 +19,8 @@ mod plan;
 mod print;
 mod queryable;
 mod scope;
+#[cfg(all(test, feature = "testing", feature = "promql-parser"))]
+mod tests;
 mod value;
 
 pub use annotations::Annotations;

@@ -1,5 +1,14 @@
 //! Behaviour seen through the public API, one module for each.
 
+mod bad_input;
 mod block_fetcher;
+mod block_set;
 mod bucket_contract;
 mod bucket_tools;
+mod conform;
+mod counters;
+mod fanout;
+mod http_grafana;
+mod http_limits;
+mod store_contract;
+mod support;

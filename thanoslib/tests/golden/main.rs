@@ -7,6 +7,7 @@ mod promql_parse;
 mod query_http;
 mod thanos_aggr;
 mod thanos_dedup;
+mod thanos_index;
 mod thanos_meta;
 mod tsdb_blocks;
 mod tsdb_chunks;
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
     tsdb_chunks::run(&mut golden);
     tsdb_index::run(&mut golden);
     tsdb_values::run(&mut golden);
+    thanos_index::run(&mut golden);
     thanos_meta::run(&mut golden);
     thanos_aggr::run(&mut golden);
     thanos_dedup::run(&mut golden);

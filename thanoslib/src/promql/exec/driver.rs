@@ -11,7 +11,7 @@ use crate::{
     promql::{
         Annotations, Block, Queryable, Select, SelectFrame, SelectStream, SelectedSeries, Steps,
         ast::Expr,
-        functions::range::RangeCall,
+        functions::{info::InfoMatchers, range::RangeCall},
         names::{same_labelset, unique},
         ops::aggregate::Aggregator,
         plan::{Leaf, LeafKind, QueryTimes, plan},
@@ -21,10 +21,11 @@ use crate::{
 
 use super::{
     Shared,
-    eval::{Evaluator, LeafOutput, Value},
+    eval::{Evaluator, InfoOutput, LeafOutput, State, Value},
     leaf::{Part, Task, TaskKind, reduce},
     meter::{block_bytes, block_samples},
     selector::{Give, Instant},
+    stack::with_room,
 };
 
 /// Series that one job takes.
@@ -39,6 +40,8 @@ const SELECTS_MAX: usize = 4;
 pub(crate) struct Query {
     /// The folded expression.
     pub(crate) expr: Expr,
+    /// Its levels.
+    pub(crate) depth: usize,
     /// Steps of the result.
     pub(crate) steps: Steps,
     /// Times that the expression may refer to.
@@ -67,9 +70,9 @@ pub(crate) async fn run(
     on: &Arc<dyn Compute>,
     queryable: &Arc<dyn Queryable>,
 ) -> Result<Outcome> {
-    let (reads, leaves) = {
+    let Reads { reads, leaves, infos } = {
         let query = Arc::clone(&query);
-        compute(on, move || prepare(&query)).await??
+        compute(on, move || with_room(query.depth, || prepare(&query))).await??
     };
     let answers: Vec<Answer> = stream::iter(reads)
         .map(|read| answer(Arc::clone(&query), on, queryable, read))
@@ -84,14 +87,72 @@ pub(crate) async fn run(
             outputs[leaf] = Some(output);
         }
     }
+    let mut state = State { outputs, ..State::default() };
+    for i in 0..infos {
+        let gaps;
+        (state, gaps) = info(&query, on, queryable, i, state).await?;
+        warnings.extend(gaps);
+    }
     let job = move || {
-        let plan = query.plan()?;
-        let mut evaluator = Evaluator::new(&query.shared, outputs);
-        let value = evaluator.eval(&plan.root)?;
-        Ok::<_, Error>((value, evaluator.into_annotations()))
+        let work = || {
+            let plan = query.plan()?;
+            let mut evaluator = Evaluator::resume(&query.shared, state);
+            let value = evaluator.eval(&plan.root)?;
+            Ok((value, evaluator.into_annotations()))
+        };
+        with_room(query.depth, work)
     };
     let (value, annotations) = compute(on, job).await??;
     Ok(Outcome { value, annotations, warnings })
+}
+
+/// Evaluates the first argument of a call of `info` and tells which info series its value needs.
+fn info_read(query: &Query, i: usize, state: State) -> Result<(State, Vec<Block>, Option<Read>)> {
+    let plan = query.plan()?;
+    let Some(call) = plan.infos.get(i) else {
+        return Err(Error::internal("a call of info is not in the plan"));
+    };
+    let mut evaluator = Evaluator::resume(&query.shared, state);
+    let base = evaluator.vector(&call.arg)?;
+    let select = InfoMatchers::new(call.selector)?.select(&base)?;
+    let read = select.map(|matchers| {
+        let select = Select { interval: call.interval, matchers, hints: call.hints.clone() };
+        let kind = TaskKind::Instant(Instant {
+            steps: call.steps,
+            reference: call.reference,
+            lookback_ms: query.shared.lookback_ms,
+            give: Give::InfoTime,
+        });
+        let task = Arc::new(Task { steps: call.steps, kind, stats: false });
+        let output = LeafOutput::default();
+        Read {
+            select,
+            sinks: vec![Sink { leaf: 0, task, aggregator: None, state: None, seen: None, output }],
+        }
+    });
+    Ok((evaluator.pause(), base, read))
+}
+
+/// Evaluates the first argument of a call of `info`, then reads the info series of its value.
+async fn info(
+    query: &Arc<Query>,
+    on: &Arc<dyn Compute>,
+    queryable: &Arc<dyn Queryable>,
+    i: usize,
+    state: State,
+) -> Result<(State, Vec<Warning>)> {
+    let job = {
+        let query = Arc::clone(query);
+        move || with_room(query.depth, || info_read(&query, i, state))
+    };
+    let (mut state, base, read) = compute(on, job).await??;
+    let (answered, warnings) = match read {
+        Some(read) => answer(Arc::clone(query), on, queryable, read).await?,
+        None => (Vec::new(), Vec::new()),
+    };
+    let infos = answered.into_iter().next().map(|(_, output)| output).unwrap_or_default();
+    state.infos.push(Some(InfoOutput { base, infos }));
+    Ok((state, warnings))
 }
 
 impl Query {
@@ -111,13 +172,24 @@ struct Sink {
     leaf: usize,
     task: Arc<Task>,
     aggregator: Option<Aggregator>,
+    /// Bytes reserved for what the aggregation holds.
+    state: Option<Lease>,
     /// Labels seen, where two series with the same labels are an error.
     seen: Option<HashSet<Labels>>,
     output: LeafOutput,
 }
 
+/// What a query reads.
+struct Reads {
+    reads: Vec<Read>,
+    /// Leaves of the plan.
+    leaves: usize,
+    /// Calls of `info`, whose reads are known later.
+    infos: usize,
+}
+
 /// Decides what is read; equal selects are read once.
-fn prepare(query: &Query) -> Result<(Vec<Read>, usize)> {
+fn prepare(query: &Query) -> Result<Reads> {
     let plan = query.plan()?;
     let mut reads: Vec<Read> = Vec::new();
     for (i, leaf) in plan.leaves.iter().enumerate() {
@@ -132,7 +204,7 @@ fn prepare(query: &Query) -> Result<(Vec<Read>, usize)> {
             None => reads.push(Read { select, sinks: vec![sink] }),
         }
     }
-    Ok((reads, plan.leaves.len()))
+    Ok(Reads { reads, leaves: plan.leaves.len(), infos: plan.infos.len() })
 }
 
 fn sink(shared: &Shared, index: usize, leaf: &Leaf<'_>) -> Result<Sink> {
@@ -170,8 +242,8 @@ fn sink(shared: &Shared, index: usize, leaf: &Leaf<'_>) -> Result<Sink> {
         Some((expr, aggregate)) => Some(Aggregator::new(expr, aggregate, leaf.steps, None)?),
         None => None,
     };
-    let task = Arc::new(Task { steps: leaf.steps, kind });
-    Ok(Sink { leaf: index, task, aggregator, seen, output })
+    let task = Arc::new(Task { steps: leaf.steps, kind, stats: leaf.stats });
+    Ok(Sink { leaf: index, task, aggregator, state: None, seen, output })
 }
 
 /// Reads one select to its end.
@@ -189,12 +261,12 @@ async fn answer(
         let ctx = &query.shared.ctx;
         let frames = ctx.run(queryable.select(ctx, select)).await.map_err(expanding)?;
         let tasks: Arc<[Arc<Task>]> = sinks.iter().map(|s| Arc::clone(&s.task)).collect();
-        let parts = blocks(frames)
+        let parts = blocks(frames, ctx.budget().reserve(0)?)
             .map(|block| {
                 let (query, tasks) = (Arc::clone(&query), Arc::clone(&tasks));
                 async move {
-                    let Batch { series, warnings } = block?;
-                    let lease = reserve(&query.shared, &tasks, &series)?;
+                    let Batch { series, mut lease, warnings } = block?;
+                    lease.grow(values_bytes(&tasks, series.len()))?;
                     let job = move || {
                         let parts = reduce(&query.shared, &tasks, &series)?;
                         // The encoded samples go before the bytes that were reserved for them.
@@ -221,16 +293,14 @@ fn expanding(e: Error) -> Error {
     e.context("expanding series")
 }
 
-/// Reserves what the series and the values made of them take.
-fn reserve(shared: &Shared, tasks: &[Arc<Task>], series: &[SelectedSeries]) -> Result<Lease> {
-    let encoded: usize = series.iter().map(|s| s.data.size_bytes()).sum();
+/// Bytes of the values that tasks make of some series, histograms left out.
+fn values_bytes(tasks: &[Arc<Task>], series: usize) -> u64 {
     let of_steps = |t: &Arc<Task>| match t.kind {
         TaskKind::Raw(_) => 0,
         // A float and a bit for each step.
         _ => t.steps.count as u64 * 65 / 8,
     };
-    let values: u64 = tasks.iter().map(of_steps).sum();
-    shared.ctx.budget().reserve((values * series.len() as u64).saturating_add(encoded as u64))
+    tasks.iter().map(of_steps).fold(0, u64::saturating_add).saturating_mul(series as u64)
 }
 
 /// Hands the parts of one block of series to their leaves.
@@ -250,6 +320,11 @@ fn absorb(shared: &Shared, mut sinks: Vec<Sink>, parts: Vec<Part>, mut lease: Le
                     let scope = &mut shared.scope(sink.task.steps, &mut sink.output.annotations);
                     aggregator.absorb(scope, block)?;
                     shared.meter.release(samples);
+                    let lease = match &mut sink.state {
+                        Some(lease) => lease,
+                        none => none.insert(shared.ctx.budget().reserve(0)?),
+                    };
+                    lease.grow(aggregator.held_bytes().saturating_sub(lease.bytes()))?;
                 }
                 None => {
                     kept_bytes += block_bytes(&block);
@@ -278,7 +353,14 @@ fn finish(shared: &Shared, sinks: Vec<Sink>) -> Result<Vec<(usize, LeafOutput)>>
             let scope = &mut shared.scope(sink.task.steps, &mut sink.output.annotations);
             let blocks: Vec<Block> = aggregator.finish(scope)?;
             let bytes = blocks.iter().map(block_bytes).sum();
-            sink.output.leases.push(shared.ctx.budget().reserve(bytes)?);
+            // The columns of groups become the blocks.
+            let mut lease = match sink.state {
+                Some(lease) => lease,
+                None => shared.ctx.budget().reserve(0)?,
+            };
+            lease.grow(u64::saturating_sub(bytes, lease.bytes()))?;
+            lease.shrink_to(bytes);
+            sink.output.leases.push(lease);
             shared.meter.hold(blocks.iter().map(block_samples).sum())?;
             sink.output.blocks = blocks;
         }
@@ -293,39 +375,50 @@ fn finish(shared: &Shared, sinks: Vec<Sink>) -> Result<Vec<(usize, LeafOutput)>>
 }
 
 /// Series for one job, with the gaps that were told between them.
-#[derive(Default)]
 struct Batch {
     series: Vec<SelectedSeries>,
+    /// Bytes reserved for the series.
+    lease: Lease,
     warnings: Vec<Warning>,
 }
 
-/// Cuts the frames of a select into blocks of a fixed number of series.
-fn blocks(frames: SelectStream) -> impl Stream<Item = Result<Batch>> + Send {
-    struct State {
-        frames: SelectStream,
-        waiting: std::vec::IntoIter<SelectedSeries>,
-        ended: bool,
-    }
-    let state = State { frames, waiting: Vec::new().into_iter(), ended: false };
-    stream::try_unfold(state, |mut state| async move {
-        let mut batch = Batch::default();
+/// Bytes of a series as it comes.
+fn series_bytes(series: &SelectedSeries) -> u64 {
+    (series.labels.as_bytes().len() + series.data.size_bytes()) as u64
+}
+
+/// The frames of a select on their way into blocks.
+struct Cut {
+    frames: SelectStream,
+    waiting: std::vec::IntoIter<SelectedSeries>,
+    /// Bytes reserved for the series that wait.
+    lease: Lease,
+    ended: bool,
+}
+
+/// Cuts the frames of a select into blocks of a fixed number of series; `lease` takes the
+/// bytes of series when they arrive.
+fn blocks(frames: SelectStream, lease: Lease) -> impl Stream<Item = Result<Batch>> + Send {
+    let cut = Cut { frames, waiting: Vec::new().into_iter(), lease, ended: false };
+    stream::try_unfold(cut, |mut cut| async move {
+        let (mut series, mut warnings) = (Vec::new(), Vec::new());
         loop {
-            let room = BLOCK_SERIES - batch.series.len();
-            batch.series.extend(state.waiting.by_ref().take(room));
-            if batch.series.len() == BLOCK_SERIES {
+            series.extend(cut.waiting.by_ref().take(BLOCK_SERIES - series.len()));
+            if series.len() == BLOCK_SERIES || cut.ended {
                 break;
             }
-            if state.ended {
-                break;
-            }
-            match state.frames.next().await {
-                Some(Ok(SelectFrame::Series(series))) => state.waiting = series.into_iter(),
-                Some(Ok(SelectFrame::Warning(w))) => batch.warnings.push(w),
+            match cut.frames.next().await {
+                Some(Ok(SelectFrame::Series(arrived))) => {
+                    cut.lease.grow(arrived.iter().map(series_bytes).sum())?;
+                    cut.waiting = arrived.into_iter();
+                }
+                Some(Ok(SelectFrame::Warning(w))) => warnings.push(w),
                 Some(Err(e)) => return Err(expanding(e)),
-                None => state.ended = true,
+                None => cut.ended = true,
             }
         }
-        let empty = batch.series.is_empty() && batch.warnings.is_empty();
-        Ok((!empty).then_some((batch, state)))
+        let lease = cut.lease.split(series.iter().map(series_bytes).sum());
+        let empty = series.is_empty() && warnings.is_empty();
+        Ok((!empty).then_some((Batch { series, lease, warnings }, cut)))
     })
 }

@@ -8,8 +8,8 @@ use crate::{
     model::{FloatHistogram, Labels},
     promql::{
         Annotations, Block, Function, FunctionId, MatrixSeries, Steps,
-        ast::{Aggregate, Binary, Expr, ValueType},
-        functions::{self, Arg, range::RangeCall},
+        ast::{Aggregate, Binary, Expr, Node, ValueType, VectorSelector},
+        functions::{self, Arg, info::InfoMatchers, range::RangeCall},
         names::{drop_name, merge_equal, same_labelset},
         ops::{
             aggregate::{Aggregator, Param},
@@ -46,11 +46,31 @@ pub(super) struct LeafOutput {
     pub(super) leases: Vec<Lease>,
 }
 
+/// A call of `info` whose two reads are done.
+#[derive(Debug)]
+pub(super) struct InfoOutput {
+    /// The value of the first argument.
+    pub(super) base: Vec<Block>,
+    /// The info series; none when none was asked for.
+    pub(super) infos: LeafOutput,
+}
+
+/// An evaluation between two reads.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) outputs: Vec<Option<LeafOutput>>,
+    pub(super) infos: Vec<Option<InfoOutput>>,
+    pub(super) annotations: Annotations,
+    pub(super) leases: Vec<Lease>,
+}
+
 /// Evaluates nodes of one plan, each once.
 #[derive(Debug)]
 pub(super) struct Evaluator<'q> {
     shared: &'q Shared,
     outputs: Vec<Option<LeafOutput>>,
+    /// Calls of `info` that are read, in order.
+    infos: Vec<Option<InfoOutput>>,
     annotations: Annotations,
     /// Bytes reserved for values that were made of leaves.
     leases: Vec<Lease>,
@@ -58,7 +78,19 @@ pub(super) struct Evaluator<'q> {
 
 impl<'q> Evaluator<'q> {
     pub(super) fn new(shared: &'q Shared, outputs: Vec<Option<LeafOutput>>) -> Self {
-        Self { shared, outputs, annotations: Annotations::default(), leases: Vec::new() }
+        Self::resume(shared, State { outputs, ..State::default() })
+    }
+
+    /// Goes on where another evaluator stopped.
+    pub(super) fn resume(shared: &'q Shared, state: State) -> Self {
+        let State { outputs, infos, annotations, leases } = state;
+        Self { shared, outputs, infos, annotations, leases }
+    }
+
+    /// What another evaluator needs to go on.
+    pub(super) fn pause(self) -> State {
+        let Self { outputs, infos, annotations, leases, .. } = self;
+        State { outputs, infos, annotations, leases }
     }
 
     pub(super) fn into_annotations(self) -> Annotations {
@@ -93,6 +125,7 @@ impl<'q> Evaluator<'q> {
                 };
                 Ok(Value::Vector(absent(node.steps, &present, arg)))
             }
+            Kind::Info(i) => self.info(node, *i),
             Kind::Subquery(plan) => {
                 let blocks = self.vector(&plan.inner)?;
                 let end_ms = plan.reference.time(node.steps.start_ms);
@@ -110,7 +143,8 @@ impl<'q> Evaluator<'q> {
         }
     }
 
-    fn vector(&mut self, node: &PlanNode<'_>) -> Result<Vec<Block>> {
+    /// The value of a node that gives a vector.
+    pub(super) fn vector(&mut self, node: &PlanNode<'_>) -> Result<Vec<Block>> {
         match self.eval(node)? {
             Value::Vector(blocks) => Ok(blocks),
             _ => Err(unexpected("a vector argument")),
@@ -137,6 +171,20 @@ impl<'q> Evaluator<'q> {
             (MatrixSeries { labels: raw.labels, floats, histograms }, false)
         });
         Ok(Value::Matrix(series.collect()))
+    }
+
+    /// Joins what the two reads of a call of `info` gave.
+    fn info(&mut self, node: &PlanNode<'_>, i: usize) -> Result<Value> {
+        let taken = self.infos.get_mut(i).and_then(Option::take);
+        let Some(InfoOutput { base, mut infos }) = taken else {
+            return Err(Error::internal("a read of info was not answered"));
+        };
+        self.annotations.merge(std::mem::take(&mut infos.annotations));
+        let before = base.iter().chain(&infos.blocks).map(block_samples).sum();
+        let matchers = InfoMatchers::new(info_selector(node.expr))?;
+        let scope = &mut self.shared.scope(node.steps, &mut self.annotations);
+        let blocks = matchers.join(scope, base, &infos.blocks)?;
+        self.replaced(before, blocks)
     }
 
     /// The value of one step at `count` steps.
@@ -316,6 +364,17 @@ impl<'q> Evaluator<'q> {
             }
         }
         Ok(Value::Vector(blocks))
+    }
+}
+
+/// The second argument of a call of `info`.
+fn info_selector(call: &Expr) -> Option<&VectorSelector> {
+    match &call.node {
+        Node::Call { args, .. } => match args.get(1).map(|a| &a.unparen().node) {
+            Some(Node::Vector(selector)) => Some(selector),
+            _ => None,
+        },
+        _ => None,
     }
 }
 

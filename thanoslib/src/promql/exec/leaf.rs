@@ -2,15 +2,15 @@
 
 use crate::{
     error::Result,
-    model::{Interval, Labels, is_stale},
+    model::{CounterReset, FloatHistogram, Interval, Labels, is_stale},
     promql::{Annotations, Block, SelectedSeries, Steps, functions::range::RangeCall, names::drop_name},
-    series::SampleColumns,
+    series::{FloatHistogramColumn, SampleColumns},
 };
 
 use super::{
     Shared,
     meter::{block_samples, histogram_bytes},
-    selector::{Give, Instant},
+    selector::Instant,
 };
 
 /// A leaf as plain data that jobs share.
@@ -20,6 +20,8 @@ pub(super) struct Task {
     pub(super) steps: Steps,
     /// What is computed of each series.
     pub(super) kind: TaskKind,
+    /// Of histograms only count, sum and what is known of resets are needed.
+    pub(super) stats: bool,
 }
 
 /// What is computed of each series.
@@ -60,20 +62,27 @@ pub(super) fn reduce(
     series: &[SelectedSeries],
 ) -> Result<Vec<Part>> {
     let mut parts: Vec<Part> = tasks.iter().map(|_| Part::default()).collect();
+    let with_stats = tasks.iter().any(|t| t.stats);
     let mut columns = SampleColumns::default();
     for one in series {
         shared.ctx.check()?;
         columns.clear();
         one.data.decode(&mut columns)?;
+        // A series rarely has floats beside histograms, so that their copy costs little.
+        let mut reduced = (with_stats && !columns.histograms.is_empty()).then(|| SampleColumns {
+            floats: columns.floats.clone(),
+            histograms: stats_only(&columns.histograms),
+        });
         for (task, part) in tasks.iter().zip(&mut parts) {
+            let columns = reduced.as_ref().filter(|_| task.stats).unwrap_or(&columns);
             if let TaskKind::Instant(instant) = &task.kind {
                 let mut block = Block::new(one.labels.clone(), task.steps.count);
-                instant.fill(&columns, &mut block);
+                instant.fill(columns, &mut block);
                 if !block.is_empty() {
                     let samples = block_samples(&block);
                     shared.meter.look(samples);
                     shared.meter.hold(samples)?;
-                    if instant.give != Give::Value {
+                    if instant.give.drops_name() {
                         drop_name(&mut block, &shared.options);
                     }
                     part.blocks.push(block);
@@ -84,12 +93,14 @@ pub(super) fn reduce(
             continue;
         }
         remove_stale(&mut columns);
+        reduced.iter_mut().for_each(remove_stale);
         for (task, part) in tasks.iter().zip(&mut parts) {
+            let columns = reduced.as_ref().filter(|_| task.stats).unwrap_or(&columns);
             match &task.kind {
                 TaskKind::Instant(_) => {}
                 TaskKind::Range(call) => {
                     let scope = &mut shared.scope(task.steps, &mut part.annotations);
-                    if let Some((block, looked)) = call.over_columns(scope, &one.labels, &columns)? {
+                    if let Some((block, looked)) = call.over_columns(scope, &one.labels, columns)? {
                         shared.meter.look(looked);
                         shared.meter.hold(block_samples(&block))?;
                         part.blocks.push(block);
@@ -118,6 +129,32 @@ pub(super) fn column_samples(columns: &SampleColumns) -> u64 {
     sum
 }
 
+/// The histograms without buckets and bounds, with what their buckets told of resets.
+///
+/// Compat: promql/histogram_stats_iterator.go looks from sample to sample and passes stale marks.
+fn stats_only(histograms: &FloatHistogramColumn) -> FloatHistogramColumn {
+    let mut stats = FloatHistogramColumn::default();
+    let mut last: Option<FloatHistogram> = None;
+    for i in 0..histograms.len() {
+        let (t, sum) = (histograms.ts[i], histograms.sums[i]);
+        if histograms.is_stale(i) {
+            stats.push(t, &FloatHistogram { sum, ..FloatHistogram::default() });
+        } else {
+            let h = histograms.get(i);
+            let hint = match (h.hint, &last) {
+                (CounterReset::Unknown, Some(last)) if h.detect_reset(last) => CounterReset::Reset,
+                (CounterReset::Unknown, Some(_)) => CounterReset::NotReset,
+                (hint, _) => hint,
+            };
+            let (schema, count) = (h.schema, h.count);
+            stats.push(t, &FloatHistogram { hint, schema, count, sum, ..FloatHistogram::default() });
+            last = Some(h);
+        }
+        stats.set_last_start(histograms.start(i));
+    }
+    stats
+}
+
 /// Removes stale marks, which windows never see.
 fn remove_stale(columns: &mut SampleColumns) {
     let floats = &mut columns.floats;
@@ -139,7 +176,7 @@ fn remove_stale(columns: &mut SampleColumns) {
     }
     let histograms = &columns.histograms;
     if (0..histograms.len()).any(|i| histograms.is_stale(i)) {
-        let mut kept = crate::series::FloatHistogramColumn::default();
+        let mut kept = FloatHistogramColumn::default();
         for i in (0..histograms.len()).filter(|i| !histograms.is_stale(*i)) {
             kept.push(histograms.ts[i], &histograms.get(i));
             kept.set_last_start(histograms.start(i));
@@ -151,7 +188,36 @@ fn remove_stale(columns: &mut SampleColumns) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{FloatHistogram, stale_nan};
+    use crate::model::{Span, stale_nan};
+
+    #[test]
+    fn resets_are_told_before_buckets_go() {
+        let mut column = FloatHistogramColumn::default();
+        let mut push = |t, buckets: [f64; 2], sum| {
+            let spans = vec![Span { offset: 0, length: 2 }];
+            let count = buckets.iter().sum();
+            let positive_buckets = buckets.to_vec();
+            let h = FloatHistogram {
+                count,
+                sum,
+                positive_spans: spans,
+                positive_buckets,
+                ..FloatHistogram::default()
+            };
+            column.push(t, &h);
+        };
+        push(10, [1.0, 1.0], 5.0);
+        push(20, [2.0, 1.0], 6.0);
+        push(30, [0.0, 0.0], stale_nan());
+        push(40, [1.0, 4.0], 7.0);
+        let stats = stats_only(&column);
+        assert_eq!(
+            stats.hints,
+            [CounterReset::Unknown, CounterReset::NotReset, CounterReset::Unknown, CounterReset::Reset]
+        );
+        assert_eq!((stats.ts, stats.buckets.len()), (vec![10, 20, 30, 40], 0));
+        assert_eq!(stats.counts, [2.0, 3.0, 0.0, 5.0]);
+    }
 
     #[test]
     fn stale_marks_disappear() {

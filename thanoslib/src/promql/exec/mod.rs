@@ -8,11 +8,13 @@ mod leaf;
 mod meter;
 mod result;
 mod selector;
+mod stack;
 mod subquery;
 
 pub(crate) use driver::{Query, run};
 pub(crate) use meter::histogram_bytes;
 pub(crate) use result::assemble;
+pub(crate) use stack::{depth, with_room};
 
 use std::sync::Arc;
 

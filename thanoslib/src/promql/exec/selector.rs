@@ -17,6 +17,15 @@ pub(super) enum Give {
     Timestamp,
     /// Its start timestamp in seconds, 0 if unknown.
     StartTimestamp,
+    /// Its time in ms if it is a float, else an empty histogram.
+    InfoTime,
+}
+
+impl Give {
+    /// True when the series lose their names.
+    pub(super) fn drops_name(self) -> bool {
+        matches!(self, Self::Timestamp | Self::StartTimestamp)
+    }
 }
 
 /// The sample that a step sees.
@@ -51,6 +60,8 @@ impl Instant {
             }
             (Give::Timestamp, Found::Float(i)) => block.set(step, floats.ts[i] as f64 / 1000.0),
             (Give::Timestamp, Found::Histogram(i)) => block.set(step, histograms.ts[i] as f64 / 1000.0),
+            (Give::InfoTime, Found::Float(i)) => block.set(step, floats.ts[i] as f64),
+            (Give::InfoTime, Found::Histogram(_)) => block.histograms.push((step as u32, Arc::default())),
             (Give::StartTimestamp, Found::Float(i)) => block.set(step, floats.start(i) as f64 / 1000.0),
             (Give::StartTimestamp, Found::Histogram(i)) => {
                 block.set(step, histograms.start(i) as f64 / 1000.0);

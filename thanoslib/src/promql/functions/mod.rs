@@ -5,6 +5,7 @@
 mod absent;
 mod dates;
 mod histograms;
+pub(crate) mod info;
 mod labels;
 mod math;
 pub(crate) mod range;

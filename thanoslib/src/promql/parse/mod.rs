@@ -107,7 +107,7 @@ pub fn parse(text: &str, options: &EngineOptions) -> Result<Expr, ParseError> {
         )));
     }
     let scan = scan::scan(text, options)?;
-    let expr = if scan.is_small {
+    if scan.is_small {
         read(text, &scan, options)
     } else {
         thread::scope(|scope| {
@@ -119,9 +119,7 @@ pub fn parse(text: &str, options: &EngineOptions) -> Result<Expr, ParseError> {
                 .join()
                 .unwrap_or_else(|_| Err(gave_up()))
         })
-    }?;
-    check::check(&expr, text, options)?;
-    Ok(expr)
+    }
 }
 
 fn read(text: &str, scan: &scan::Scan, options: &EngineOptions) -> Result<Expr, ParseError> {
@@ -130,7 +128,9 @@ fn read(text: &str, scan: &scan::Scan, options: &EngineOptions) -> Result<Expr, 
     let tree = catch_unwind(AssertUnwindSafe(|| promql_parser::parser::parse(&scan.text)))
         .map_err(|_| gave_up())?
         .map_err(|message| lower::error(&message, scan))?;
-    lower::lower(&tree, text, scan, options.query_depth_max)
+    let expr = lower::lower(&tree, text, scan, options.query_depth_max)?;
+    check::check(&expr, text, options)?;
+    Ok(expr)
 }
 
 fn gave_up() -> ParseError {

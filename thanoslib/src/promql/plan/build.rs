@@ -11,14 +11,18 @@ use crate::{
 };
 
 use super::{
-    Kind, Leaf, LeafKind, Plan, PlanNode, QueryTimes, RangePlan, RangeSource, Reference, SubqueryPlan,
-    invariant::is_wrapped,
+    InfoPlan, Kind, Leaf, LeafKind, Plan, PlanNode, QueryTimes, RangePlan, RangeSource, Reference,
+    SubqueryPlan, invariant::is_wrapped,
 };
+
+/// Most calls of `info` in a query: each is a read that waits for the one before.
+const INFOS_MAX: usize = 128;
 
 /// Plans a folded expression.
 ///
 /// # Errors
-/// `Limit` when a subquery has more steps than the query may hold samples.
+/// `Limit` when a subquery has more steps than the query may hold samples, or for too many calls
+/// of `info`.
 pub(crate) fn plan<'e>(
     expr: &'e Expr,
     steps: Steps,
@@ -26,16 +30,18 @@ pub(crate) fn plan<'e>(
     lookback_ms: i64,
     options: &EngineOptions,
 ) -> Result<Plan<'e>> {
-    let mut builder = Builder { lookback_ms, options, leaves: Vec::new() };
+    let mut builder = Builder { lookback_ms, options, leaves: Vec::new(), infos: Vec::new() };
     let around = Around {
         steps,
         data: Interval::new(times.start_ms, times.end_ms),
         hint_step_ms: times.step_ms,
         func: "",
         grouping: None,
+        stats: false,
+        buckets: false,
     };
     let root = builder.node(expr, around)?;
-    Ok(Plan { root, leaves: builder.leaves })
+    Ok(Plan { root, leaves: builder.leaves, infos: builder.infos })
 }
 
 /// What stands around a node.
@@ -49,12 +55,17 @@ struct Around<'e> {
     func: &'e str,
     /// The aggregation, if it is the direct parent.
     grouping: Option<&'e Aggregate>,
+    /// Inside a function that needs no more of histograms than count and sum.
+    stats: bool,
+    /// Inside something that needs the buckets of histograms.
+    buckets: bool,
 }
 
 struct Builder<'a, 'e> {
     lookback_ms: i64,
     options: &'a EngineOptions,
     leaves: Vec<Leaf<'e>>,
+    infos: Vec<InfoPlan<'e>>,
 }
 
 impl<'e> Builder<'_, 'e> {
@@ -80,13 +91,13 @@ impl<'e> Builder<'_, 'e> {
             Node::Unary { negative: false, expr } => return self.plain(expr, inside),
             Node::Unary { negative: true, expr } => Kind::Negate(self.boxed(expr, inside)?),
             Node::Binary(binary) => {
-                let inside = Around { func: "", ..inside };
+                let inside = Around { func: "", buckets: inside.buckets || binary.op.is_trim(), ..inside };
                 let lhs = self.boxed(&binary.lhs, inside)?;
                 Kind::Binary { binary, lhs, rhs: self.boxed(&binary.rhs, inside)? }
             }
             Node::Aggregate(aggregate) => self.aggregate(expr, aggregate, inside)?,
             Node::Call { function, args } => {
-                let inside = Around { func: function.name, ..inside };
+                let inside = Around { func: function.name, ..histograms_in(function.id, inside) };
                 match args.iter().position(|a| a.value_type() == ValueType::Matrix) {
                     Some(vector) => self.range_call(expr, function.id, args, vector, inside)?,
                     None => self.call(function, args, inside)?,
@@ -130,7 +141,7 @@ impl<'e> Builder<'_, 'e> {
         around: Around<'e>,
     ) -> Result<Kind<'e>> {
         if function.id == FunctionId::Info {
-            return Err(Error::unsupported("function \"info\" is not supported"));
+            return self.info(exprs, around);
         }
         if let [Expr { node: Node::Vector(selector), .. }] = exprs {
             let kind = match function.id {
@@ -146,6 +157,34 @@ impl<'e> Builder<'_, 'e> {
         Ok(Kind::Call { function, exprs, args })
     }
 
+    fn info(&mut self, exprs: &'e [Expr], around: Around<'e>) -> Result<Kind<'e>> {
+        let selector = match exprs.get(1).map(|e| &e.unparen().node) {
+            None => None,
+            Some(Node::Vector(selector)) => Some(selector),
+            Some(_) => return Err(Error::internal("the second argument of info is no selector")),
+        };
+        let Some(expr) = exprs.first() else {
+            return Err(Error::internal("info has no argument"));
+        };
+        let arg = self.node(expr, around)?;
+        if self.infos.len() == INFOS_MAX {
+            return Err(Error::limit(format!("query calls info more than {INFOS_MAX} times")));
+        }
+        let reference = first_reference(expr).unwrap_or(Reference { at_ms: None, offset_ms: 0 });
+        let before_ms = self.lookback_ms.saturating_sub(1).max(0);
+        let mint = reference.time(around.data.mint).saturating_sub(before_ms);
+        let interval = Interval::new(mint, reference.time(around.data.maxt));
+        let hints = SelectHints {
+            step_ms: around.hint_step_ms,
+            func: around.func.to_owned(),
+            range_ms: 0,
+            grouping: None,
+        };
+        let steps = around.steps;
+        self.infos.push(InfoPlan { arg, selector, interval, hints, steps, reference });
+        Ok(Kind::Info(self.infos.len() - 1))
+    }
+
     fn range_call(
         &mut self,
         expr: &'e Expr,
@@ -154,10 +193,10 @@ impl<'e> Builder<'_, 'e> {
         vector: usize,
         around: Around<'e>,
     ) -> Result<Kind<'e>> {
-        let leaves = self.leaves.len();
+        let reads = self.leaves.len() + self.infos.len();
         let others = exprs.iter().enumerate().filter(|(i, _)| *i != vector);
         let params = others.map(|(_, e)| self.node(e, around)).collect::<Result<Vec<_>>>()?;
-        let params_read = self.leaves.len() > leaves;
+        let params_read = self.leaves.len() + self.infos.len() > reads;
         let call = |reference, range_ms, params| RangePlan {
             id,
             steps: around.steps,
@@ -208,7 +247,7 @@ impl<'e> Builder<'_, 'e> {
             reference.time(around.data.mint).saturating_sub(subquery.range_ms),
             reference.time(around.data.maxt),
         );
-        let inside = Around { steps, data, hint_step_ms: step_ms, ..around };
+        let inside = Around { steps, data, hint_step_ms: step_ms, buckets: true, ..around };
         Ok(SubqueryPlan {
             inner: self.boxed(&subquery.expr, inside)?,
             reference,
@@ -251,8 +290,38 @@ impl<'e> Builder<'_, 'e> {
                 .map(|a| a.grouping.clone().unwrap_or(Grouping { by: true, labels: Vec::new() })),
         };
         let steps = around.steps;
-        self.leaves.push(Leaf { interval, selector, hints, steps, reference, kind, aggregate: None });
+        let stats = around.stats && !around.buckets;
+        self.leaves.push(Leaf { interval, selector, hints, steps, reference, kind, stats, aggregate: None });
         self.leaves.len() - 1
+    }
+}
+
+/// What stands around the arguments of a function, as far as histograms are concerned.
+fn histograms_in(id: FunctionId, around: Around<'_>) -> Around<'_> {
+    use FunctionId::{
+        HistogramAvg, HistogramCount, HistogramFraction, HistogramQuantile, HistogramQuantiles, HistogramSum,
+    };
+    match id {
+        HistogramAvg | HistogramCount | HistogramSum => Around { stats: true, ..around },
+        HistogramFraction | HistogramQuantile | HistogramQuantiles => Around { buckets: true, ..around },
+        _ => around,
+    }
+}
+
+/// Which time the first selector of an expression looks at, if there is one.
+fn first_reference(expr: &Expr) -> Option<Reference> {
+    match &expr.node {
+        Node::Number(_) | Node::String(_) => None,
+        Node::Paren(e) => first_reference(e),
+        Node::Unary { expr, .. } => first_reference(expr),
+        Node::Binary(b) => first_reference(&b.lhs).or_else(|| first_reference(&b.rhs)),
+        Node::Aggregate(a) => first_reference(&a.expr).or_else(|| a.param.as_ref().and_then(first_reference)),
+        Node::Call { args, .. } => args.iter().find_map(first_reference),
+        Node::Vector(v) | Node::Matrix { selector: v, .. } => Some(Reference::new(v.at, v.offset_ms)),
+        Node::Subquery(s) => {
+            let inner = first_reference(&s.expr)?;
+            Some(inner.inside(Reference::new(s.at, s.offset_ms)))
+        }
     }
 }
 

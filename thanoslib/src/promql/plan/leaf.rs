@@ -32,6 +32,14 @@ impl Reference {
         Self { at_ms, offset_ms }
     }
 
+    /// This reference below another, which moves the steps first.
+    pub(crate) fn inside(self, outer: Reference) -> Self {
+        match self.at_ms {
+            Some(_) => self,
+            None => Self { at_ms: outer.at_ms, offset_ms: outer.offset_ms.saturating_add(self.offset_ms) },
+        }
+    }
+
     /// The time that the step at `t_ms` looks at.
     #[inline]
     pub(crate) fn time(self, t_ms: i64) -> i64 {
@@ -54,6 +62,8 @@ pub(crate) struct Leaf<'e> {
     pub(crate) reference: Reference,
     /// What is computed of each series.
     pub(crate) kind: LeafKind<'e>,
+    /// Of histograms only count, sum and what is known of resets are needed.
+    pub(crate) stats: bool,
     /// An aggregation that takes the series as they come, with its expression.
     pub(crate) aggregate: Option<(&'e Expr, &'e Aggregate)>,
 }

@@ -17,8 +17,9 @@ pub(crate) use leaf::{Leaf, LeafKind, Reference};
 
 use super::{
     Function, FunctionId, Steps,
-    ast::{Aggregate, Binary, Expr},
+    ast::{Aggregate, Binary, Expr, VectorSelector},
 };
+use crate::{model::Interval, store::SelectHints};
 
 /// A planned query.
 #[derive(Debug)]
@@ -27,6 +28,25 @@ pub(crate) struct Plan<'e> {
     pub(crate) root: PlanNode<'e>,
     /// What is read, operands from left to right, parameters first.
     pub(crate) leaves: Vec<Leaf<'e>>,
+    /// Calls of `info`, inner ones first.
+    pub(crate) infos: Vec<InfoPlan<'e>>,
+}
+
+/// A call of `info`, whose second read depends on the value of its first argument.
+#[derive(Debug)]
+pub(crate) struct InfoPlan<'e> {
+    /// The series that get labels.
+    pub(crate) arg: PlanNode<'e>,
+    /// Which info series are asked for and which of their labels.
+    pub(crate) selector: Option<&'e VectorSelector>,
+    /// The samples wanted of info series.
+    pub(crate) interval: Interval,
+    /// What becomes of them.
+    pub(crate) hints: SelectHints,
+    /// Steps of the result.
+    pub(crate) steps: Steps,
+    /// Which time a step looks at.
+    pub(crate) reference: Reference,
 }
 
 /// A part of the query with the steps that it is evaluated at.
@@ -63,6 +83,8 @@ pub(crate) enum Kind<'e> {
     Range { call: RangePlan<'e>, source: RangeSource<'e> },
     /// `absent_over_time`: where `present` has no sample.
     AbsentOverTime { present: Box<PlanNode<'e>>, arg: &'e Expr },
+    /// A call of `info`, by its number.
+    Info(usize),
     /// A subquery that is the whole query.
     Subquery(SubqueryPlan<'e>),
 }

@@ -66,6 +66,10 @@ impl Limitk {
 }
 
 impl State for Limitk {
+    fn group_bytes(&self) -> usize {
+        self.k.len() * 8
+    }
+
     fn absorb(&mut self, _: &mut Scope<'_>, _: &Blame, group: usize, block: Block) -> Result<()> {
         let left = of_group(&mut self.left, group, || self.k.clone());
         let mut steps = crate::promql::names::steps_of(&block);
@@ -105,6 +109,10 @@ impl LimitRatio {
 }
 
 impl State for LimitRatio {
+    fn group_bytes(&self) -> usize {
+        0
+    }
+
     fn absorb(&mut self, _: &mut Scope<'_>, _: &Blame, group: usize, block: Block) -> Result<()> {
         let offset = block.labels.hash() as f64 / u64::MAX as f64;
         let mut steps = BitSet::new(self.ratio.len());

@@ -80,12 +80,15 @@ impl Group {
 struct Groups {
     ids: HashMap<Labels, usize>,
     list: Vec<Group>,
+    /// Bytes of the labels of all groups.
+    label_bytes: usize,
 }
 
 impl Groups {
     fn id(&mut self, labels: Labels, drop_name: bool) -> usize {
-        let list = &mut self.list;
+        let (list, bytes) = (&mut self.list, &mut self.label_bytes);
         let id = *self.ids.entry(labels).or_insert_with_key(|labels| {
+            *bytes += labels.as_bytes().len();
             list.push(Group { labels: labels.clone(), drop_name: false });
             list.len() - 1
         });
@@ -98,6 +101,14 @@ impl Groups {
 trait State: fmt::Debug + Send {
     /// Takes in a series of the group.
     fn absorb(&mut self, scope: &mut Scope<'_>, blame: &Blame, group: usize, block: Block) -> Result<()>;
+
+    /// Bytes of the columns of one group, histograms left out.
+    fn group_bytes(&self) -> usize;
+
+    /// Bytes that histograms take beside the columns.
+    fn histogram_bytes(&self) -> u64 {
+        0
+    }
 
     /// The result; blocks without values may be among it.
     fn finish(
@@ -197,6 +208,20 @@ impl Aggregator {
                 Ok(())
             }
         }
+    }
+
+    /// Bytes held for the groups found so far.
+    ///
+    /// Aggregations that keep their series whole hold what was reserved for these already; of
+    /// them only the groups count.
+    pub(crate) fn held_bytes(&self) -> u64 {
+        let (groups, labels) = (self.groups.list.len() as u64, self.groups.label_bytes as u64);
+        let (columns, histograms) = match &self.kind {
+            Kind::Labels(state) => (state.group_bytes() as u64, state.histogram_bytes()),
+            Kind::CountValues(_) => (0, 0),
+        };
+        // A group has its labels, its place in the list and in the index.
+        labels + groups * (columns + 96) + histograms
     }
 
     /// The groups that have values.

@@ -69,6 +69,10 @@ impl Quantiles {
 }
 
 impl State for Quantiles {
+    fn group_bytes(&self) -> usize {
+        0
+    }
+
     fn absorb(&mut self, scope: &mut Scope<'_>, blame: &Blame, group: usize, block: Block) -> Result<()> {
         if !block.histograms.is_empty() {
             blame.ignored_histogram(scope);

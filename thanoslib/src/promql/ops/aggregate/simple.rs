@@ -49,7 +49,16 @@ impl Counts {
     }
 }
 
+/// Bytes of a column of `steps` steps.
+fn column_bytes(steps: usize) -> usize {
+    steps * 8 + steps.div_ceil(8)
+}
+
 impl State for Counts {
+    fn group_bytes(&self) -> usize {
+        column_bytes(self.steps)
+    }
+
     fn absorb(&mut self, _: &mut Scope<'_>, _: &Blame, group: usize, block: Block) -> Result<()> {
         let (steps, start) = (self.steps, if self.ones { 1.0 } else { 0.0 });
         let column = of_group(&mut self.groups, group, || Column::new(steps, start));
@@ -81,6 +90,10 @@ impl Extremes {
 }
 
 impl State for Extremes {
+    fn group_bytes(&self) -> usize {
+        column_bytes(self.steps)
+    }
+
     fn absorb(&mut self, scope: &mut Scope<'_>, blame: &Blame, group: usize, block: Block) -> Result<()> {
         if !block.histograms.is_empty() {
             blame.ignored_histogram(scope);
@@ -125,6 +138,10 @@ impl Deviations {
 }
 
 impl State for Deviations {
+    fn group_bytes(&self) -> usize {
+        column_bytes(self.steps) + 16 * self.steps
+    }
+
     fn absorb(&mut self, scope: &mut Scope<'_>, blame: &Blame, group: usize, block: Block) -> Result<()> {
         if !block.histograms.is_empty() {
             blame.ignored_histogram(scope);

@@ -19,6 +19,8 @@ pub(super) struct Sums {
     steps: usize,
     average: bool,
     groups: Vec<Sum>,
+    /// Bytes of histograms that groups hold.
+    histogram_bytes: u64,
 }
 
 /// Sum or average of one group.
@@ -73,7 +75,7 @@ impl Hints {
 
 impl Sums {
     pub(super) fn new(steps: usize, average: bool) -> Self {
-        Self { steps, average, groups: Vec::new() }
+        Self { steps, average, groups: Vec::new(), histogram_bytes: 0 }
     }
 }
 
@@ -121,8 +123,10 @@ impl Sum {
         }
     }
 
-    fn absorb_histograms(&mut self, scope: &mut Scope<'_>, blame: &Blame, block: &Block) {
+    /// Also gives the bytes that are held more than before.
+    fn absorb_histograms(&mut self, scope: &mut Scope<'_>, blame: &Blame, block: &Block) -> u64 {
         let (steps, average) = (self.sum.len(), self.average.is_some());
+        let mut more = if self.histograms.is_none() { (steps * size_of::<Held>()) as u64 } else { 0 };
         let histograms = self.histograms.get_or_insert_with(|| Histograms {
             steps: (0..steps).map(|_| Held::Nothing).collect(),
             failed: BitSet::new(steps),
@@ -136,6 +140,8 @@ impl Sum {
                 held @ Held::Nothing => {
                     let mut hints = Hints::default();
                     hints.see(h);
+                    // The sum and what compensates it.
+                    more += 2 * crate::promql::exec::histogram_bytes(h);
                     *held = if self.present.contains(i) {
                         Held::AfterFloat
                     } else if average {
@@ -172,6 +178,7 @@ impl Sum {
                 }
             }
         }
+        more
     }
 
     fn finish(mut self, scope: &mut Scope<'_>, blame: &Blame, group: Group) -> Block {
@@ -235,11 +242,21 @@ fn mean_add(v: f64, sum: f64, c: f64, count: f64, i: usize, means: &mut BitSet) 
 }
 
 impl State for Sums {
+    fn group_bytes(&self) -> usize {
+        // Sums, compensations, and for averages counts; bits of steps.
+        let columns = if self.average { 3 } else { 2 };
+        self.steps * 8 * columns + self.steps.div_ceil(4)
+    }
+
+    fn histogram_bytes(&self) -> u64 {
+        self.histogram_bytes
+    }
+
     fn absorb(&mut self, scope: &mut Scope<'_>, blame: &Blame, group: usize, block: Block) -> Result<()> {
         let (steps, average) = (self.steps, self.average);
         let sum = of_group(&mut self.groups, group, || Sum::new(steps, average));
         if !block.histograms.is_empty() {
-            sum.absorb_histograms(scope, blame, &block);
+            self.histogram_bytes += sum.absorb_histograms(scope, blame, &block);
         }
         match &sum.histograms {
             Some(histograms) => {

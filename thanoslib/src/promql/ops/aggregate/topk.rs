@@ -83,6 +83,11 @@ fn offer(heap: &mut Vec<Entry>, k: u64, top: bool, entry: Entry) {
 }
 
 impl State for Topk {
+    fn group_bytes(&self) -> usize {
+        // An empty heap for each step.
+        self.k.len() * 24
+    }
+
     fn absorb(&mut self, scope: &mut Scope<'_>, blame: &Blame, group: usize, block: Block) -> Result<()> {
         let (n, top) = (self.k.len(), self.top);
         let heaps = of_group(&mut self.groups, group, || vec![Vec::new(); n]);

@@ -33,11 +33,9 @@ pub(super) fn join(
     let matching = &binary.matching;
     let swapped = matching.cardinality == Cardinality::OneToMany;
     let (many, one) = if swapped { (rhs, lhs) } else { (lhs, rhs) };
-    let (fill_many, fill_one) = if swapped {
-        (matching.fill_right, matching.fill_left)
-    } else {
-        (matching.fill_left, matching.fill_right)
-    };
+    // Compat: `fill_left` stands for the many side with `group_right` too (promql/engine.go
+    // swaps the vectors, not the values that fill them).
+    let (fill_many, fill_one) = (matching.fill_left, matching.fill_right);
     let steps = scope.steps.count;
 
     let mut signatures = Signatures::default();
