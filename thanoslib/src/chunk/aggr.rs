@@ -16,7 +16,7 @@ use super::{Chunk, Encoding};
 use crate::{
     encoding::{Take, put_uvarint},
     error::{DecodeError, Error},
-    series::Aggr,
+    model::Aggr,
 };
 
 /// The aggregates in the order of their chunks.

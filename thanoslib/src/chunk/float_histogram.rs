@@ -13,7 +13,10 @@ use super::{
     sink::{Head, push, push_stale},
     varbit::XorState,
 };
-use crate::{error::DecodeError, model::is_stale, series::FloatHistogramColumn};
+use crate::{
+    error::DecodeError,
+    model::{FloatHistogramColumn, is_stale},
+};
 
 /// Decodes a chunk of float histograms in as many pieces as wanted.
 #[derive(Clone, Debug)]

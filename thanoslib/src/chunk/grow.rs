@@ -1,6 +1,6 @@
 //! Room in columns for decoded samples.
 
-use crate::series::FloatColumn;
+use crate::model::FloatColumn;
 
 /// Lengthens `out` by `n` samples and gives their slots; known start times become 0 there.
 pub(super) fn grow(out: &mut FloatColumn, n: usize) -> (&mut [i64], &mut [f64]) {

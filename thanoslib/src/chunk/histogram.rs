@@ -15,8 +15,7 @@ use super::{
 };
 use crate::{
     error::DecodeError,
-    model::is_stale,
-    series::{FloatHistogramColumn, IntHistogramColumn},
+    model::{FloatHistogramColumn, IntHistogramColumn, is_stale},
 };
 
 /// Decodes a chunk of integer histograms in as many pieces as wanted.

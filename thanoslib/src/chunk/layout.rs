@@ -18,8 +18,7 @@ use super::{
 use crate::{
     encoding::BitReader,
     error::DecodeError,
-    model::{CounterReset, Span, histogram::CUSTOM_BUCKETS_SCHEMA},
-    series::HistogramLayout,
+    model::{CounterReset, HistogramLayout, Span, histogram::CUSTOM_BUCKETS_SCHEMA},
 };
 
 /// What integer and float histogram chunks have in common while they are decoded.

@@ -1,6 +1,6 @@
 //! Histograms of a finer schema than we compute with are brought to the finest one known.
 
-use crate::{model::Span, series::HistogramLayout};
+use crate::model::{HistogramLayout, Span};
 
 /// The finest exponential schema that readers see.
 const SCHEMA_MAX: i32 = 8;

@@ -2,8 +2,7 @@
 
 use crate::{
     error::DecodeError,
-    model::CounterReset,
-    series::{HistogramColumn, HistogramLayout},
+    model::{CounterReset, HistogramColumn, HistogramLayout},
 };
 
 /// A sample without its buckets.

@@ -6,7 +6,7 @@ use super::{
 use crate::{
     encoding::{BitReader, BitWriter},
     error::{DecodeError, Result},
-    series::FloatColumn,
+    model::FloatColumn,
 };
 
 /// Rewrites a chunk with start timestamps as one without, if it is one.

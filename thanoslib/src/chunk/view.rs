@@ -5,14 +5,13 @@ use super::{
 };
 use crate::{
     error::DecodeError,
-    model::CounterReset,
-    series::{FloatColumn, FloatHistogramColumn, IntHistogramColumn, SampleColumns},
+    model::{CounterReset, FloatColumn, FloatHistogramColumn, IntHistogramColumn, SampleColumns},
 };
 
 /// The bytes of a chunk and how to read them.
 ///
 /// ```
-/// use thanoslib::{chunk::{Chunk, Encoding, XorAppender}, series::SampleColumns};
+/// use thanoslib::{chunk::{Chunk, Encoding, XorAppender}, model::SampleColumns};
 ///
 /// let mut appender = XorAppender::new();
 /// appender.append(1000, 1.5)?;

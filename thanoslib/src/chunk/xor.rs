@@ -17,7 +17,7 @@ use super::{
 use crate::{
     encoding::{BitReader, BitWriter},
     error::{DecodeError, Error, ErrorKind, Result},
-    series::FloatColumn,
+    model::FloatColumn,
 };
 
 /// Widths of the prefixes `0`, `10`, `110`, `1110`, `1111` of a change of the time delta.

@@ -13,7 +13,11 @@
 //! Source: Prometheus `tsdb/chunkenc/xor2.go`.
 
 use super::{header, st::StartReader, varbit::XorState};
-use crate::{encoding::BitReader, error::DecodeError, model::STALE_NAN, series::FloatColumn};
+use crate::{
+    encoding::BitReader,
+    error::DecodeError,
+    model::{FloatColumn, STALE_NAN},
+};
 
 /// Decodes an XOR2 chunk in as many pieces as wanted.
 #[derive(Clone, Debug)]

@@ -1,7 +1,10 @@
-//! The values that everything else is about: labels, matchers, samples, histograms, times.
+//! The values that everything else is about: labels, matchers, samples and columns of them,
+//! histograms, times.
 //!
 //! Invariant: plain values; knows no bytes on disk, no wire, no clock.
 
+mod aggr;
+mod column;
 pub mod duration;
 pub mod float;
 pub mod histogram;
@@ -13,6 +16,10 @@ mod sample;
 mod time;
 mod warnings;
 
+pub use aggr::Aggr;
+pub use column::{
+    FloatColumn, FloatHistogramColumn, HistogramColumn, HistogramLayout, IntHistogramColumn, SampleColumns,
+};
 pub use histogram::{CounterReset, FloatHistogram, Histogram, Span};
 pub use kahan::{KahanSum, kahan_add};
 pub use labels::{LABEL_NAME, Label, Labels, LabelsBuilder, LabelsIter, LabelsRef};

@@ -4,7 +4,8 @@ use std::{cmp::Ordering, collections::HashSet};
 
 use xxhash_rust::xxh64::xxh64;
 
-use super::batch::{Aggr, BatchBuilder, ChunkView};
+use super::batch::{BatchBuilder, ChunkView};
+use crate::model::Aggr;
 
 /// Collects the chunks of one series from all its sources, then hands them out once each,
 /// in time order.

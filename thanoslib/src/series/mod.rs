@@ -1,13 +1,16 @@
-//! Series in motion: columns of samples, batches of series with their chunks as bytes.
+//! Series in motion: batches of series with their chunks as bytes, joined from many sources.
+//!
+//! Columns of samples are values ([`crate::model`]) and named here too, since both travel together.
 //!
 //! Invariant: sync; knows no files, no stores, no PromQL.
 
 mod batch;
-mod column;
 mod merge;
 
-pub use batch::{Aggr, BatchBuilder, ChunkMeta, ChunkView, SeriesBatch, SeriesView};
-pub use column::{
-    FloatColumn, FloatHistogramColumn, HistogramColumn, HistogramLayout, IntHistogramColumn, SampleColumns,
-};
+pub use batch::{BatchBuilder, ChunkMeta, ChunkView, SeriesBatch, SeriesView};
 pub use merge::ChunkJoin;
+
+pub use crate::model::{
+    Aggr, FloatColumn, FloatHistogramColumn, HistogramColumn, HistogramLayout, IntHistogramColumn,
+    SampleColumns,
+};

@@ -138,23 +138,25 @@ impl Merge {
     /// Moves one series from all inputs that hold it; it may go on in their next batches.
     async fn take_series(&mut self, labels: &Labels, out: &mut BatchBuilder) -> Result<()> {
         // The parts keep their batches alive until the series is complete.
-        let mut parts: Vec<(Arc<SeriesBatch>, usize)> = Vec::new();
-        for i in 0..self.inputs.len() {
-            loop {
-                let input = &mut self.inputs[i];
-                if input.head().map(|h| h.cmp(&labels.view())) != Some(Ordering::Equal) {
-                    break;
-                }
-                parts.push((Arc::clone(&input.batch), input.at));
-                input.at += 1;
-                if input.head().is_none() {
-                    let aside = input.fill().await?;
-                    self.ready.extend(aside);
+        let mut parts: Vec<(usize, Arc<SeriesBatch>, usize)> = Vec::new();
+        loop {
+            for (i, input) in self.inputs.iter_mut().enumerate() {
+                while input.head().map(|h| h.cmp(&labels.view())) == Some(Ordering::Equal) {
+                    parts.push((i, Arc::clone(&input.batch), input.at));
+                    input.at += 1;
                 }
             }
+            // The last series of a batch may go on in the next one; all inputs that are
+            // there wait at the same time.
+            if self.inputs.iter().all(|i| i.ended || i.head().is_some()) {
+                break;
+            }
+            self.refill().await?;
         }
+        // Stable: the parts of one input stay together and in order.
+        parts.sort_by_key(|(input, ..)| *input);
         out.series(labels.view());
-        let mut series = parts.iter().filter_map(|(batch, at)| batch.get(*at));
+        let mut series = parts.iter().filter_map(|(_, batch, at)| batch.get(*at));
         if parts.len() == 1 {
             series.by_ref().for_each(|only| out.copy_chunks(only));
         }

@@ -110,7 +110,9 @@ async fn matchers(store: &Arc<dyn Store>, ctx: &Context, all: &[Labels]) -> Resu
         }
     }
     let nothing = SeriesRequest::new(Interval::ALL, vec![Matcher::equal("__name__", "\u{1}no such metric")]);
-    same("series of an unknown metric", &all_series(store, ctx, nothing).await?, &[] as &[Labels])
+    same("series of an unknown metric", &all_series(store, ctx, nothing).await?, &[] as &[Labels])?;
+    let without = SeriesRequest::new(Interval::ALL, Vec::new());
+    same("series without matchers", &all_series(store, ctx, without).await?, &[] as &[Labels])
 }
 
 fn quote(value: &str) -> String {
@@ -129,17 +131,44 @@ fn text(bytes: &[u8]) -> String {
 }
 
 async fn label_calls(store: &Arc<dyn Store>, ctx: &Context, all: &[Labels]) -> Result<()> {
-    let names: BTreeSet<String> = all.iter().flat_map(Labels::iter).map(|l| text(l.name)).collect();
-    let got = store.label_names(ctx, LabelNamesRequest::new(Interval::ALL, Vec::new())).await?.names;
-    same("label names", &got, &names.iter().collect::<Vec<_>>())?;
+    label_calls_for(store, ctx, all, None).await?;
+    let names = names_of(all);
+    for label in all[all.len() / 2].iter() {
+        let matcher = Matcher::equal(text(label.name), text(label.value));
+        label_calls_for(store, ctx, all, Some(matcher)).await?;
+    }
+    // A matcher that keeps only the series without a label.
     for name in &names {
-        let values: BTreeSet<String> = all.iter().filter_map(|l| l.get(name)).map(text).collect();
-        let request = LabelValuesRequest::new(name.clone(), Interval::ALL, Vec::new());
-        let got = store.label_values(ctx, request).await?.values;
-        same(&format!("values of {name}"), &got, &values.iter().collect::<Vec<_>>())?;
+        label_calls_for(store, ctx, all, Some(Matcher::equal(name.clone(), ""))).await?;
     }
     let unknown = LabelValuesRequest::new("no_such_label", Interval::ALL, Vec::new());
     same("values of an unknown label", &store.label_values(ctx, unknown).await?.values, &[] as &[String])
+}
+
+fn names_of(series: &[Labels]) -> BTreeSet<String> {
+    series.iter().flat_map(Labels::iter).map(|l| text(l.name)).collect()
+}
+
+/// Names, and values of every name, of the series that a matcher keeps.
+async fn label_calls_for(
+    store: &Arc<dyn Store>,
+    ctx: &Context,
+    all: &[Labels],
+    matcher: Option<Matcher>,
+) -> Result<()> {
+    let kept: Vec<Labels> =
+        all.iter().filter(|l| matcher.as_ref().is_none_or(|m| m.matches_labels(l.view()))).cloned().collect();
+    let shown = matcher.as_ref().map(|m| format!(" for {m}")).unwrap_or_default();
+    let matchers: Vec<Matcher> = matcher.into_iter().collect();
+    let got = store.label_names(ctx, LabelNamesRequest::new(Interval::ALL, matchers.clone())).await?.names;
+    same(&format!("label names{shown}"), &got, &names_of(&kept).iter().collect::<Vec<_>>())?;
+    for name in names_of(all) {
+        let values: BTreeSet<String> = kept.iter().filter_map(|l| l.get(&name)).map(text).collect();
+        let request = LabelValuesRequest::new(name.clone(), Interval::ALL, matchers.clone());
+        let got = store.label_values(ctx, request).await?.values;
+        same(&format!("values of {name}{shown}"), &got, &values.iter().collect::<Vec<_>>())?;
+    }
+    Ok(())
 }
 
 async fn time(store: &Arc<dyn Store>, ctx: &Context, all: &[Labels]) -> Result<()> {

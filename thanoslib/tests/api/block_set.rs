@@ -33,7 +33,7 @@ fn up() -> Labels {
 async fn put(bucket: &Bucket, n: i64) -> BlockId {
     let block = Block::steady(n, EU, &[up()]);
     block.put(bucket).await;
-    block.id()
+    block.id
 }
 
 async fn sync(set: &BlockSet) -> SyncReport {

@@ -38,6 +38,7 @@ pub(crate) fn labels(pairs: &[(&str, &str)]) -> Labels {
 
 /// A block to be written: number `n` starts at `n - 1` block ranges.
 pub(crate) struct Block {
+    pub(crate) id: BlockId,
     pub(crate) n: i64,
     pub(crate) external: Vec<(&'static str, &'static str)>,
     pub(crate) series: Vec<(Labels, Samples)>,
@@ -49,18 +50,14 @@ impl Block {
         let samples = || (0..BLOCK_MS / STEP_MS).map(|i| (start(n) + i * STEP_MS, (i + 1) as f64)).collect();
         let mut series: Vec<_> = series.iter().map(|l| (l.clone(), samples())).collect();
         series.sort_by(|a, b| a.0.cmp(&b.0));
-        Self { n, external: external.to_vec(), series }
-    }
-
-    pub(crate) fn id(&self) -> BlockId {
-        id(self.n)
+        Self { id: id(n), n, external: external.to_vec(), series }
     }
 
     /// Writes the block into a folder.
     pub(crate) fn write(&self, dir: &Path) -> std::path::PathBuf {
         let mint = start(self.n);
         let spec = BlockSpec {
-            id: self.id(),
+            id: self.id,
             range: TimeRange::new(mint, mint + BLOCK_MS),
             external_labels: labels(&self.external),
         };

@@ -25,7 +25,7 @@ use crate::{
     block::BlockId,
     context::Context,
     error::{Error, Result},
-    model::{Interval, LabelsBuilder, Matcher, Resolution, TimeRange, Warning},
+    model::{Interval, Labels, LabelsBuilder, Matcher, Resolution, TimeRange, Warning},
 };
 use choose::Chosen;
 pub use one::BlockStore;
@@ -67,6 +67,7 @@ struct State {
 #[derive(Clone)]
 struct Loaded {
     store: Arc<dyn Store>,
+    external: Labels,
     range: TimeRange,
     resolution: Resolution,
 }
@@ -182,17 +183,14 @@ impl BlockSet {
         max_resolution_ms: Option<i64>,
     ) -> (Vec<Member>, Vec<Warning>) {
         let state = self.state();
-        let mut groups: BTreeMap<_, Vec<(BlockId, &Loaded)>> = BTreeMap::new();
+        let mut groups: BTreeMap<&Labels, Vec<(BlockId, &Loaded)>> = BTreeMap::new();
         for (id, loaded) in &state.blocks {
-            let info = loaded.store.info();
-            if !may_match(&info.label_sets, matchers) {
+            let external = &loaded.external;
+            // Blocks without external labels may hold anything.
+            if !external.is_empty() && !may_match(std::slice::from_ref(external), matchers) {
                 continue;
             }
-            let external = info.label_sets.into_iter().next().unwrap_or_default();
-            let mut seen = LabelsBuilder::from_labels(external.view());
-            seen.set("__block_id", id.to_string());
-            let seen = seen.labels();
-            if block_matchers.iter().all(|m| m.matches_labels(seen.view())) {
+            if chosen_by(block_matchers, *id, external) {
                 groups.entry(external).or_default().push((*id, loaded));
             }
         }
@@ -218,6 +216,16 @@ impl BlockSet {
     }
 }
 
+/// True when the matchers accept a block's external labels and its `__block_id`.
+fn chosen_by(block_matchers: &[Matcher], id: BlockId, external: &Labels) -> bool {
+    if block_matchers.is_empty() {
+        return true;
+    }
+    let mut labels = LabelsBuilder::from_labels(external.view());
+    let labels = labels.set("__block_id", id.to_string()).labels();
+    block_matchers.iter().all(|m| m.matches_labels(labels.view()))
+}
+
 async fn open(source: &dyn BlockSource, ctx: &Context, listed: Listed) -> Result<Loaded> {
     let resolution =
         Resolution::from_window_ms(listed.meta.thanos.downsample.resolution).ok_or_else(|| {
@@ -227,7 +235,7 @@ async fn open(source: &dyn BlockSource, ctx: &Context, listed: Listed) -> Result
     let range = listed.meta.range();
     let block = source.open(ctx, listed).await?;
     let store = Arc::new(BlockStore::new(block, external.clone()));
-    Ok(Loaded { store: Arc::new(Conform::new(store, external)), range, resolution })
+    Ok(Loaded { store: Arc::new(Conform::new(store, external.clone())), external, range, resolution })
 }
 
 /// Gaps as frames in front of an answer, or as the error that a request without partial

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{
+use super::{
     CounterReset, FloatHistogram, Histogram, Interval, Span, histogram::CUSTOM_BUCKETS_SCHEMA, is_stale,
 };
 
