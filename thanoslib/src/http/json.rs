@@ -53,7 +53,7 @@ fn quote(out: &mut String, s: &str, html: bool) {
 
 /// Appends a list of strings.
 pub(super) fn strings<'a>(out: &mut String, list: impl Iterator<Item = &'a str>) {
-    items(out, list, |out, s| text(out, s));
+    items(out, list, text);
 }
 
 /// Appends a list.

@@ -178,18 +178,13 @@ fn lookback(api: &Api, params: &Params, max_resolution_ms: i64) -> Result<Option
 
 /// `shard_info` as JSON: `{"shard_index":0,"total_shards":2,"by":true,"labels":["a"]}`.
 fn shard_info(text: &str) -> Result<Option<ShardInfo>, ApiError> {
-    #[derive(serde::Deserialize)]
+    #[derive(Default, serde::Deserialize)]
     #[serde(default)]
     struct Wire {
         shard_index: i64,
         total_shards: i64,
         by: bool,
         labels: Vec<String>,
-    }
-    impl Default for Wire {
-        fn default() -> Self {
-            Self { shard_index: 0, total_shards: 0, by: false, labels: Vec::new() }
-        }
     }
     if text.is_empty() {
         return Ok(None);
