@@ -54,7 +54,7 @@ pub fn engine(data: &[u8]) {
         return;
     }
     let Ok(expr) = parse(text, &options()) else { return };
-    let options = EngineOptions { delayed_name_removal: data.len() % 2 == 0, ..options() };
+    let options = EngineOptions { delayed_name_removal: data.len().is_multiple_of(2), ..options() };
     let engine = Engine::new(options, Arc::new(Inline));
     let budget = Budget::new("query", MEMORY_MAX);
     let ctx = Context::new(Arc::clone(&budget));
