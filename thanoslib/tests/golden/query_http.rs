@@ -229,7 +229,7 @@ fn vector_sorted(mut body: Value) -> Value {
             format!("{labels:?}")
         });
     }
-    if let Some(warnings) = body["warnings"].as_array_mut() {
+    if let Some(warnings) = body.get_mut("warnings").and_then(Value::as_array_mut) {
         warnings.sort_by_key(|w| w.as_str().map(str::to_owned));
     }
     body
