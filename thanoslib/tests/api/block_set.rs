@@ -153,6 +153,22 @@ async fn requests_without_partial_answers_fail_when_a_block_is_left_out() {
 }
 
 #[tokio::test]
+async fn a_broken_block_does_not_concern_requests_for_other_producers() {
+    let bucket = Bucket::memory("b");
+    let one = put(&bucket, 1).await;
+    Block::steady(2, &[("cluster", "us")], &[up()]).put(&bucket).await;
+    bucket.put(&format!("{one}/index"), "x").await.expect("put");
+    let set = support::block_set(&bucket).await;
+    let asked = async |cluster: &str| {
+        let matchers = vec![Matcher::equal("__name__", "up"), Matcher::equal("cluster", cluster)];
+        let partial_response = PartialResponse::Abort;
+        stream(&*set, SeriesRequest { partial_response, ..SeriesRequest::new(Interval::ALL, matchers) }).await
+    };
+    assert_eq!(asked("us").await.expect("an answer").series.len(), 1);
+    asked("eu").await.expect_err("its block is missing");
+}
+
+#[tokio::test]
 async fn a_flipped_chunk_byte_is_a_warning_that_names_the_block() {
     let bucket = Bucket::memory("b");
     let (one, _) = (put(&bucket, 1).await, put(&bucket, 2).await);

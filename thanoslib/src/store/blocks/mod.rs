@@ -122,13 +122,13 @@ impl BlockSet {
             let (source, ctx) = (Arc::clone(&self.source), ctx.with_timeout(OPEN_TIMEOUT));
             async move {
                 let id = listed.meta.ulid;
-                let range = listed.meta.range();
-                (id, range, open(&*source, &ctx, listed).await)
+                let (range, external) = (listed.meta.range(), listed.external_labels.clone());
+                (id, range, external, open(&*source, &ctx, listed).await)
             }
             .boxed()
         });
         let mut opened = stream::iter(opening).buffer_unordered(OPEN_CONCURRENT);
-        while let Some((id, range, result)) = opened.next().await {
+        while let Some((id, range, external, result)) = opened.next().await {
             match result {
                 Ok(loaded) => {
                     report.opened += 1;
@@ -136,7 +136,7 @@ impl BlockSet {
                 }
                 Err(e) => {
                     let mut gap = Warning::new(format!("block {id} is left out: {e}")).origin(id.to_string());
-                    gap.interval = range.interval();
+                    (gap.interval, gap.labels) = (range.interval(), Some(external));
                     gaps.push(gap);
                 }
             }
@@ -211,8 +211,11 @@ impl BlockSet {
                 Some(Member { name: format!("block {id}"), store })
             }));
         }
-        let gaps = state.gaps.iter().filter(|g| g.interval.is_none_or(|at| at.overlaps(interval)));
-        (members, gaps.cloned().collect())
+        let concerned = |gap: &&Warning| {
+            gap.interval.is_none_or(|at| at.overlaps(interval))
+                && gap.labels.as_ref().is_none_or(|l| may_match(std::slice::from_ref(l), matchers))
+        };
+        (members, state.gaps.iter().filter(concerned).cloned().collect())
     }
 }
 

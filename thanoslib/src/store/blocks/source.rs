@@ -161,7 +161,8 @@ impl FolderSource {
             wal.display(),
             format_rfc3339(UnixTime::from_ms(maxt))
         );
-        Some(Warning::new(text).origin(wal.display().to_string()).interval(Interval::new(mint, maxt)))
+        let gap = Warning::new(text).origin(wal.display().to_string());
+        Some(gap.interval(Interval::new(mint, maxt)).labels(self.labels.clone()))
     }
 }
 
