@@ -49,17 +49,28 @@ async fn cancelled_queries_hold_nothing() {
     let store = series(1000);
     let pool: Arc<dyn Compute> = Arc::new(Pool::new(1).expect("starts"));
     for text in QUERIES {
-        let budget = Budget::new("query", u64::MAX);
-        let ctx = Context::new(Arc::clone(&budget));
-        let query = range(&store, Arc::clone(&pool), &ctx, text);
-        let stop = async {
-            tokio::task::yield_now().await;
-            ctx.cancel();
-        };
-        let (got, ()) = futures::join!(query, stop);
-        assert!(got.is_ok_and(|_| true) || ctx.check().is_err(), "{text}");
-        // Jobs that still run hold what they work on until they end.
-        crate::runtime::compute(&pool, || ()).await.expect("runs");
-        assert_eq!(budget.used(), 0, "{text}");
+        // Before it begins, while it runs, and dropped while it runs.
+        for (before, dropped) in [(true, false), (false, false), (false, true)] {
+            let budget = Budget::new("query", u64::MAX);
+            let ctx = Context::new(Arc::clone(&budget));
+            if before {
+                ctx.cancel();
+            }
+            let mut query = Box::pin(range(&store, Arc::clone(&pool), &ctx, text));
+            let mut got = futures::poll!(&mut query);
+            if dropped {
+                drop(query);
+            } else {
+                ctx.cancel();
+                if got.is_pending() {
+                    got = std::task::Poll::Ready(query.await);
+                }
+                let std::task::Poll::Ready(got) = got else { panic!("{text}: was awaited") };
+                assert_eq!(got.map_err(|e| e.kind()).err(), Some(ErrorKind::Cancelled), "{text}");
+            }
+            // Jobs that still run hold what they work on until they end.
+            crate::runtime::compute(&pool, || ()).await.expect("runs");
+            assert_eq!(budget.used(), 0, "{text}");
+        }
     }
 }
