@@ -1,6 +1,52 @@
 //! One fuzz body for each decoder, run over committed corpora as tests.
+//!
+//! A body takes any bytes and must return: it panics when a decoder does or when a promise is
+//! broken, such as that pieces equal the whole. `corpus/NAME/` holds seeds of the body `NAME`:
+//! chunks, sections of indexes and metadata that Prometheus and Thanos wrote (parts of the
+//! library's `testdata`), and inputs that once failed. `cargo test -p thanoslib-fuzz` runs each
+//! body over its seeds and over seeded changes of them, always the same ones.
+//!
+//! To search on with libFuzzer, a nightly compiler and `cargo install cargo-fuzz` are needed,
+//! and a crate beside this one (`cargo fuzz init`) whose target calls a body:
+//!
+//! ```text
+//! #![no_main]
+//! libfuzzer_sys::fuzz_target!(|data: &[u8]| thanoslib_fuzz::chunks::xor(data));
+//! ```
+//!
+//! `cargo +nightly fuzz run xor fuzz/corpus/xor -- -max_len=4096` starts from the seeds; what it
+//! finds is committed into the corpus together with the mend.
 
 pub mod blocks;
 pub mod chunks;
 pub mod promql;
 pub mod values;
+
+/// Takes any bytes and must return.
+pub type Body = fn(&[u8]);
+
+/// Every body with the name of its corpus.
+pub const BODIES: [(&str, Body); 22] = [
+    ("aggregates", chunks::aggregates),
+    ("dedup", chunks::dedup),
+    ("float_histogram", chunks::float_histogram),
+    ("float_histogram_st", chunks::float_histogram_st),
+    ("histogram", chunks::histogram),
+    ("histogram_st", chunks::histogram_st),
+    ("histograms", values::histograms),
+    ("index", blocks::index),
+    ("index_symbols", blocks::index_symbols),
+    ("index_table", blocks::index_table),
+    ("index_toc", blocks::index_toc),
+    ("meta", blocks::meta),
+    ("postings", blocks::postings),
+    ("postings_model", blocks::postings_model),
+    ("promql", values::promql),
+    ("regex", values::regex),
+    ("segment", blocks::segment),
+    ("series_entry", blocks::series_entry),
+    ("texts", values::texts),
+    ("tombstones", blocks::tombstones),
+    ("xor", chunks::xor),
+    ("xor2", chunks::xor2),
+];

@@ -1,10 +1,13 @@
-//! Readers of texts: patterns, durations, numbers; and histograms against their invariants.
+//! Readers of texts: patterns, durations, numbers, queries; and histograms against their invariants.
 
-use thanoslib::model::{
-    FloatHistogram, Regex, Span,
-    duration::{self, parse_api_duration, parse_api_time, parse_flag, parse_go, parse_size},
-    float::{Quoted, parse_float},
-    regex::TemplateRegex,
+use thanoslib::{
+    model::{
+        FloatHistogram, Regex, Span,
+        duration::{self, parse_api_duration, parse_api_time, parse_flag, parse_go, parse_size},
+        float::{Quoted, parse_float},
+        regex::TemplateRegex,
+    },
+    promql::{self, EngineOptions},
 };
 
 /// A pattern, then a line feed, then a value that is matched and expanded.
@@ -48,6 +51,13 @@ pub fn texts(data: &[u8]) {
     }
 }
 
+/// A query, and the same text as a selector.
+pub fn promql(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let options = EngineOptions { experimental_functions: true, ..EngineOptions::default() };
+    let _ = (promql::parse(text, &options), promql::parse_selector(text, &options));
+}
+
 /// Two histograms of arbitrary layout, valid or not, through all their arithmetic.
 pub fn histograms(data: &[u8]) {
     let mut bytes = data.iter().copied();
@@ -88,23 +98,5 @@ pub fn histograms(data: &[u8]) {
     for side in [thanoslib::model::histogram::Trim::KeepAbove, thanoslib::model::histogram::Trim::KeepBelow] {
         let mut trimmed = a.clone();
         trimmed.trim(1.5, side);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn seeds_run() {
-        for seed in
-            [&b"a(b|c)*\nabcb"[..], b"1h30m", b"1.5e-7", b"(?i)\\pL+\n\xff", b"2015-06-03T13:21:58.5Z", b""]
-        {
-            super::regex(seed);
-            super::texts(seed);
-        }
-        for seed in 0..200u8 {
-            let bytes: Vec<u8> =
-                (0..64u8).map(|i| seed.wrapping_mul(31).wrapping_add(i.wrapping_mul(seed | 1))).collect();
-            super::histograms(&bytes);
-        }
     }
 }

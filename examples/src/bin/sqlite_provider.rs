@@ -1,26 +1,18 @@
 //! Rows of an SQLite table as a metric provider: one trait, then HTTP and gRPC.
 //!
-//! `cargo run -p thanoslib-examples --bin sqlite_provider`
+//! `cargo run -p thanoslib-examples --bin sqlite_provider` (`-- --once`: one query, then it ends)
 
-use std::{
-    future::pending,
-    sync::{Arc, Mutex},
-};
+use std::{future::pending, sync::Arc, sync::Mutex};
 
+use axum::{body::Body, body::to_bytes, http::Request};
 use rusqlite::{Connection, params};
-use thanoslib::{
-    Error, Result,
-    budget::Budget,
-    clock::SystemClock,
-    context::Context,
-    http::{self, Api},
-    model::{Interval, Labels},
-    promql::{Engine, EngineOptions},
-    runtime::Pool,
-    store::{SampleSink, SampleSource, Scan, SourceStore, Store},
-    testing::store_contract,
-};
-use thanoslib_grpc::server;
+use thanoslib::clock::{Clock, SystemClock};
+use thanoslib::store::{SampleSink, SampleSource, Scan, SourceStore, Store};
+use thanoslib::{Error, Result, budget::Budget, context::Context, model::Labels, runtime::Pool};
+use thanoslib::{http, promql::Engine, promql::EngineOptions, testing::store_contract};
+use thanoslib_grpc::server::{self, Services};
+use tokio::net::TcpListener;
+use tower::ServiceExt;
 
 /// A table `readings(room, at_ms, celsius)`.
 #[derive(Debug)]
@@ -42,17 +34,10 @@ impl SampleSource for Readings {
         }
         Ok(())
     }
-
-    fn interval(&self) -> Interval {
-        let db = self.0.lock().expect("no reader panicked");
-        let ends =
-            db.query_row("SELECT min(at_ms), max(at_ms) FROM readings", [], |r| Ok((r.get(0)?, r.get(1)?)));
-        ends.map_or(Interval::new(i64::MAX, i64::MIN), |(mint, maxt)| Interval::new(mint, maxt))
-    }
 }
 
-/// Two rooms, a reading a minute for two hours up to `end_ms`.
-fn table(end_ms: i64) -> rusqlite::Result<Connection> {
+/// A store over a table of two rooms, each with a reading a minute for two hours up to `end_ms`.
+pub(crate) fn provider(end_ms: i64) -> anyhow::Result<Arc<dyn Store>> {
     let db = Connection::open_in_memory()?;
     db.execute("CREATE TABLE readings (room TEXT, at_ms INTEGER, celsius REAL)", [])?;
     for i in 0..240 {
@@ -60,28 +45,33 @@ fn table(end_ms: i64) -> rusqlite::Result<Connection> {
         let row = params![room, t, 20.0 + (i % 17) as f64 / 4.0];
         db.execute("INSERT INTO readings VALUES (?1, ?2, ?3)", row)?;
     }
-    Ok(db)
+    let site = Labels::from_pairs([("site", "home")]);
+    Ok(SourceStore::conforming(Arc::new(Readings(Mutex::new(db))), site))
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let end_ms = thanoslib::clock::Clock::now_ms(&SystemClock);
-    let site = Labels::from_pairs([("site", "home")]);
-    let store: Arc<dyn Store> = SourceStore::conforming(Arc::new(Readings(Mutex::new(table(end_ms)?))), site);
+    let store = provider(SystemClock.now_ms())?;
     store_contract(&store).await?;
     println!("the provider keeps the store contract");
 
     let engine = Engine::new(EngineOptions::default(), Arc::new(Pool::new(2)?));
     let budget = Budget::new("process memory", 1 << 30);
-    let api = Api::new(http::Settings::default(), engine, Arc::clone(&store), Arc::new(SystemClock), budget);
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:10912").await?;
-    println!("HTTP: curl 'http://127.0.0.1:10912/api/v1/query?query=max_over_time(room_celsius[1h])'");
-    println!("gRPC: thanos query --endpoint=127.0.0.1:10911");
-    let grpc = tokio::net::TcpListener::bind("127.0.0.1:10911").await?;
-    let (routes, ready) = server::Services::new(store, server::Settings::default()).build().await?;
+    let (settings, clock) = (http::Settings::default(), Arc::new(SystemClock));
+    let api = http::router(http::Api::new(settings, engine, Arc::clone(&store), clock, budget));
+    let query = "/api/v1/query?query=max_over_time(room_celsius[1h])";
+    if std::env::args().any(|a| a == "--once") {
+        let answer = api.oneshot(Request::get(query).body(Body::empty())?).await?;
+        println!("{}", str::from_utf8(&to_bytes(answer.into_body(), 1 << 20).await?)?);
+        return Ok(());
+    }
+    let (routes, ready) = Services::new(store, server::Settings::default()).build().await?;
+    let (http, grpc) =
+        (TcpListener::bind("127.0.0.1:10912").await?, TcpListener::bind("127.0.0.1:10911").await?);
     ready.set(true).await;
-    let served =
-        tokio::join!(server::serve(routes, grpc, pending()), axum::serve(listener, http::router(api)));
-    served.0?;
-    Ok(served.1?)
+    println!("HTTP: curl -g 'http://127.0.0.1:10912{query}'");
+    println!("gRPC: thanos query --endpoint=127.0.0.1:10911");
+    let (http, grpc) = tokio::join!(axum::serve(http, api), server::serve(routes, grpc, pending()));
+    http?;
+    Ok(grpc?)
 }

@@ -12,7 +12,7 @@ use thanoslib::{
     clock::{Clock, SystemClock},
     context::Context,
     http::{self, Api, Readiness},
-    promql::Engine,
+    promql::{Engine, EngineOptions},
     runtime::Pool,
     store::{BlockSet, BucketSource, Fanout, FolderSource, Member, Store},
 };
@@ -27,7 +27,8 @@ const FIRST_SYNC: Duration = Duration::from_secs(120);
 
 /// Serves until a signal comes.
 pub(crate) async fn run(flags: StandaloneFlags) -> Result<()> {
-    let stop = shutdown::signals()?;
+    let mut stop = Box::pin(shutdown::signals()?);
+    let settings = Settings::new(&flags)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let demo_end = match flags.demo {
         true => Some(demo::write(&flags.data_dir.join("demo"), &clock)?),
@@ -36,7 +37,40 @@ pub(crate) async fn run(flags: StandaloneFlags) -> Result<()> {
     let sets = block_sets(&flags)?;
     let http = listen("http-address", &flags.http_address).await?;
     let grpc = listen("grpc-address", &flags.grpc_address).await?;
-    for set in &sets {
+    tokio::select! {
+        loaded = first_sync(&sets) => loaded?,
+        () = &mut stop => return Ok(()),
+    }
+    serve(settings, sets, Listeners { http, grpc }, clock, demo_end, stop).await
+}
+
+/// What the flags say, read before anything is opened.
+struct Settings {
+    http: http::Settings,
+    engine: EngineOptions,
+    memory_bytes: u64,
+    sync_every: Duration,
+}
+
+impl Settings {
+    fn new(flags: &StandaloneFlags) -> Result<Self> {
+        let mut http = flags.http_settings()?;
+        http.flags = flags.shown();
+        if flags.demo && http.replica_labels.is_empty() {
+            http.replica_labels = vec!["replica".to_owned()];
+        }
+        Ok(Self {
+            http,
+            engine: flags.engine_options()?,
+            memory_bytes: flags.memory_limit_bytes()?,
+            sync_every: flags::duration_flag("sync-block-duration", &flags.sync_block_duration)?,
+        })
+    }
+}
+
+/// Looks at the blocks of every set; a set that cannot be listed at all ends the process.
+async fn first_sync(sets: &[Set]) -> Result<()> {
+    for set in sets {
         let ctx = Context::default().with_timeout(FIRST_SYNC);
         let report = set.store.sync(&ctx).await.with_context(|| set.name.clone())?;
         tracing::info!(source = %set.name, blocks = report.loaded, "blocks loaded");
@@ -49,7 +83,7 @@ pub(crate) async fn run(flags: StandaloneFlags) -> Result<()> {
             "no block was found: name a bucket with --objstore.config-file, a data folder with --tsdb.path, or try --demo"
         );
     }
-    serve(flags, sets, Listeners { http, grpc }, clock, demo_end, stop).await
+    Ok(())
 }
 
 struct Listeners {
@@ -71,12 +105,13 @@ fn block_sets(flags: &StandaloneFlags) -> Result<Vec<Set>> {
         sets.push(Set { name, store });
     };
     for file in &flags.objstore_config_file {
-        let yaml = std::fs::read_to_string(file)
-            .with_context(|| format!("cannot read {} (--objstore.config-file)", file.display()))?;
-        bucket(open_bucket(&yaml).with_context(|| file.display().to_string())?);
+        let yaml = std::fs::read_to_string(file).with_context(|| {
+            format!("--objstore.config-file must name a readable file: {}", file.display())
+        })?;
+        bucket(open_bucket(&yaml).with_context(|| format!("fix the configuration in {}", file.display()))?);
     }
     for yaml in &flags.objstore_config {
-        bucket(open_bucket(yaml).context("--objstore.config")?);
+        bucket(open_bucket(yaml).context("fix --objstore.config")?);
     }
     if flags.demo {
         bucket(Bucket::local(&flags.data_dir.join("demo"))?);
@@ -114,7 +149,7 @@ fn check_folder(dir: &Path) -> Result<()> {
 }
 
 async fn serve(
-    flags: StandaloneFlags,
+    settings: Settings,
     sets: Vec<Set>,
     listeners: Listeners,
     clock: Arc<dyn Clock>,
@@ -126,25 +161,19 @@ async fn serve(
         .map(|s| Member { name: s.name.clone(), store: Arc::clone(&s.store) as Arc<dyn Store> })
         .collect();
     let store: Arc<dyn Store> = Arc::new(Fanout::new("store", members));
-    let mut settings = flags.http_settings()?;
-    settings.flags = flags.shown();
-    if flags.demo && settings.replica_labels.is_empty() {
-        settings.replica_labels = vec!["replica".to_owned()];
-    }
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let engine = Engine::new(flags.engine_options()?, Arc::new(Pool::new(threads)?));
-    let budget = Budget::new("process memory", flags.memory_limit_bytes()?);
-    let api = Api::new(settings, engine, Arc::clone(&store), clock, Arc::clone(&budget));
+    let engine = Engine::new(settings.engine, Arc::new(Pool::new(threads)?));
+    let budget = Budget::new("process memory", settings.memory_bytes);
+    let api = Api::new(settings.http, engine, Arc::clone(&store), clock, Arc::clone(&budget));
     let readiness = Readiness::default();
     let router = http::router(Arc::clone(&api))
         .merge(http::probes(api, "standalone", readiness.clone()))
         .fallback(http::not_found);
 
     let (stopping, stopped) = watch::channel(false);
-    let every = flags::duration_flag("sync-block-duration", &flags.sync_block_duration)?;
     let mut tasks = tokio::task::JoinSet::new();
     for set in sets {
-        tasks.spawn(resync(set, every, until(stopped.clone())));
+        tasks.spawn(resync(set, settings.sync_every, until(stopped.clone())));
     }
     let http_address = listeners.http.local_addr()?;
     let grpc_address = listeners.grpc.local_addr()?;

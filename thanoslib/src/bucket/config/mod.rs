@@ -58,10 +58,7 @@ impl BucketConfig {
     /// `Invalid` for malformed YAML, an unknown or misused key, or an unknown type;
     /// `Unsupported` for a type or a key that Thanos knows and this build does not.
     pub fn parse(yaml: &str) -> Result<Self> {
-        let failed = |e: serde_saphyr::Error| {
-            Error::invalid(format!("object store configuration: {e}")).with_source(e)
-        };
-        let outline: Outline = serde_saphyr::from_str(yaml).map_err(failed)?;
+        let outline: Outline = serde_saphyr::from_str(yaml).map_err(|e| malformed(&e))?;
         let provider = provider(&outline.provider, yaml)?;
         super::Prefixed::parse(&outline.prefix)?;
         Ok(Self { provider, prefix: outline.prefix })
@@ -101,9 +98,16 @@ fn provider(name: &str, yaml: &str) -> Result<Arc<dyn Open>> {
 /// The provider's part of the configuration, defaults where it says nothing.
 #[cfg_attr(not(any(feature = "fs", feature = "s3")), expect(dead_code, reason = "needs a provider"))]
 fn inner<C: DeserializeOwned + Default>(yaml: &str) -> Result<C> {
-    let parsed: Inner<C> = serde_saphyr::from_str(yaml)
-        .map_err(|e| Error::invalid(format!("object store configuration: {e}")).with_source(e))?;
+    let parsed: Inner<C> = serde_saphyr::from_str(yaml).map_err(|e| malformed(&e))?;
     Ok(parsed.config.unwrap_or_default())
+}
+
+/// What is wrong and where. The excerpt of the text that follows is left out: it may hold secrets.
+fn malformed(e: &serde_saphyr::Error) -> Error {
+    let text = e.to_string();
+    let first = text.lines().next().unwrap_or_default();
+    let first = first.strip_prefix("error: ").unwrap_or(first);
+    Error::invalid(format!("object store configuration: {first}"))
 }
 
 #[cfg(not(all(feature = "fs", feature = "s3")))]
