@@ -10,6 +10,7 @@ pub mod float;
 pub mod histogram;
 mod kahan;
 mod labels;
+pub(crate) mod log2;
 mod matcher;
 pub mod regex;
 mod sample;

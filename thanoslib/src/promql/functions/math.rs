@@ -2,6 +2,7 @@
 
 use crate::{
     error::Result,
+    model::log2::log2,
     promql::{Block, names::unique, scope::Scope},
 };
 
@@ -57,21 +58,6 @@ fn ln(v: f64) -> f64 {
         return (fraction / 2.0).ln() - 1022.0 * std::f64::consts::LN_2;
     }
     v.ln()
-}
-
-/// Logarithm to base 2, exact for powers of two.
-///
-/// Compat: Go's `math/log10.go` takes the logarithm of the fraction alone, which costs digits
-/// near 1.
-fn log2(v: f64) -> f64 {
-    if v <= 0.0 || !v.is_finite() {
-        return v.log2();
-    }
-    let (fraction, exponent) = trig::split(v);
-    if fraction == 0.5 {
-        return (exponent - 1) as f64;
-    }
-    fraction.ln() * (1.0 / std::f64::consts::LN_2) + exponent as f64
 }
 
 /// The greater of two: +Inf, else NaN if there is one; +0 is above -0.

@@ -5,6 +5,8 @@
 
 use std::f64::consts::{LN_2, PI};
 
+use crate::model::log2::split;
+
 /// π/4 in three parts, the first two short enough for exact products.
 const PI4: [f64; 3] = [
     f64::from_bits(0x3fe9_21fb_4000_0000),
@@ -118,15 +120,6 @@ pub(crate) fn pow(x: f64, y: f64) -> f64 {
         bits >>= 1;
     }
     if y < 0.0 { scale(1.0 / result, -exponent) } else { scale(result, exponent) }
-}
-
-/// A fraction of at least 0.5 and below 1 (or their negatives) and a power of two; `v` is finite
-/// and not zero.
-pub(super) fn split(v: f64) -> (f64, i64) {
-    let (v, shift) = if v.is_normal() { (v, 0) } else { (v * (1u64 << 52) as f64, 52) };
-    let bits = v.to_bits();
-    let exponent = (bits >> 52 & 0x7ff) as i64 - 1022 - shift;
-    (f64::from_bits(bits & !(0x7ff << 52) | 1022 << 52), exponent)
 }
 
 /// `v` times 2 to the `exponent`, rounded once.

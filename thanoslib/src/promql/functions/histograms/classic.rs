@@ -108,7 +108,11 @@ impl Forced {
             let min = repairs().map(|r| r.min_bound).fold(f64::INFINITY, f64::min);
             let max = repairs().map(|r| r.max_bound).fold(f64::NEG_INFINITY, f64::max);
             let diff = repairs().map(|r| r.max_diff).fold(0.0, f64::max);
-            let time = |i: Option<&usize>| Rfc3339(scope.steps.time(i.copied().unwrap_or_default()));
+            // Compat: the text has whole seconds (util/annotations).
+            let time = |i: Option<&usize>| {
+                let t = scope.steps.time(i.copied().unwrap_or_default());
+                Rfc3339(t.saturating_sub(t.rem_euclid(1000)))
+            };
             let (first, last) = (time(steps.keys().next()), time(steps.keys().next_back()));
             let mut diff_text = String::new();
             // Writing to a string does not fail.
