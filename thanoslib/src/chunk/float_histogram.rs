@@ -44,6 +44,12 @@ impl<'a> FloatHistogramDecoder<'a> {
         })
     }
 
+    /// The same decoder, which keeps schemas that are finer than those that readers know.
+    pub(super) fn with_own_schema(mut self) -> Self {
+        self.frame.own_schema = true;
+        self
+    }
+
     /// Number of samples not decoded yet.
     pub fn left(&self) -> usize {
         self.frame.left

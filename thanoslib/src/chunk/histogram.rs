@@ -32,9 +32,9 @@ pub struct HistogramDecoder<'a> {
 
 /// A number and its change since the sample before.
 #[derive(Clone, Copy, Debug, Default)]
-struct Running {
-    value: i64,
-    delta: i64,
+pub struct Running {
+    pub(super) value: i64,
+    pub(super) delta: i64,
 }
 
 impl Running {
@@ -58,6 +58,12 @@ impl<'a> HistogramDecoder<'a> {
             buckets: Vec::new(),
             deltas: Vec::new(),
         })
+    }
+
+    /// The same decoder, which keeps schemas that are finer than those that readers know.
+    pub(super) fn with_own_schema(mut self) -> Self {
+        self.frame.own_schema = true;
+        self
     }
 
     /// Number of samples not decoded yet.

@@ -13,10 +13,10 @@ use super::{
     header,
     reduce::Reduction,
     st::StartReader,
-    varbit::{read_int, read_uint},
+    varbit::{read_int, read_uint, write_int, write_uint},
 };
 use crate::{
-    encoding::BitReader,
+    encoding::{BitReader, BitWriter},
     error::DecodeError,
     model::{CounterReset, HistogramLayout, Span, histogram::CUSTOM_BUCKETS_SCHEMA},
 };
@@ -31,6 +31,8 @@ pub(super) struct Frame<'a> {
     pub(super) header: CounterReset,
     pub(super) layout: HistogramLayout,
     pub(super) reduction: Option<Reduction>,
+    /// No schema is brought to a coarser one.
+    pub(super) own_schema: bool,
     pub(super) start: Option<StartReader>,
     pub(super) t: i64,
     delta: i64,
@@ -67,6 +69,7 @@ impl<'a> Frame<'a> {
             header,
             layout: HistogramLayout::default(),
             reduction: None,
+            own_schema: false,
             start: with_start.then(|| StartReader::new(data[2])),
             t: 0,
             delta: 0,
@@ -79,7 +82,7 @@ impl<'a> Frame<'a> {
     /// `bucket_bits` is what a bucket of the first sample takes at least.
     pub(super) fn read_layout(&mut self, bucket_bits: usize) -> Result<(), DecodeError> {
         self.layout = read_layout(&mut self.r, bucket_bits)?;
-        self.reduction = Reduction::of(&self.layout);
+        self.reduction = if self.own_schema { None } else { Reduction::of(&self.layout) };
         Ok(())
     }
 
@@ -199,4 +202,61 @@ fn read_count(r: &mut BitReader<'_>, bits_each: u64, what: &'static str) -> Resu
         return Err(DecodeError::new(what, r.offset()));
     }
     Ok(count as usize)
+}
+
+/// Bits of a reset header, in the upper two bits of their byte.
+pub(super) fn reset_bits(reset: CounterReset) -> u8 {
+    match reset {
+        CounterReset::Unknown => 0,
+        CounterReset::NotReset => 0b01 << 6,
+        CounterReset::Reset => 0b10 << 6,
+        CounterReset::Gauge => 0b11 << 6,
+    }
+}
+
+/// Writes the layout, before the first sample.
+pub(super) fn write_layout(w: &mut BitWriter, layout: &HistogramLayout) {
+    write_zero_threshold(w, layout.zero_threshold);
+    write_int(w, i64::from(layout.schema));
+    for spans in [&layout.positive_spans, &layout.negative_spans] {
+        write_uint(w, spans.len() as u64);
+        for span in spans {
+            write_uint(w, u64::from(span.length));
+            write_int(w, i64::from(span.offset));
+        }
+    }
+    if layout.is_custom() {
+        write_uint(w, layout.custom_values.len() as u64);
+        for bound in &layout.custom_values {
+            write_bound(w, *bound);
+        }
+    }
+}
+
+/// Powers of two from 2^-243 to 2^10 and 0 take one byte.
+fn write_zero_threshold(w: &mut BitWriter, threshold: f64) {
+    let bits = threshold.to_bits();
+    let exponent = (bits >> 52).wrapping_sub(1023 - 244);
+    if threshold == 0.0 {
+        w.bits(0, 8);
+    } else if bits << 12 == 0 && (1..255).contains(&exponent) {
+        w.bits(exponent, 8);
+    } else {
+        w.bits(255, 8);
+        w.bits(bits, 64);
+    }
+}
+
+/// The largest bound that is written as a number of thousandths, in thousandths.
+const THOUSANDTHS_MAX: f64 = 33_554_430.0;
+
+fn write_bound(w: &mut BitWriter, bound: f64) {
+    let thousandths = bound * 1000.0;
+    let whole = thousandths.round();
+    if (0.0..=THOUSANDTHS_MAX).contains(&thousandths) && whole / 1000.0 == bound {
+        write_uint(w, whole as u64 + 1);
+    } else {
+        w.bit(false);
+        w.bits(bound.to_bits(), 64);
+    }
 }

@@ -3,11 +3,15 @@
 //! Invariant: works on byte slices; knows no files, no labels, no clock.
 
 mod aggr;
+mod cut;
+mod cutter;
 mod encoding;
 mod float_histogram;
 mod grow;
 mod header;
 mod histogram;
+mod histogram_appender;
+mod kind;
 mod layout;
 mod reduce;
 mod segment;
@@ -16,13 +20,20 @@ mod st;
 mod transcode;
 mod varbit;
 mod view;
+mod widen;
 mod xor;
 mod xor2;
 
 pub use aggr::{AGGREGATES, AggrChunk, AggrError};
+pub use cut::CutPolicy;
+pub use cutter::{ChunkCutter, ChunkFormat, EncodedChunk};
 pub use encoding::Encoding;
 pub use float_histogram::FloatHistogramDecoder;
 pub use histogram::HistogramDecoder;
+pub use histogram_appender::{
+    Fit, FloatHistogramAppender, HistogramAppender, IntHistogramAppender, NewChunk,
+};
+pub use kind::HistogramKind;
 pub use segment::{
     ChunkRecord, SEGMENT_HEADER_LEN, SEGMENT_SIZE_MAX, SegmentWriter, parse_segment_header, put_chunk_record,
     segment_name,
@@ -30,4 +41,4 @@ pub use segment::{
 pub use transcode::transcode;
 pub use view::Chunk;
 pub use xor::{XorAppender, XorDecoder};
-pub use xor2::Xor2Decoder;
+pub use xor2::{Xor2Appender, Xor2Decoder};

@@ -5,8 +5,11 @@
 //!
 //! Source: Prometheus `tsdb/chunkenc/xor2.go`.
 
-use super::varbit::read_int;
-use crate::{encoding::BitReader, error::DecodeError};
+use super::varbit::{read_int, write_int};
+use crate::{
+    encoding::{BitReader, BitWriter},
+    error::DecodeError,
+};
 
 /// Reads the start timestamps that follow the samples of a chunk.
 #[derive(Clone, Copy, Debug)]
@@ -43,5 +46,61 @@ impl StartReader {
             self.st_ms = before_ms.wrapping_sub(self.diff);
         }
         Ok(())
+    }
+}
+
+/// The last sample that can be the first to have its start timestamp written.
+const CHANGE_ON_MAX: usize = 0x7f;
+
+/// Writes the start timestamps that follow the samples of a chunk.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct StartWriter {
+    first_known: bool,
+    change_on: u8,
+    /// Start timestamp of the sample written last, 0 when unknown.
+    st_ms: i64,
+    diff: i64,
+}
+
+impl StartWriter {
+    /// A writer that goes on where a reader stopped.
+    pub(super) fn resume(reader: StartReader) -> Self {
+        Self {
+            first_known: reader.first_known,
+            change_on: reader.change_on as u8,
+            st_ms: reader.st_ms,
+            diff: reader.diff,
+        }
+    }
+
+    /// The header byte of the chunk so far.
+    pub(super) fn header(&self) -> u8 {
+        u8::from(self.first_known) << 7 | self.change_on
+    }
+
+    /// Writes what follows sample `index` at `t_ms`; `before_ms` is the time of the sample before.
+    ///
+    /// Compat: `tsdb/chunkenc/xor2.go`: sample 127 begins to have one even when none is known.
+    #[inline]
+    pub(super) fn write(
+        &mut self,
+        w: &mut BitWriter,
+        index: usize,
+        (st_ms, t_ms, before_ms): (i64, i64, i64),
+    ) {
+        if index == 0 {
+            if st_ms != 0 {
+                self.first_known = true;
+                w.varint(t_ms.wrapping_sub(st_ms));
+            }
+        } else if self.change_on != 0 || st_ms != self.st_ms || index == CHANGE_ON_MAX {
+            let diff = before_ms.wrapping_sub(st_ms);
+            if self.change_on == 0 {
+                self.change_on = index.min(CHANGE_ON_MAX) as u8;
+            }
+            write_int(w, diff.wrapping_sub(self.diff));
+            self.diff = diff;
+        }
+        self.st_ms = st_ms;
     }
 }

@@ -96,17 +96,71 @@ impl XorState {
     }
 }
 
+/// Prefix (with its closing zero), its width, and the payload width for each need of bits.
+const CODES: [(u64, u32, u32); 65] = codes();
+
+const fn codes() -> [(u64, u32, u32); 65] {
+    let mut table = [(0, 1, 0); 65];
+    let mut need = 1;
+    while need <= 64 {
+        let mut class = 1;
+        while WIDTHS[class] < need {
+            class += 1;
+        }
+        // `class` ones and a zero; eight ones are a prefix without one.
+        table[need as usize] = if class == 8 {
+            (0xff, 8, 64)
+        } else {
+            ((1 << (class + 1)) - 2, class as u32 + 1, WIDTHS[class])
+        };
+        need += 1;
+    }
+    table
+}
+
+/// Writes the code of `raw`, which needs `need` bits.
+#[inline(always)]
+fn write_code(w: &mut BitWriter, raw: u64, need: u32) {
+    let (prefix, prefix_len, n) = CODES[need as usize];
+    if n <= 25 {
+        w.short(prefix << n | raw & ((1 << n) - 1), prefix_len + n);
+    } else {
+        w.short(prefix, prefix_len);
+        w.bits(raw, n);
+    }
+}
+
+/// Writes a signed varbit number.
+#[inline]
+pub(super) fn write_int(w: &mut BitWriter, x: i64) {
+    // `2^(n-1)` is the largest number of n bits, `-2^(n-1)` needs one more.
+    let magnitude = x.unsigned_abs() - u64::from(x > 0);
+    let need = (65 - magnitude.leading_zeros()).min(64);
+    write_code(w, x as u64, if x == 0 { 0 } else { need });
+}
+
+/// Writes an unsigned varbit number.
+#[inline]
+pub(super) fn write_uint(w: &mut BitWriter, x: u64) {
+    write_code(w, x, 64 - x.leading_zeros());
+}
+
 /// The writer's side of [`XorState`]; a fresh one has no window yet.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct XorWriter {
+pub struct XorWriter {
     bits: u64,
-    window: Option<(u32, u32)>,
+    /// Leading zero bits of the window, [`NO_WINDOW`] before the first.
+    leading: u8,
+    trailing: u8,
 }
+
+/// More leading zero bits than any value has.
+const NO_WINDOW: u8 = 0xff;
 
 impl XorWriter {
     /// A writer whose last value was written whole.
     pub(super) fn after(v: f64) -> Self {
-        Self { bits: v.to_bits(), window: None }
+        Self { bits: v.to_bits(), leading: NO_WINDOW, trailing: 0 }
     }
 
     /// A writer that goes on where a decoder stopped.
@@ -114,30 +168,59 @@ impl XorWriter {
     /// Compat: `tsdb/chunkenc/xor.go`: the window of a re-opened chunk is always valid,
     /// even (0, 0) of one that has seen no change yet.
     pub(super) fn resume(state: XorState) -> Self {
-        Self { bits: state.bits, window: Some((state.leading, state.trailing)) }
+        Self { bits: state.bits, leading: state.leading as u8, trailing: state.trailing as u8 }
+    }
+
+    /// The last value.
+    pub(super) fn value(&self) -> f64 {
+        f64::from_bits(self.bits)
+    }
+
+    /// Bits in which `v` differs from the last value.
+    #[inline(always)]
+    pub(super) fn delta(&self, v: u64) -> u64 {
+        v ^ self.bits
     }
 
     /// Writes the code of one value.
+    #[inline(always)]
     pub(super) fn write(&mut self, w: &mut BitWriter, v: f64) {
-        let delta = v.to_bits() ^ self.bits;
-        self.bits = v.to_bits();
+        self.write_after(w, v.to_bits(), (0, 1), (0b10, 2), (0b11, 2));
+    }
+
+    /// Writes the code of one value behind a control code (bits and their number) that
+    /// depends on whether the value is the same, in the window, or out of it.
+    #[inline(always)]
+    pub(super) fn write_after(
+        &mut self,
+        w: &mut BitWriter,
+        v: u64,
+        same: (u64, u32),
+        inside: (u64, u32),
+        outside: (u64, u32),
+    ) {
+        let delta = self.delta(v);
         if delta == 0 {
-            w.bit(false);
+            w.short(same.0, same.1);
             return;
         }
-        let leading = delta.leading_zeros().min(31);
-        let trailing = delta.trailing_zeros();
-        match self.window {
-            Some((l, t)) if leading >= l && trailing >= t => {
-                w.bits(0b10, 2);
-                w.bits(delta >> t, 64 - l - t);
-            }
-            _ => {
-                let significant = 64 - leading - trailing;
-                w.bits(0b11 << 11 | u64::from(leading) << 6 | u64::from(significant & 63), 13);
-                w.bits(delta >> trailing, significant);
-                self.window = Some((leading, trailing));
-            }
+        self.bits = v;
+        let leading = delta.leading_zeros().min(31) as u8;
+        let trailing = delta.trailing_zeros() as u8;
+        let (head, head_len, payload, n) = if leading >= self.leading && trailing >= self.trailing {
+            let n = 64 - u32::from(self.leading) - u32::from(self.trailing);
+            (inside.0, inside.1, delta >> self.trailing, n)
+        } else {
+            let n = 64 - u32::from(leading) - u32::from(trailing);
+            (self.leading, self.trailing) = (leading, trailing);
+            let window = u64::from(leading) << 6 | u64::from(n & 63);
+            (outside.0 << 11 | window, outside.1 + 11, delta >> trailing, n)
+        };
+        if head_len + n <= BitWriter::SHORT_MAX {
+            w.short(head << n | payload, head_len + n);
+        } else {
+            w.short(head, head_len);
+            w.bits(payload, n);
         }
     }
 }
@@ -161,6 +244,29 @@ mod tests {
         check(0b1_1010_0000, 9, 32, 32);
         check(0b1_1010_0001, 9, -31, 33);
         check(0b1_1101_0000_0001, 13, -255, 257);
+    }
+
+    #[test]
+    fn written_numbers_are_read_and_take_the_smallest_code() {
+        for n in 0..64 {
+            for near in -2..=2i64 {
+                let x = (1i64 << n).wrapping_add(near);
+                for x in [x, x.wrapping_neg()] {
+                    let (mut int, mut uint) = (BitWriter::default(), BitWriter::default());
+                    write_int(&mut int, x);
+                    write_uint(&mut uint, x as u64);
+                    let mut r = BitReader::new(int.bytes());
+                    assert_eq!(read_int(&mut r), Ok(x));
+                    let widths = WIDTHS.iter().zip(1u32..).filter(|(w, _)| {
+                        let half = 1i64 << (**w).clamp(1, 63) as i64 - 1;
+                        **w == 64 || (-half < x && x <= half && (**w > 0 || x == 0))
+                    });
+                    let least = widths.map(|(w, i)| w + i.min(8)).min();
+                    assert_eq!(Some(r.position() as u32), least, "{x}");
+                    assert_eq!(read_uint(&mut BitReader::new(uint.bytes())), Ok(x as u64));
+                }
+            }
+        }
     }
 
     #[test]

@@ -188,9 +188,7 @@ impl Default for XorAppender {
 impl XorAppender {
     /// An appender to a new chunk.
     pub fn new() -> Self {
-        let mut bytes = Vec::with_capacity(128);
-        bytes.extend_from_slice(&[0, 0]);
-        Self { w: BitWriter::after(bytes), count: 0, t_ms: 0, delta: 0, v: XorWriter::after(0.0) }
+        Self { w: BitWriter::after(vec![0, 0]), count: 0, t_ms: 0, delta: 0, v: XorWriter::after(0.0) }
     }
 
     /// An appender that goes on at the exact bit where the chunk `data` ends.
@@ -212,30 +210,44 @@ impl XorAppender {
     /// # Errors
     /// [`ErrorKind::Limit`] when the chunk holds 65 535 samples, the most that its header can say.
     pub fn append(&mut self, t_ms: i64, v: f64) -> Result<()> {
-        let Some(count) = self.count.checked_add(1) else {
+        self.extend(&[t_ms], &[v])
+    }
+
+    /// Appends samples; both slices have the same length, times ascend.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Limit`] when the chunk would hold more than 65 535 samples; none is appended.
+    pub fn extend(&mut self, ts: &[i64], vs: &[f64]) -> Result<()> {
+        let Some(count) = u16::try_from(ts.len()).ok().and_then(|n| self.count.checked_add(n)) else {
             return Err(Error::new(ErrorKind::Limit, "a chunk holds at most 65535 samples"));
         };
-        let delta = t_ms.wrapping_sub(self.t_ms);
-        match self.count {
-            0 => {
-                self.w.varint(t_ms);
-                self.w.bits(v.to_bits(), 64);
-                self.v = XorWriter::after(v);
-            }
-            1 => {
-                self.w.uvarint(delta as u64);
-                self.v.write(&mut self.w, v);
-                self.delta = delta;
-            }
-            _ => {
-                write_dod(&mut self.w, delta.wrapping_sub(self.delta));
-                self.v.write(&mut self.w, v);
-                self.delta = delta;
+        let (mut w, mut v) = (std::mem::take(&mut self.w), self.v);
+        let (mut t, mut delta) = (self.t_ms, self.delta);
+        for (i, (&at, &value)) in (usize::from(self.count)..).zip(ts.iter().zip(vs)) {
+            let new_delta = at.wrapping_sub(t);
+            t = at;
+            if i >= 2 {
+                let dod = new_delta.wrapping_sub(delta);
+                delta = new_delta;
+                if dod == 0 {
+                    // The bit 0 of the time goes out with the code of the value.
+                    v.write_after(&mut w, value.to_bits(), (0, 2), (0b010, 3), (0b011, 3));
+                } else {
+                    write_dod(&mut w, dod);
+                    v.write(&mut w, value);
+                }
+            } else if i == 1 {
+                w.uvarint(new_delta as u64);
+                v.write(&mut w, value);
+                delta = new_delta;
+            } else {
+                w.varint(at);
+                w.bits(value.to_bits(), 64);
+                v = XorWriter::after(value);
             }
         }
-        self.t_ms = t_ms;
-        self.count = count;
-        self.w.bytes_mut()[..2].copy_from_slice(&count.to_be_bytes());
+        w.bytes_mut()[..2].copy_from_slice(&count.to_be_bytes());
+        (self.w, self.v, self.t_ms, self.delta, self.count) = (w, v, t, delta, count);
         Ok(())
     }
 

@@ -12,10 +12,14 @@
 //!
 //! Source: Prometheus `tsdb/chunkenc/xor2.go`.
 
-use super::{header, st::StartReader, varbit::XorState};
+use super::{
+    header,
+    st::{StartReader, StartWriter},
+    varbit::{XorState, XorWriter},
+};
 use crate::{
-    encoding::BitReader,
-    error::DecodeError,
+    encoding::{BitReader, BitWriter},
+    error::{DecodeError, Error, ErrorKind, Result},
     model::{FloatColumn, STALE_NAN},
 };
 
@@ -160,6 +164,160 @@ impl State {
 /// The two's complement number in the low `n` bits.
 fn signed(raw: u64, n: u32) -> i64 {
     (raw << (64 - n)) as i64 >> (64 - n)
+}
+
+/// Writes an XOR2 chunk sample by sample.
+///
+/// When to begin a new chunk (120 samples, time ranges) is for the caller to decide.
+#[derive(Clone, Debug)]
+pub struct Xor2Appender {
+    w: BitWriter,
+    count: u16,
+    t_ms: i64,
+    delta: i64,
+    /// Window, and the last value that was no stale marker, 0.0 before the first.
+    base: XorWriter,
+    start: StartWriter,
+}
+
+impl Default for Xor2Appender {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Xor2Appender {
+    /// An appender to a new chunk.
+    pub fn new() -> Self {
+        let (w, base) = (BitWriter::after(vec![0; 3]), XorWriter::after(0.0));
+        Self { w, count: 0, t_ms: 0, delta: 0, base, start: StartWriter::default() }
+    }
+
+    /// An appender that goes on at the exact bit where the chunk `data` ends.
+    ///
+    /// # Errors
+    /// The chunk does not decode.
+    pub fn reopen(data: Vec<u8>) -> Result<Self, DecodeError> {
+        let mut decoder = Xor2Decoder::new(&data)?;
+        let count = decoder.left();
+        if count == 0 {
+            return Ok(Self::new());
+        }
+        decoder.fill(&mut FloatColumn::default(), usize::MAX)?;
+        let bits = 24 + decoder.r.position();
+        let (State { t, delta, base, .. }, start) = (decoder.state, decoder.start);
+        Ok(Self {
+            w: BitWriter::resume(data, bits),
+            count: count as u16,
+            t_ms: t,
+            delta,
+            base: XorWriter::resume(base),
+            start: StartWriter::resume(start),
+        })
+    }
+
+    /// Appends one sample with its start timestamp (0 = unknown); the caller gives ascending times.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Limit`] when the chunk holds 65 535 samples, the most that its header can say.
+    pub fn append(&mut self, st_ms: i64, t_ms: i64, v: f64) -> Result<()> {
+        self.extend(&[st_ms], &[t_ms], &[v])
+    }
+
+    /// Appends samples. Times ascend and are as many as values; start timestamps (0 = unknown)
+    /// are as many, or there are none.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Limit`] when the chunk would hold more than 65 535 samples; none is appended.
+    pub fn extend(&mut self, sts: &[i64], ts: &[i64], vs: &[f64]) -> Result<()> {
+        let Some(count) = u16::try_from(ts.len()).ok().and_then(|n| self.count.checked_add(n)) else {
+            return Err(Error::new(ErrorKind::Limit, "a chunk holds at most 65535 samples"));
+        };
+        let (mut w, mut base, mut start) = (std::mem::take(&mut self.w), self.base, self.start);
+        let (mut t, mut delta) = (self.t_ms, self.delta);
+        for (i, (&at, &v)) in ts.iter().zip(vs).enumerate() {
+            let index = usize::from(self.count) + i;
+            let (before, v) = (t, v.to_bits());
+            let new_delta = at.wrapping_sub(t);
+            t = at;
+            if index >= 2 {
+                let dod = new_delta.wrapping_sub(delta);
+                delta = new_delta;
+                write_step(&mut w, &mut base, dod, v);
+            } else if index == 1 {
+                w.uvarint(new_delta as u64);
+                write_value(&mut w, &mut base, v);
+                delta = new_delta;
+            } else {
+                w.varint(at);
+                w.bits(v, 64);
+                if v != STALE_NAN {
+                    base = XorWriter::after(f64::from_bits(v));
+                }
+            }
+            start.write(&mut w, index, (sts.get(i).copied().unwrap_or(0), at, before));
+        }
+        let head = w.bytes_mut();
+        head[..2].copy_from_slice(&count.to_be_bytes());
+        head[2] = start.header();
+        (self.w, self.base, self.start) = (w, base, start);
+        (self.t_ms, self.delta, self.count) = (t, delta, count);
+        Ok(())
+    }
+
+    /// Number of samples so far.
+    pub fn len(&self) -> usize {
+        self.count as usize
+    }
+
+    /// True before the first sample.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The chunk so far.
+    pub fn bytes(&self) -> &[u8] {
+        self.w.bytes()
+    }
+
+    /// Ends the chunk.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.w.into_bytes()
+    }
+}
+
+/// Writes time and value of a sample after the second.
+#[inline(always)]
+fn write_step(w: &mut BitWriter, base: &mut XorWriter, dod: i64, v: u64) {
+    if dod == 0 {
+        if v == STALE_NAN {
+            w.short(0b11111, 5);
+        } else {
+            base.write_after(w, v, (0, 1), (0b100, 3), (0b101, 3));
+        }
+        return;
+    }
+    let fits = |n: u32| (-(1i64 << (n - 1))..1 << (n - 1)).contains(&dod);
+    let low = |n: u32| dod as u64 & ((1 << n) - 1);
+    if fits(13) {
+        w.short(0b110 << 13 | low(13), 16);
+    } else if fits(20) {
+        w.short(0b1110 << 20 | low(20), 24);
+    } else {
+        w.short(0b11110, 5);
+        w.bits(dod as u64, 64);
+    }
+    write_value(w, base, v);
+}
+
+/// Writes a value that may be the base, another one, or the stale marker.
+#[inline(always)]
+fn write_value(w: &mut BitWriter, base: &mut XorWriter, v: u64) {
+    if v == STALE_NAN {
+        w.short(0b111, 3);
+    } else {
+        base.write_after(w, v, (0, 1), (0b10, 2), (0b110, 3));
+    }
 }
 
 #[cfg(test)]

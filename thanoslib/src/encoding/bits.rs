@@ -167,74 +167,112 @@ impl<'a> BitReader<'a> {
 }
 
 /// Appends bits to a byte vector, most significant bit first.
+///
+/// Bits that do not fill a byte yet are kept in a register; every write stores the register
+/// behind the whole bytes, so that the bytes so far can be read at any time.
 #[derive(Clone, Debug, Default)]
 pub struct BitWriter {
+    /// Whole bytes, then the register, then room.
     bytes: Vec<u8>,
-    /// Free low bits of the last byte.
-    free: u32,
+    /// Number of whole bytes.
+    pos: usize,
+    /// Bits after the whole bytes, left-aligned, 0 below.
+    word: u64,
+    /// How many bits of `word` are in use, fewer than 8 between writes.
+    filled: u32,
 }
 
 impl BitWriter {
     /// A writer that goes on after whole bytes.
     pub fn after(bytes: Vec<u8>) -> Self {
-        Self { bytes, free: 0 }
+        Self { pos: bytes.len(), bytes, word: 0, filled: 0 }
     }
 
     /// A writer that goes on after the first `bits` bits of `bytes`; what follows them is cut.
     pub fn resume(mut bytes: Vec<u8>, bits: usize) -> Self {
         bytes.truncate(bits.div_ceil(8));
         let free = (bytes.len() * 8).saturating_sub(bits) as u32;
-        if let Some(last) = bytes.last_mut() {
-            *last = *last >> free << free;
+        match bytes.last_mut() {
+            Some(last) if free > 0 => {
+                *last = *last >> free << free;
+                let word = u64::from(*last) << 56;
+                Self { pos: bytes.len() - 1, bytes, word, filled: 8 - free }
+            }
+            _ => Self::after(bytes),
         }
-        Self { bytes, free }
     }
 
     /// The bytes so far; unused bits of the last one are 0.
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+        &self.bytes[..self.len()]
     }
 
     /// The bytes so far, for patching a header in place.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes
+        let len = self.len();
+        &mut self.bytes[..len]
+    }
+
+    /// Number of bytes so far, the last one perhaps in part.
+    pub fn len(&self) -> usize {
+        self.pos + usize::from(self.filled > 0)
+    }
+
+    /// True before the first bit.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// Ends writing.
-    pub fn into_bytes(self) -> Vec<u8> {
+    pub fn into_bytes(mut self) -> Vec<u8> {
+        self.bytes.truncate(self.len());
         self.bytes
     }
 
     /// Appends one bit.
     #[inline]
     pub fn bit(&mut self, bit: bool) {
-        self.bits(u64::from(bit), 1);
+        self.short(u64::from(bit), 1);
     }
 
     /// Appends the low `n` bits of `value` (at most 64).
     #[inline]
-    pub fn bits(&mut self, value: u64, mut n: u32) {
+    pub fn bits(&mut self, value: u64, n: u32) {
         debug_assert!(n <= 64);
-        if n == 0 {
+        if n > Self::SHORT_MAX {
+            self.short(value >> 32, n - 32);
+            self.short(value, 32);
             return;
         }
-        if self.free > 0 {
-            let take = n.min(self.free);
-            let part = (value >> (n - take)) & ((1 << take) - 1);
-            if let Some(last) = self.bytes.last_mut() {
-                *last |= (part << (self.free - take)) as u8;
-            }
-            self.free -= take;
-            n -= take;
-            if n == 0 {
-                return;
-            }
+        if n > 0 {
+            self.short(value, n);
         }
-        // The last byte is full: the rest goes out from the top of a word.
-        let word = (value << (64 - n)).to_be_bytes();
-        let whole = n.div_ceil(8);
-        self.bytes.extend_from_slice(&word[..whole as usize]);
-        self.free = whole * 8 - n;
+    }
+
+    /// Most bits that [`short`](Self::short) takes: a word without the bits of an open byte.
+    pub(crate) const SHORT_MAX: u32 = 57;
+
+    /// Appends the low `n` bits of `value`, from 1 to 57.
+    #[inline(always)]
+    pub(crate) fn short(&mut self, value: u64, n: u32) {
+        debug_assert!((1..=Self::SHORT_MAX).contains(&n));
+        self.word |= value << (64 - n) >> self.filled;
+        match self.bytes.get_mut(self.pos..self.pos + 8) {
+            Some(room) => room.copy_from_slice(&self.word.to_be_bytes()),
+            None => self.grow(),
+        }
+        self.filled += n;
+        self.pos += (self.filled / 8) as usize;
+        // Up to 64 bits leave the register, so the shift goes in two steps.
+        self.word = self.word << (self.filled / 8 * 4) << (self.filled / 8 * 4);
+        self.filled %= 8;
+    }
+
+    /// Makes room behind the whole bytes and stores the register there.
+    #[cold]
+    fn grow(&mut self) {
+        self.bytes.resize((self.pos * 2).max(self.pos + 64), 0);
+        self.bytes[self.pos..self.pos + 8].copy_from_slice(&self.word.to_be_bytes());
     }
 
     /// Appends an unsigned LEB128 number at the current bit position.

@@ -9,6 +9,7 @@ mod thanos_aggr;
 mod thanos_dedup;
 mod thanos_index;
 mod thanos_meta;
+mod tsdb_appender;
 mod tsdb_blocks;
 mod tsdb_chunks;
 mod tsdb_index;
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
     let mut golden = Golden::new(env!("CARGO_MANIFEST_DIR"), &["tsdb", "thanos", "promql", "query/http"]);
     tsdb_blocks::run(&mut golden);
     tsdb_chunks::run(&mut golden);
+    tsdb_appender::run(&mut golden);
     tsdb_index::run(&mut golden);
     tsdb_values::run(&mut golden);
     thanos_index::run(&mut golden);

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 use thanoslib::{
-    chunk::{Chunk, Encoding, XorAppender, transcode},
+    chunk::{Chunk, Encoding, Xor2Appender, XorAppender, transcode},
     model::{FloatHistogram, Histogram, Span},
     series::{FloatColumn, FloatHistogramColumn, IntHistogramColumn},
     testing::golden::{Golden, Suite, Verdict, equal},
@@ -46,7 +46,7 @@ fn check(row: &Value) -> Verdict {
     let header = header.map(|h| [0, 2, 1, 3][h as usize]);
     equal(&json!(header), row.get("counter_reset_header").unwrap_or(&Value::Null))?;
     check_transcoded(chunk, &samples)?;
-    if encoding == Encoding::Xor {
+    if matches!(encoding, Encoding::Xor | Encoding::Xor2) {
         let reopen: Vec<u64> =
             row["reopened_before"].as_array().into_iter().flatten().filter_map(Value::as_u64).collect();
         equal(&Value::from(encode(chunk, &reopen)?), &row["data"])?;
@@ -105,14 +105,18 @@ fn check_transcoded(chunk: Chunk<'_>, samples: &Value) -> Verdict {
 fn encode(chunk: Chunk<'_>, reopen: &[u64]) -> Result<String, String> {
     let mut samples = FloatColumn::default();
     chunk.decode_floats(&mut samples).map_err(|e| e.to_string())?;
-    let mut appender = XorAppender::new();
+    let why = |e: thanoslib::DecodeError| e.to_string();
+    let (mut xor, mut xor2) = (XorAppender::new(), Xor2Appender::new());
     for i in 0..samples.len() {
         if reopen.contains(&(i as u64)) {
-            appender = XorAppender::reopen(appender.into_bytes()).map_err(|e| e.to_string())?;
+            xor = XorAppender::reopen(xor.into_bytes()).map_err(why)?;
+            xor2 = Xor2Appender::reopen(xor2.into_bytes()).map_err(why)?;
         }
-        appender.append(samples.ts[i], samples.vs[i]).map_err(|e| e.to_string())?;
+        let (st, t, v) = (samples.start(i), samples.ts[i], samples.vs[i]);
+        xor.append(t, v).and_then(|()| xor2.append(st, t, v)).map_err(|e| e.to_string())?;
     }
-    Ok(appender.bytes().iter().map(|b| format!("{b:02x}")).collect())
+    let bytes = if chunk.encoding == Encoding::Xor { xor.bytes() } else { xor2.bytes() };
+    Ok(bytes.iter().map(|b| format!("{b:02x}")).collect())
 }
 
 /// An object without the fields that are 0 or empty.
