@@ -8,6 +8,7 @@
 use std::ops::Add;
 
 use super::{
+    codes::read_values,
     layout::Frame,
     reduce::sum_into,
     sink::{Head, push, push_stale},
@@ -119,9 +120,6 @@ impl<'a> FloatHistogramDecoder<'a> {
         if is_stale(self.sum.value()) {
             return Ok(());
         }
-        for bucket in &mut self.buckets {
-            bucket.read(r)?;
-        }
-        Ok(())
+        read_values(r, &mut self.buckets)
     }
 }

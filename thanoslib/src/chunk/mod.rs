@@ -3,6 +3,7 @@
 //! Invariant: works on byte slices; knows no files, no labels, no clock.
 
 mod aggr;
+mod codes;
 mod cut;
 mod cutter;
 mod encoding;
@@ -23,6 +24,7 @@ mod view;
 mod widen;
 mod xor;
 mod xor2;
+mod xor_run;
 
 pub use aggr::{AGGREGATES, AggrChunk, AggrError};
 pub use cut::CutPolicy;
