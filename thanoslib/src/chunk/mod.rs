@@ -3,6 +3,7 @@
 //! Invariant: works on byte slices; knows no files, no labels, no clock.
 
 mod aggr;
+mod clip;
 mod cut;
 mod cutter;
 mod encoding;
@@ -25,6 +26,7 @@ mod xor;
 mod xor2;
 
 pub use aggr::{AGGREGATES, AggrChunk, AggrError};
+pub use clip::clip;
 pub use cut::CutPolicy;
 pub use cutter::{ChunkCutter, ChunkFormat, EncodedChunk};
 pub use encoding::Encoding;
