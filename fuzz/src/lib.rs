@@ -21,13 +21,17 @@ pub mod blocks;
 pub mod chunks;
 pub mod promql;
 pub mod values;
+pub mod writers;
 
 /// Takes any bytes and must return.
 pub type Body = fn(&[u8]);
 
 /// Every body with the name of its corpus.
-pub const BODIES: [(&str, Body); 22] = [
+pub const BODIES: [(&str, Body); 26] = [
     ("aggregates", chunks::aggregates),
+    ("append_floats", writers::append_floats),
+    ("chunk_merge", writers::chunk_merge),
+    ("cut", writers::cut),
     ("dedup", chunks::dedup),
     ("float_histogram", chunks::float_histogram),
     ("float_histogram_st", chunks::float_histogram_st),
@@ -38,6 +42,7 @@ pub const BODIES: [(&str, Body); 22] = [
     ("index_symbols", blocks::index_symbols),
     ("index_table", blocks::index_table),
     ("index_toc", blocks::index_toc),
+    ("merge_any", writers::merge_any),
     ("meta", blocks::meta),
     ("postings", blocks::postings),
     ("postings_model", blocks::postings_model),

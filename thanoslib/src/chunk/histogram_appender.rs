@@ -239,6 +239,14 @@ impl<K: HistogramKind> HistogramAppender<K> {
         }
     }
 
+    /// Why sample `i` of a column would have to begin a new chunk; `None` when it fits.
+    pub fn refusal(&self, column: &HistogramColumn<K::Count, K>, i: usize) -> Option<NewChunk> {
+        if self.count == 0 {
+            return None;
+        }
+        self.way(&Given::new(column, i)).err()
+    }
+
     /// Appends sample `i` of a column; the caller gives ascending times.
     ///
     /// The header of a chunk that the sample begins follows from its hint alone.
@@ -304,6 +312,34 @@ impl<K: HistogramKind> HistogramAppender<K> {
         let given = Given::new(column, i);
         self.check_given(&given)?;
         self.first(header, &given);
+        Ok(())
+    }
+
+    /// Appends sample `i` of the column that a chunk with this header decoded to. Samples of one
+    /// chunk fit behind each other, so that nothing is compared.
+    ///
+    /// # Errors
+    /// [`Corrupt`](crate::ErrorKind::Corrupt) when the sample has other than the chunk's buckets.
+    pub(super) fn append_again(
+        &mut self,
+        header: CounterReset,
+        column: &HistogramColumn<K::Count, K>,
+        i: usize,
+    ) -> Result<()> {
+        if self.count == 0 {
+            return self.begin(header, column, i);
+        }
+        let given = Given::new(column, i);
+        if is_stale(given.sum) {
+            self.write(&given, &[]);
+        } else if given.buckets.len() == self.layout.buckets() {
+            self.write(&given, given.buckets);
+        } else {
+            return Err(Error::corrupt(format!(
+                "histogram at {} has not the buckets of its chunk",
+                given.t_ms
+            )));
+        }
         Ok(())
     }
 

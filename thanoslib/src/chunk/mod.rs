@@ -3,6 +3,7 @@
 //! Invariant: works on byte slices; knows no files, no labels, no clock.
 
 mod aggr;
+mod clip;
 mod codes;
 mod cut;
 mod cutter;
@@ -27,6 +28,7 @@ mod xor2;
 mod xor_run;
 
 pub use aggr::{AGGREGATES, AggrChunk, AggrError};
+pub use clip::clip;
 pub use cut::CutPolicy;
 pub use cutter::{ChunkCutter, ChunkFormat, EncodedChunk};
 pub use encoding::Encoding;

@@ -38,9 +38,7 @@ fn xor2(data: &[u8]) -> Result<Vec<u8>> {
     let mut samples = FloatColumn::default();
     Xor2Decoder::new(data)?.fill(&mut samples, usize::MAX)?;
     let mut appender = XorAppender::new();
-    for (t, v) in samples.ts.iter().zip(&samples.vs) {
-        appender.append(*t, *v)?;
-    }
+    appender.extend(&samples.ts, &samples.vs)?;
     Ok(appender.into_bytes())
 }
 
@@ -78,31 +76,69 @@ fn copy_bits(mut r: BitReader<'_>, mut bits: usize, w: &mut BitWriter) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        chunk::{HistogramAppender, HistogramKind, Xor2Appender},
+        model::{CounterReset, HistogramColumn, HistogramLayout, Span, stale_nan},
+    };
 
-    fn hex(s: &str) -> Vec<u8> {
-        (0..s.len()).step_by(2).map(|i| u8::from_str_radix(&s[i..i + 2], 16).expect("hex")).collect()
+    fn check(from: Encoding, data: &[u8], to: Encoding, expected: &[u8]) {
+        let got = transcode(Chunk { encoding: from, data }).expect("sound");
+        assert_eq!(got, Some((to, expected.to_vec())));
     }
 
-    fn check(from: Encoding, data: &str, to: Encoding, expected: &str) {
-        let data = hex(data);
-        let got = transcode(Chunk { encoding: from, data: &data }).expect("sound");
-        assert_eq!(got, Some((to, hex(expected))));
+    /// A column of `n` samples of one bucket, the last a stale marker.
+    fn histograms<K: HistogramKind>(
+        n: u32,
+        number: impl Fn(u32) -> (K::Count, K),
+    ) -> HistogramColumn<K::Count, K> {
+        let layout = HistogramLayout {
+            zero_threshold: 0.001,
+            positive_spans: vec![Span { offset: 2, length: 1 }],
+            positive_len: 1,
+            ..HistogramLayout::default()
+        };
+        let (empty, mut column) = (HistogramLayout::default(), HistogramColumn::default());
+        for i in 0..n {
+            let stale = i + 1 == n;
+            let (count, bucket) = number(if stale { 0 } else { i * i });
+            let id = column.layout_id(if stale { &empty } else { &layout });
+            column.ts.push(i64::from(i) * 1000 + i64::from(i % 7));
+            column.hints.push(CounterReset::Unknown);
+            column.counts.push(count);
+            column.zero_counts.push(number(0).0);
+            column.sums.push(if stale { stale_nan() } else { f64::from(i) });
+            column.layout_ids.push(id);
+            column.buckets.extend((!stale).then_some(bucket));
+            column.bucket_ends.push(column.buckets.len() as u32);
+            column.set_last_start(i64::from(i / 10));
+        }
+        column
+    }
+
+    fn check_histograms<K: HistogramKind>(column: &HistogramColumn<K::Count, K>) {
+        let [plain, with_start] = [false, true].map(|with_start| {
+            let mut appender = HistogramAppender::<K>::new(with_start);
+            for i in 0..column.len() {
+                appender.append_again(CounterReset::Reset, column, i).expect("it grows");
+            }
+            (appender.encoding(), appender.finish())
+        });
+        check(with_start.0, &with_start.1, plain.0, &plain.1);
     }
 
     #[test]
-    fn what_comes_out_equals_what_prometheus_writes_without_start_timestamps() {
-        check(
-            Encoding::Xor2,
-            "00070080a0abfef962402800000000000098755583c003d007bff5f80ea6f011ffc0f7e2b400",
-            Encoding::Xor,
-            "000780a0abfef9624028000000000000987535838003e00effeb17bfe4400000000001c3a9bc1fe004000000000001dc5680",
-        );
-        check(
-            Encoding::HistogramSt,
-            "000482748ca4946317c138862648064cccccccccccd18dd2d08c01f83a98c2c760762bc6236e599999999999991bdfe1676062f7fce000000000003f075300",
-            Encoding::Histogram,
-            "000400748ca4946317c138862648064cccccccccccd18dd2f83a98c2c760762bc6236e599999999999991bdc62f7fce0000000000020",
-        );
+    fn what_comes_out_is_what_is_written_without_start_timestamps() {
+        check_histograms::<i64>(&histograms(200, |i| (u64::from(i), i64::from(i))));
+        check_histograms::<f64>(&histograms(200, |i| (f64::from(i), f64::from(i))));
+        // More samples and bytes than a writer would put in one chunk.
+        let (mut xor, mut xor2) = (XorAppender::new(), Xor2Appender::new());
+        for i in 0..700u32 {
+            let (t, v) = (i64::from(i) * 1000, if i % 50 == 9 { stale_nan() } else { f64::from(i).sqrt() });
+            xor.append(t, v).expect("room");
+            xor2.append(i64::from(i / 100), t, v).expect("room");
+        }
+        assert!(xor.bytes().len() > 1024);
+        check(Encoding::Xor2, xor2.bytes(), Encoding::Xor, xor.bytes());
         assert!(matches!(transcode(Chunk { encoding: Encoding::Xor, data: &[0, 0] }), Ok(None)));
     }
 }

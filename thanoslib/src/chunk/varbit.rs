@@ -258,7 +258,7 @@ mod tests {
                     let mut r = BitReader::new(int.bytes());
                     assert_eq!(read_int(&mut r), Ok(x));
                     let widths = WIDTHS.iter().zip(1u32..).filter(|(w, _)| {
-                        let half = 1i64 << (**w).clamp(1, 63) as i64 - 1;
+                        let half = 1i64 << ((**w).clamp(1, 63) - 1);
                         **w == 64 || (-half < x && x <= half && (**w > 0 || x == 0))
                     });
                     let least = widths.map(|(w, i)| w + i.min(8)).min();

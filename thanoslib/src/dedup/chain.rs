@@ -2,13 +2,22 @@
 //!
 //! Source: Prometheus `storage/merge.go`.
 
-use super::replica::{Cursor, Replica};
-use crate::model::Interval;
+use super::heap;
 
-/// A merge over replicas; which one wins a tie follows from the order of the heap.
+/// Samples of one source, read forward by their times.
+pub(super) trait Walk {
+    /// Time of the current sample.
+    fn t(&self) -> i64;
+    /// Moves to the next sample; false at the end.
+    fn next(&mut self) -> bool;
+    /// Moves to the first sample at or after `t`; false at the end.
+    fn seek(&mut self, t: i64) -> bool;
+}
+
+/// A merge over sources; which one wins a tie follows from the order of the heap.
 #[derive(Debug)]
-pub(super) struct Chain<'a> {
-    cursors: Vec<Cursor<'a>>,
+pub(super) struct Chain<C> {
+    cursors: Vec<C>,
     heap: Vec<usize>,
     current: Option<usize>,
     started: bool,
@@ -16,23 +25,22 @@ pub(super) struct Chain<'a> {
     consecutive: bool,
 }
 
-impl<'a> Chain<'a> {
+impl<C: Walk> Chain<C> {
     /// A merge before its first sample.
-    pub(super) fn new(replicas: &'a [Replica], bounds: Interval) -> Self {
-        let cursors: Vec<_> = replicas.iter().map(|r| Cursor::new(r, bounds)).collect();
+    pub(super) fn new(cursors: Vec<C>) -> Self {
         Self { cursors, heap: Vec::new(), current: Some(0), started: false, last_t: None, consecutive: false }
     }
 
-    /// Replica of the current sample.
+    /// Source of the current sample.
     pub(super) fn leaf(&self) -> usize {
         self.current.unwrap_or(0)
     }
 
-    pub(super) fn cursor(&self, leaf: usize) -> &Cursor<'a> {
+    pub(super) fn cursor(&self, leaf: usize) -> &C {
         &self.cursors[leaf]
     }
 
-    /// True when the replica gave the sample before too, and there is none in between.
+    /// True when the source gave the sample before too, and there is none in between.
     pub(super) fn consecutive(&self) -> bool {
         self.consecutive
     }
@@ -99,37 +107,13 @@ impl<'a> Chain<'a> {
         }
     }
 
-    fn less(&self, a: usize, b: usize) -> bool {
-        self.cursors[self.heap[a]].t() < self.cursors[self.heap[b]].t()
-    }
-
     fn push(&mut self, cursor: usize) {
-        self.heap.push(cursor);
-        let mut i = self.heap.len() - 1;
-        while i > 0 && self.less(i, (i - 1) / 2) {
-            self.heap.swap(i, (i - 1) / 2);
-            i = (i - 1) / 2;
-        }
+        let cursors = &self.cursors;
+        heap::push(&mut self.heap, cursor, |a, b| cursors[*a].t() < cursors[*b].t());
     }
 
     fn pop(&mut self) -> Option<usize> {
-        let last = self.heap.len().checked_sub(1)?;
-        self.heap.swap(0, last);
-        let top = self.heap.pop();
-        let mut i = 0;
-        loop {
-            let mut child = 2 * i + 1;
-            if child >= self.heap.len() {
-                return top;
-            }
-            if child + 1 < self.heap.len() && self.less(child + 1, child) {
-                child += 1;
-            }
-            if !self.less(child, i) {
-                return top;
-            }
-            self.heap.swap(i, child);
-            i = child;
-        }
+        let cursors = &self.cursors;
+        heap::pop(&mut self.heap, |a, b| cursors[*a].t() < cursors[*b].t())
     }
 }

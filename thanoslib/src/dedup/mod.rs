@@ -1,13 +1,16 @@
 //! Merging the replicas of an HA pair: overlap split, penalty merge, chain merge, counters.
 //!
-//! A [`Deduplicator`] takes the chunks of one series, grouped by replica, decodes each replica
-//! into columns and walks them by index.
+//! For queries a [`Deduplicator`] takes the chunks of one series, grouped by replica, decodes each
+//! replica into columns and walks them by index. For compaction a [`ChunkMerge`] takes the chunks
+//! of one series, grouped by block, and gives chunks: copied where nothing overlaps.
 //!
 //! Invariant: sync and per series; knows no labels, no stores, no clock.
 
 mod chain;
 mod chunks;
+mod heap;
 mod lift;
+mod merge;
 mod penalty;
 mod reader;
 mod replica;
@@ -17,6 +20,7 @@ mod split;
 mod tests;
 
 pub use chunks::{SeriesChunk, windows};
+pub use merge::{ChunkMerge, MergedChunk};
 pub use reader::Reader;
 pub use replica::Replica;
 pub use series::Deduplicator;

@@ -2,7 +2,10 @@
 //!
 //! Source: Thanos `pkg/dedup/iter.go`.
 
-use super::replica::{Cursor, Replica};
+use super::{
+    chain::Walk,
+    replica::{Cursor, Replica},
+};
 use crate::model::Interval;
 
 /// Time that the other side must be ahead of the very first sample to be taken.

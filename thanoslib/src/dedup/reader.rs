@@ -1,6 +1,11 @@
 //! Reading merged replicas sample by sample.
 
-use super::{Algorithm, Replica, chain::Chain, penalty::Penalty, replica::Cursor};
+use super::{
+    Algorithm, Replica,
+    chain::{Chain, Walk},
+    penalty::Penalty,
+    replica::Cursor,
+};
 use crate::{
     error::{Error, ErrorKind, Result},
     model::{CounterReset, Interval},
@@ -22,7 +27,7 @@ enum Merge<'a> {
     Empty,
     One(Cursor<'a>),
     Penalty(Penalty<'a>),
-    Chain(Chain<'a>),
+    Chain(Chain<Cursor<'a>>),
 }
 
 /// Where the current sample stands.
@@ -62,7 +67,9 @@ impl<'a> Reader<'a> {
             ([], _) => Merge::Empty,
             ([one], _) => Merge::One(Cursor::new(one, interval)),
             (_, Algorithm::Penalty) => Merge::Penalty(Penalty::new(replicas, interval, adjust)),
-            (_, Algorithm::Chain) => Merge::Chain(Chain::new(replicas, interval)),
+            (_, Algorithm::Chain) => {
+                Merge::Chain(Chain::new(replicas.iter().map(|r| Cursor::new(r, interval)).collect()))
+            }
         };
         Ok(Self { replicas, merge })
     }

@@ -1,6 +1,6 @@
 //! One replica decoded into columns, and a cursor that walks it forward.
 
-use super::SeriesChunk;
+use super::{SeriesChunk, chain::Walk};
 use crate::{
     chunk::Chunk,
     downsample::{CounterResets, average},
@@ -224,12 +224,6 @@ impl<'a> Cursor<'a> {
         Self { replica, run: 0, at: 0, started: false, bounds }
     }
 
-    /// Time of the current sample; the caller knows that there is one.
-    #[inline]
-    pub(super) fn t(&self) -> i64 {
-        self.current().map_or(i64::MAX, |run| self.replica.times(run)[self.at])
-    }
-
     /// The current float.
     #[inline]
     pub(super) fn float(&self) -> Option<f64> {
@@ -247,11 +241,19 @@ impl<'a> Cursor<'a> {
     fn current(&self) -> Option<Run> {
         self.replica.runs.get(self.run).copied()
     }
+}
+
+impl Walk for Cursor<'_> {
+    /// Time of the current sample; the caller knows that there is one.
+    #[inline]
+    fn t(&self) -> i64 {
+        self.current().map_or(i64::MAX, |run| self.replica.times(run)[self.at])
+    }
 
     /// Moves to the next sample inside the bounds.
     ///
     /// Compat: Thanos `pkg/dedup/iter.go`: only this checks a sample against the upper bound.
-    pub(super) fn next(&mut self) -> bool {
+    fn next(&mut self) -> bool {
         if self.started {
             self.at += 1;
             if self.current().is_some_and(|run| self.at >= run.end - run.start) {
@@ -271,7 +273,7 @@ impl<'a> Cursor<'a> {
     /// Moves to the first sample at or after `t` from here on; does not move from one that is.
     ///
     /// A `t` beyond the upper bound finds nothing, the sample found may lie beyond it.
-    pub(super) fn seek(&mut self, t: i64) -> bool {
+    fn seek(&mut self, t: i64) -> bool {
         if t > self.bounds.maxt {
             return false;
         }

@@ -2,6 +2,7 @@
 
 mod blocks;
 mod histogram_chunks;
+mod merged_blocks;
 mod promql_eval;
 mod promql_parse;
 mod query_http;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
     tsdb_appender::run(&mut golden);
     tsdb_index::run(&mut golden);
     tsdb_values::run(&mut golden);
+    merged_blocks::run(&mut golden);
     thanos_index::run(&mut golden);
     thanos_meta::run(&mut golden);
     thanos_aggr::run(&mut golden);

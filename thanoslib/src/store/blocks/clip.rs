@@ -1,18 +1,17 @@
 //! Deleted samples of local blocks, removed before chunks leave the block.
 
 use crate::{
-    block::{self, BlockBatch},
-    chunk::{Chunk, Encoding, XorAppender},
-    error::Result,
-    model::{Interval, Warning},
-    series::{BatchBuilder, ChunkView, SampleColumns, SeriesBatch},
+    block::BlockBatch,
+    chunk::{Chunk, clip},
+    model::Warning,
+    series::{BatchBuilder, SeriesBatch},
     store::Frame,
 };
 
 /// The frames of a batch: its series without the samples that tombstones delete.
 ///
-/// A float chunk that is deleted in part is written anew. Histogram chunks cannot be written
-/// yet: one that is deleted in part is left out whole, with a warning that says so.
+/// A chunk that is deleted in part is written anew in its encoding; one that does not decode is
+/// left out, with a warning that says so.
 pub(super) fn apply(batch: BlockBatch) -> Vec<Frame> {
     if batch.deleted.is_empty() {
         return vec![Frame::Batch(batch.series)];
@@ -38,9 +37,10 @@ fn rewrite(batch: &BlockBatch, warnings: &mut Vec<Warning>) -> SeriesBatch {
                 out.copy_chunk(chunk);
                 continue;
             }
-            match without(chunk, deleted) {
-                Ok(Some((interval, data))) => {
-                    out.chunk_copied(interval, chunk.meta.aggr, Encoding::Xor, chunk.meta.first, &data);
+            match clip(Chunk { encoding: chunk.meta.encoding, data: chunk.data() }, deleted) {
+                Ok(Some(left)) => {
+                    let (aggr, first) = (chunk.meta.aggr, chunk.meta.first);
+                    out.chunk_copied(left.interval, aggr, left.encoding, first, &left.data);
                 }
                 Ok(None) => {}
                 Err(e) => {
@@ -52,22 +52,4 @@ fn rewrite(batch: &BlockBatch, warnings: &mut Vec<Warning>) -> SeriesBatch {
         }
     }
     out.finish()
-}
-
-/// A float chunk without its deleted samples; `None` when nothing is left.
-fn without(chunk: ChunkView<'_>, deleted: &[Interval]) -> Result<Option<(Interval, Vec<u8>)>> {
-    let mut samples = SampleColumns::default();
-    Chunk { encoding: chunk.meta.encoding, data: chunk.data() }.decode_into(&mut samples)?;
-    if !samples.histograms.is_empty() {
-        return Err(crate::error::Error::unsupported("histogram chunks cannot be written"));
-    }
-    block::clip(&mut samples, deleted);
-    let (Some(&mint), Some(&maxt)) = (samples.floats.ts.first(), samples.floats.ts.last()) else {
-        return Ok(None);
-    };
-    let mut appender = XorAppender::new();
-    for (t, v) in samples.floats.ts.iter().zip(&samples.floats.vs) {
-        appender.append(*t, *v)?;
-    }
-    Ok(Some((Interval::new(mint, maxt), appender.into_bytes())))
 }

@@ -1,0 +1,280 @@
+//! Merging by time alone: which sample of which track comes next.
+
+use super::super::chain::{Chain, Walk};
+
+/// Time that another track must be ahead of the very first sample to be taken.
+const INITIAL_PENALTY_MS: i64 = 5000;
+
+/// Neighbouring samples of one track.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Run {
+    pub(super) track: usize,
+    pub(super) start: usize,
+    pub(super) end: usize,
+}
+
+/// Appends a sample, to the last run where it goes on.
+fn push_run(runs: &mut Vec<Run>, track: usize, i: usize) {
+    match runs.last_mut() {
+        Some(run) if run.track == track && run.end == i => run.end += 1,
+        _ => runs.push(Run { track, start: i, end: i + 1 }),
+    }
+}
+
+/// The penalty merge of tracks, folded in one after another.
+///
+/// The merge stays on one side until that falls behind: after each sample the other side has to
+/// be ahead of it by twice the distance of the last two samples.
+///
+/// Source: Thanos `pkg/dedup/iter.go`.
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    ts: Vec<i64>,
+    /// Track and index of each sample.
+    picks: Vec<(u32, u32)>,
+    /// The latest time at which a side that was never taken would still be skipped, after each
+    /// sample.
+    reach: Vec<i64>,
+    tail_ts: Vec<i64>,
+    tail_picks: Vec<(u32, u32)>,
+}
+
+impl Line {
+    pub(super) fn clear(&mut self) {
+        self.ts.clear();
+        self.picks.clear();
+        self.reach.clear();
+    }
+
+    #[inline(always)]
+    fn push(&mut self, t: i64, pick: (u32, u32)) {
+        let n = self.ts.len();
+        let reach = match n.checked_sub(1) {
+            None => t.saturating_add(INITIAL_PENALTY_MS),
+            Some(last) => self.reach[last].max(t.saturating_add(penalty(self.ts[last], t))),
+        };
+        self.ts.push(t);
+        self.picks.push(pick);
+        self.reach.push(reach);
+    }
+
+    /// Merges a track behind those so far.
+    pub(super) fn fold(&mut self, b: &[i64], track: usize) {
+        let Some(&begin) = b.first() else { return };
+        // What lies before the track is taken whatever the track holds.
+        let keep = self.ts.partition_point(|t| *t <= begin);
+        self.tail_ts.clear();
+        self.tail_ts.extend_from_slice(&self.ts[keep..]);
+        self.tail_picks.clear();
+        self.tail_picks.extend_from_slice(&self.picks[keep..]);
+        let reached = keep.checked_sub(1).map(|last| self.reach[last]);
+        self.ts.truncate(keep);
+        self.picks.truncate(keep);
+        self.reach.truncate(keep);
+        let (tail, picks) = (std::mem::take(&mut self.tail_ts), std::mem::take(&mut self.tail_picks));
+        self.merge((&tail, &picks), (b, track as u32), reached);
+        (self.tail_ts, self.tail_picks) = (tail, picks);
+    }
+
+    /// Merges what is left of the line with a track that was skipped up to `reached`.
+    fn merge(&mut self, a: (&[i64], &[(u32, u32)]), b: (&[i64], u32), reached: Option<i64>) {
+        let ((a, picks), (b, track)) = (a, b);
+        let (mut i, mut j) = (0, 0);
+        let mut last = self.ts.last().copied();
+        // Samples up to here are skipped.
+        let (mut skip_a, mut skip_b) = (last, reached);
+        loop {
+            while i < a.len() && skip_a.is_some_and(|skip| a[i] <= skip) {
+                i += 1;
+            }
+            while j < b.len() && skip_b.is_some_and(|skip| b[j] <= skip) {
+                j += 1;
+            }
+            let t = match (a.get(i), b.get(j)) {
+                (None, None) => return,
+                (Some(&t), None) => {
+                    self.push(t, picks[i]);
+                    (skip_a, skip_b) = (Some(t), Some(t));
+                    t
+                }
+                (None, Some(&t)) => {
+                    self.push(t, (track, j as u32));
+                    (skip_a, skip_b) = (Some(t), Some(t));
+                    t
+                }
+                (Some(&ta), Some(&tb)) => {
+                    let t = ta.min(tb);
+                    let wait = last.map_or(INITIAL_PENALTY_MS, |last| penalty(last, t));
+                    let skip_other = Some(t.saturating_add(wait));
+                    if ta <= tb {
+                        self.push(t, picks[i]);
+                        (skip_a, skip_b) = (Some(t), skip_other);
+                    } else {
+                        self.push(t, (track, j as u32));
+                        (skip_a, skip_b) = (skip_other, Some(t));
+                    }
+                    t
+                }
+            };
+            last = Some(t);
+        }
+    }
+
+    /// The samples of the line as runs.
+    pub(super) fn runs(&self, runs: &mut Vec<Run>) {
+        for (track, i) in &self.picks {
+            push_run(runs, *track as usize, *i as usize);
+        }
+    }
+
+    /// The samples of the line and of another one in order of time; at equal times those of the
+    /// line.
+    pub(super) fn runs_with(&self, other: &Self, runs: &mut Vec<Run>) {
+        let mut at = 0;
+        for (&t, &(track, i)) in self.ts.iter().zip(&self.picks) {
+            while let (Some(&earlier), Some(&(track, i))) = (other.ts.get(at), other.picks.get(at))
+                && earlier <= t
+            {
+                if earlier < t {
+                    push_run(runs, track as usize, i as usize);
+                }
+                at += 1;
+            }
+            push_run(runs, track as usize, i as usize);
+        }
+        for &(track, i) in &other.picks[at..] {
+            push_run(runs, track as usize, i as usize);
+        }
+    }
+}
+
+/// How long the side not taken has to wait after a sample at `t`.
+fn penalty(last: i64, t: i64) -> i64 {
+    t.saturating_sub(last).saturating_mul(2)
+}
+
+/// The chain merge of tracks: every distinct time once.
+pub(super) fn chain(tracks: &[&[i64]], runs: &mut Vec<Run>) {
+    let mut chain = Chain::new(tracks.iter().map(|ts| Times { ts, at: None }).collect());
+    while chain.next() {
+        let leaf = chain.leaf();
+        push_run(runs, leaf, chain.cursor(leaf).at.unwrap_or(0));
+    }
+}
+
+/// A track that is read forward.
+#[derive(Debug)]
+struct Times<'a> {
+    ts: &'a [i64],
+    /// Index of the current sample, `None` before the first.
+    at: Option<usize>,
+}
+
+impl Walk for Times<'_> {
+    #[inline]
+    fn t(&self) -> i64 {
+        self.at.and_then(|at| self.ts.get(at)).copied().unwrap_or(i64::MAX)
+    }
+
+    #[inline]
+    fn next(&mut self) -> bool {
+        let at = self.at.map_or(0, |at| at + 1);
+        self.at = Some(at);
+        at < self.ts.len()
+    }
+
+    fn seek(&mut self, t: i64) -> bool {
+        let at = self.at.unwrap_or(0);
+        let rest = self.ts.get(at..).unwrap_or_default();
+        let at = at + rest.iter().position(|x| *x >= t).unwrap_or(rest.len());
+        self.at = Some(at);
+        at < self.ts.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The penalty merge of two lists as its definition says it.
+    fn pair(a: &[i64], b: &[i64]) -> Vec<i64> {
+        let (mut a, mut b) = (a, b);
+        let (mut out, mut last, mut waits) = (Vec::new(), None, [0, 0]);
+        loop {
+            if let Some(last) = last {
+                let after = |ts: &[i64], wait: i64| ts.iter().position(|t| *t > last + wait);
+                a = &a[after(a, waits[0]).unwrap_or(a.len())..];
+                b = &b[after(b, waits[1]).unwrap_or(b.len())..];
+            }
+            let t = match (a.first(), b.first()) {
+                (None, None) => return out,
+                (Some(t), None) => {
+                    waits[0] = 0;
+                    *t
+                }
+                (None, Some(t)) => {
+                    waits[1] = 0;
+                    *t
+                }
+                (Some(x), Some(y)) => {
+                    let t = *x.min(y);
+                    let wait = last.map_or(5000, |last| 2 * (t - last));
+                    waits = if x <= y { [0, wait] } else { [wait, 0] };
+                    t
+                }
+            };
+            out.push(t);
+            last = Some(t);
+        }
+    }
+
+    fn check(tracks: &[&[i64]]) {
+        let mut line = Line::default();
+        tracks.iter().enumerate().for_each(|(i, ts)| line.fold(ts, i));
+        let want = tracks.iter().skip(1).fold(tracks[0].to_vec(), |a, b| pair(&a, b));
+        assert_eq!(line.ts, want, "{tracks:?}");
+        let mut runs = Vec::new();
+        line.runs(&mut runs);
+        let back: Vec<i64> = runs.iter().flat_map(|r| &tracks[r.track][r.start..r.end]).copied().collect();
+        assert_eq!(back, want);
+    }
+
+    #[test]
+    fn folding_in_place_equals_merging_pairs() {
+        check(&[&[0, 10, 20], &[7000, 7010]]);
+        check(&[&[0, 15_000, 30_000, 90_000], &[7000, 22_000, 37_000, 52_000, 67_000]]);
+        check(&[&[], &[1, 2], &[]]);
+        let mut seed = 1u64;
+        let mut random = |below: u64| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            ((seed >> 33) % below) as i64
+        };
+        for _ in 0..2000 {
+            let mut begin = 0;
+            let tracks: Vec<Vec<i64>> = (0..1 + random(5))
+                .map(|_| {
+                    begin += random(40_000);
+                    let mut t = begin;
+                    (0..random(12))
+                        .map(|_| {
+                            t += 1 + [10, 15_000, 60_000][random(3) as usize] + random(100);
+                            t
+                        })
+                        .collect()
+                })
+                .collect();
+            check(&tracks.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn times_at_the_ends_are_kept() {
+        let mut line = Line::default();
+        line.fold(&[i64::MIN, i64::MAX], 0);
+        line.fold(&[i64::MIN, i64::MAX], 1);
+        assert_eq!(line.ts, [i64::MIN, i64::MAX]);
+        let mut runs = Vec::new();
+        chain(&[&[i64::MIN, 0], &[i64::MIN, i64::MAX]], &mut runs);
+        assert_eq!(runs.iter().map(|r| r.end - r.start).sum::<usize>(), 3);
+    }
+}
