@@ -15,6 +15,8 @@ mod floats;
 mod histograms;
 mod raw;
 mod series;
+#[cfg(test)]
+mod tests;
 mod window;
 
 pub use aggr::AggrDownsampler;

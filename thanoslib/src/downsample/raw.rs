@@ -4,7 +4,7 @@ use super::{
     chunks::AggrChunks,
     floats::{FloatWindows, part},
     histograms::{HistogramEncoder, HistogramWindows, Kind, Picked},
-    window::{target_chunk_count, window_end},
+    window::{last_of_window, target_chunk_count},
 };
 use crate::{
     chunk::Chunk,
@@ -309,7 +309,7 @@ impl Iterator for Batches<'_> {
         let start = self.at;
         let mut end = start.saturating_add(self.size).min(self.ts.len());
         let last = *self.ts[start..end].last()?;
-        let end_ms = window_end(last, self.resolution_ms);
+        let end_ms = last_of_window(last, self.resolution_ms);
         end += self.ts[end..].iter().take_while(|t| **t <= end_ms).count();
         self.at = end;
         Some(start..end)

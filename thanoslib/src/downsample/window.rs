@@ -7,13 +7,20 @@ use crate::model::Interval;
 /// Most samples that a chunk of aggregates is meant to hold.
 const SAMPLES_PER_CHUNK: i64 = 140;
 
-/// Last millisecond of the window that `t_ms` lies in, which is the time of the window.
+/// Time of the window that `t_ms` lies in, as Thanos has it: its last millisecond.
 ///
 /// Compat: Thanos `pkg/compact/downsample/downsample.go`: the remainder of a negative time is
-/// negative, so windows before 1970 are labelled one window late.
+/// negative, so windows before 1970 are labelled one window late. Downsamplers here label those
+/// like all others.
 pub fn window_end(t_ms: i64, resolution_ms: i64) -> i64 {
     let rest = t_ms.checked_rem(resolution_ms).unwrap_or(0);
-    t_ms.saturating_sub(rest).saturating_add(resolution_ms).saturating_sub(1)
+    t_ms.saturating_sub(rest).saturating_add(resolution_ms.saturating_sub(1))
+}
+
+/// Last millisecond of the window that `t_ms` lies in; windows have a positive length.
+#[inline]
+pub(super) fn last_of_window(t_ms: i64, resolution_ms: i64) -> i64 {
+    t_ms.saturating_add(resolution_ms - 1 - t_ms.rem_euclid(resolution_ms))
 }
 
 /// How many chunks the windows of `samples` samples over `interval` should make, at least one.
@@ -59,7 +66,7 @@ impl Iterator for Windows<'_> {
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let (ts, start) = (self.ts, self.at);
-        let end_ms = window_end(*ts.get(start)?, self.resolution_ms).min(*ts.last()?);
+        let end_ms = last_of_window(*ts.get(start)?, self.resolution_ms).min(*ts.last()?);
         let mut end = start + self.len;
         let guessed =
             ts.get(end - 1).is_some_and(|t| *t <= end_ms) && ts.get(end).is_none_or(|t| *t > end_ms);
@@ -102,7 +109,7 @@ mod tests {
         check(&[3], &[(0..1, 3)]);
         check(&[0, 5, 9, 10, 15, 19, 20], &[(0..3, 9), (3..6, 19), (6..7, 20)]);
         check(&[1, 1, 35, 36], &[(0..2, 9), (2..4, 36)]);
-        check(&[-25, -3, 4], &[(0..1, -11), (1..3, 4)]);
-        check(&[i64::MIN, i64::MAX - 1, i64::MAX], &[(0..1, i64::MIN + 8 + 9), (1..3, i64::MAX)]);
+        check(&[-25, -3, 4], &[(0..1, -21), (1..2, -1), (2..3, 4)]);
+        check(&[i64::MIN, i64::MAX - 1, i64::MAX], &[(0..1, i64::MIN + 7), (1..3, i64::MAX)]);
     }
 }
