@@ -19,6 +19,7 @@
 
 pub mod blocks;
 pub mod chunks;
+pub mod downsample;
 pub mod promql;
 pub mod values;
 
@@ -26,9 +27,12 @@ pub mod values;
 pub type Body = fn(&[u8]);
 
 /// Every body with the name of its corpus.
-pub const BODIES: [(&str, Body); 22] = [
+pub const BODIES: [(&str, Body); 25] = [
     ("aggregates", chunks::aggregates),
     ("dedup", chunks::dedup),
+    ("downsample_aggregates", downsample::downsample_aggregates),
+    ("downsample_floats", downsample::downsample_floats),
+    ("downsample_histograms", downsample::downsample_histograms),
     ("float_histogram", chunks::float_histogram),
     ("float_histogram_st", chunks::float_histogram_st),
     ("histogram", chunks::histogram),
