@@ -4,6 +4,7 @@ mod block;
 mod histogram;
 mod merge;
 mod postings;
+mod rewrite;
 mod xor;
 
 use std::path::Path;
@@ -23,5 +24,6 @@ pub fn all() -> Vec<(&'static str, Make)> {
     all.extend(block::cases());
     all.extend(postings::cases());
     all.extend(merge::cases());
+    all.extend(rewrite::cases());
     all
 }
