@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use thanoslib::{
     block::{BlockMeta, DeletionMark, Mark, NoCompactMark, NoDownsampleMark, Tombstones},
     chunk::{ChunkRecord, parse_segment_header},
+    encoding::crc32c,
     index::{
         Entry, IndexFile, Postings, PostingsTable, SeriesEntry, Symbols, Toc, Version, intersect, intersects,
         parse_header, subtract, union,
@@ -113,21 +114,39 @@ pub fn meta(data: &[u8]) {
     let _ = NoDownsampleMark::parse(data);
 }
 
-/// Postings operations against sets: the first byte says where the second list begins.
+/// Postings operations against sets: the first byte says where the second list begins, the
+/// next how thin the numbers lie.
 pub fn postings_model(data: &[u8]) {
-    let Some((at, rest)) = data.split_first() else { return };
+    let [at, gap, rest @ ..] = data else { return };
     let (a, b) = rest.split_at((*at as usize * 4).min(rest.len()));
+    let gap = 1 << (gap % 16);
     let set = |bytes: &[u8]| -> BTreeSet<u32> {
-        bytes.chunks_exact(2).map(|c| u32::from(u16::from_be_bytes([c[0], c[1]]))).collect()
+        let spread = bytes.chunks_exact(2).map(|c| u32::from(u16::from_be_bytes([c[0], c[1]])) * gap);
+        // A run of neighbours behind the first number, so that short inputs make long lists.
+        let run = bytes.first().map_or(0, |n| u32::from(*n) * 16);
+        spread
+            .clone()
+            .next()
+            .into_iter()
+            .flat_map(|first| first..first.saturating_add(run))
+            .chain(spread)
+            .collect()
     };
     let (a, b) = (set(a), set(b));
     let list = |s: &BTreeSet<u32>| s.iter().copied().collect::<Vec<_>>();
     let (xs, ys) = (list(&a), list(&b));
+    let content: Vec<u8> = [ys.len() as u32].iter().chain(&ys).flat_map(|id| id.to_be_bytes()).collect();
+    let mut file = (content.len() as u32).to_be_bytes().to_vec();
+    file.extend_from_slice(&content);
+    file.extend_from_slice(&crc32c(&content).to_be_bytes());
+    let stored = Postings::parse(&file, 0).expect("a sound list");
     let (mut both, mut rest) = (xs.clone(), xs.clone());
-    intersect(&mut both, &ys.as_slice());
-    subtract(&mut rest, &ys.as_slice());
+    intersect(&mut both, &stored);
+    subtract(&mut rest, &stored);
     assert_eq!(both, list(&(&a & &b)));
     assert_eq!(rest, list(&(&a - &b)));
     assert_eq!(union(&[xs.as_slice(), ys.as_slice()]), list(&(&a | &b)));
-    assert_eq!(intersects(&xs.as_slice(), &ys.as_slice()), !both.is_empty());
+    let third = [xs.as_slice(), ys.as_slice(), &ys[..ys.len() / 2]];
+    assert_eq!(union(&third), list(&(&a | &b)));
+    assert_eq!(intersects(&xs, &stored), !both.is_empty());
 }

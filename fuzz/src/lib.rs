@@ -19,6 +19,7 @@
 
 pub mod blocks;
 pub mod chunks;
+pub mod downsample;
 pub mod promql;
 pub mod values;
 pub mod writers;
@@ -27,12 +28,15 @@ pub mod writers;
 pub type Body = fn(&[u8]);
 
 /// Every body with the name of its corpus.
-pub const BODIES: [(&str, Body); 26] = [
+pub const BODIES: &[(&str, Body)] = &[
     ("aggregates", chunks::aggregates),
     ("append_floats", writers::append_floats),
     ("chunk_merge", writers::chunk_merge),
     ("cut", writers::cut),
     ("dedup", chunks::dedup),
+    ("downsample_aggregates", downsample::downsample_aggregates),
+    ("downsample_floats", downsample::downsample_floats),
+    ("downsample_histograms", downsample::downsample_histograms),
     ("float_histogram", chunks::float_histogram),
     ("float_histogram_st", chunks::float_histogram_st),
     ("histogram", chunks::histogram),

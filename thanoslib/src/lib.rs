@@ -10,7 +10,7 @@
 //! | [`index`] | the index of a block |
 //! | [`series`] | columns of samples, batches of series, merges |
 //! | [`dedup`] | merging the replicas of an HA pair |
-//! | [`downsample`] | reading downsampled aggregates |
+//! | [`downsample`] | downsampling, and reading downsampled aggregates |
 //! | `block`, `bucket` (feature `store`) | blocks and where they lie |
 //! | `store` (feature `store`) | the Store trait and its implementations |
 //! | `promql`, `query` (feature `promql`) | the engine, and queries over stores |

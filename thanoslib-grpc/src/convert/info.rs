@@ -74,6 +74,7 @@ pub fn store_info(info: &InfoResponse) -> Option<StoreInfo> {
             sharding: store.supports_sharding,
             external_labels: true,
             limit: false,
+            projection: false,
         },
     })
 }
@@ -94,6 +95,7 @@ mod tests {
                 without_replica_labels: true,
                 external_labels: true,
                 limit: false,
+                projection: false,
             },
         }
     }

@@ -36,6 +36,8 @@ impl TryFrom<pb::SeriesRequest> for SeriesRequest {
             without_replica_labels: r.without_replica_labels,
             limit: limit(r.limit),
             shard: r.shard_info.map(shard).transpose()?.flatten(),
+            // A peer may ask for a projection only of a store that advertises it.
+            projection: None,
             hints: r.query_hints.map(SelectHints::from).unwrap_or_default(),
             partial_response: partial_response(r.partial_response_disabled, r.partial_response_strategy)?,
             block_matchers: hints::request_matchers::<hintspb::SeriesRequestHints>(r.hints.as_ref())?,

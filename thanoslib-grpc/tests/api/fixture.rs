@@ -86,6 +86,7 @@ impl Store for Scripted {
                 sharding: true,
                 external_labels: true,
                 limit: false,
+                projection: false,
             },
         }
     }

@@ -5,6 +5,7 @@
 //!
 //! Invariant: knows single blocks and their objects; knows no requests, no peers, no engine.
 
+mod downsample;
 mod fetcher;
 mod file;
 mod filter;
@@ -22,6 +23,7 @@ mod tests;
 mod tombstones;
 mod write;
 
+pub use downsample::{Downsampled, downsample_block};
 pub use fetcher::{FETCH_CONCURRENCY, MetaFetcher, Partial, View};
 pub use file::{LocalReader, ObjectReader};
 pub use filter::{BlockFilter, Excluded};

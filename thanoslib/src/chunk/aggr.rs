@@ -1,12 +1,6 @@
 //! Thanos' downsampled chunks: up to five ordinary chunks of one series, one per aggregate.
 //!
-//! | bytes | field |
-//! |---|---|
-//! | … | length of the data as uvarint; 0 for an absent aggregate, which ends here |
-//! | 1 | encoding of the data |
-//! | length | data |
-//!
-//! This five times, in the order count, sum, min, max, counter.
+//! The layout is told at [`AggrChunk`].
 //!
 //! Source: Thanos `pkg/compact/downsample/aggr.go`.
 
@@ -23,6 +17,8 @@ use crate::{
 pub const AGGREGATES: [Aggr; 5] = [Aggr::Count, Aggr::Sum, Aggr::Min, Aggr::Max, Aggr::Counter];
 
 /// A downsampled chunk whose parts are found when asked for.
+///
+#[doc = include_str!("../../docs/format/aggr-chunk.md")]
 #[derive(Clone, Copy, Debug)]
 pub struct AggrChunk<'a> {
     data: &'a [u8],

@@ -8,6 +8,7 @@
 use std::ops::Add;
 
 use super::{
+    codes::read_values,
     layout::Frame,
     reduce::sum_into,
     sink::{Head, SampleReader},
@@ -112,9 +113,6 @@ impl<'a> SampleReader<'a> for FloatHistogramDecoder<'a> {
         if is_stale(self.sum.value()) {
             return Ok(());
         }
-        for bucket in &mut self.buckets {
-            bucket.read(r)?;
-        }
-        Ok(())
+        read_values(r, &mut self.buckets)
     }
 }

@@ -8,6 +8,7 @@
 use std::ops::Add;
 
 use super::{
+    codes::read_ints,
     kind::Kind,
     layout::Frame,
     reduce::sum_into,
@@ -167,11 +168,12 @@ impl<'a> SampleReader<'a> for HistogramDecoder<'a> {
         if is_stale(self.sum.value()) {
             return Ok(());
         }
-        for (bucket, delta) in self.buckets.iter_mut().zip(&mut self.deltas) {
-            bucket.step(read_int(r)?);
-            *delta = bucket.value;
-        }
-        Ok(())
+        let n = self.buckets.len().min(self.deltas.len());
+        let (buckets, deltas) = (&mut self.buckets[..n], &mut self.deltas[..n]);
+        read_ints(r, n, |i, dod| {
+            buckets[i].step(dod);
+            deltas[i] = buckets[i].value;
+        })
     }
 }
 

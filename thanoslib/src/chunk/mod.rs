@@ -4,6 +4,7 @@
 
 mod aggr;
 mod clip;
+mod codes;
 mod cut;
 mod cutter;
 mod encoding;
@@ -24,6 +25,7 @@ mod view;
 mod widen;
 mod xor;
 mod xor2;
+mod xor_run;
 
 pub use aggr::{AGGREGATES, AggrChunk, AggrError};
 pub use clip::clip;

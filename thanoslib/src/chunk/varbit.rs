@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// Payload widths of the prefixes `0`, `10`, `110`, … of a varbit number.
-const WIDTHS: [u32; 9] = [0, 3, 6, 9, 12, 18, 25, 56, 64];
+pub(super) const WIDTHS: [u32; 9] = [0, 3, 6, 9, 12, 18, 25, 56, 64];
 
 /// The signed number of `n` low bits, where `2^(n-1)` itself stays positive.
 ///

@@ -12,16 +12,14 @@
 use super::{
     grow::grow,
     header,
-    varbit::{XorState, XorWriter, signed_asymmetric},
+    varbit::{XorState, XorWriter},
+    xor_run::{Place, run},
 };
 use crate::{
     encoding::{BitReader, BitWriter},
     error::{DecodeError, Error, ErrorKind, Result},
     model::FloatColumn,
 };
-
-/// Widths of the prefixes `0`, `10`, `110`, `1110`, `1111` of a change of the time delta.
-const DOD_WIDTHS: [u32; 5] = [0, 14, 17, 20, 64];
 
 /// Decodes an XOR chunk in as many pieces as wanted.
 #[derive(Clone, Debug)]
@@ -78,25 +76,26 @@ impl<'a> XorDecoder<'a> {
     }
 
     fn fill_slices(&mut self, ts: &mut [i64], vs: &mut [f64]) -> Result<(), (usize, DecodeError)> {
-        let mut r = self.r.clone();
-        let (mut t, mut delta, mut v) = (self.t_ms, self.delta, self.v);
         let (mut ts, mut vs) = (ts, vs);
         let mut done = 0;
         while self.index + done < 2 && !ts.is_empty() {
+            let Self { r, t_ms, delta, v, .. } = self;
             if self.index + done == 0 {
-                first(&mut r, &mut t, &mut v).map_err(|e| (done, e))?;
+                first(r, t_ms, v).map_err(|e| (done, e))?;
             } else {
-                second(&mut r, &mut t, &mut delta, &mut v).map_err(|e| (done, e))?;
+                second(r, t_ms, delta, v).map_err(|e| (done, e))?;
             }
-            (ts[0], vs[0]) = (t, v.value());
+            (ts[0], vs[0]) = (self.t_ms, self.v.value());
             (ts, vs) = (&mut ts[1..], &mut vs[1..]);
             done += 1;
         }
-        for (i, (ts, vs)) in ts.iter_mut().zip(vs.iter_mut()).enumerate() {
-            step(&mut r, &mut t, &mut delta, &mut v).map_err(|e| (done + i, e))?;
-            (*ts, *vs) = (t, v.value());
+        if ts.is_empty() {
+            return Ok(());
         }
-        (self.r, self.t_ms, self.delta, self.v) = (r, t, delta, v);
+        let mut place = Place { bit: self.r.position(), t_ms: self.t_ms, delta: self.delta, v: self.v };
+        run(self.r.bytes(), &mut place, ts, vs).map_err(|(n, e)| (done + n, e))?;
+        self.r = BitReader::at(self.r.bytes(), place.bit);
+        (self.t_ms, self.delta, self.v) = (place.t_ms, place.delta, place.v);
         Ok(())
     }
 }
@@ -109,60 +108,6 @@ fn first(r: &mut BitReader<'_>, t: &mut i64, v: &mut XorState) -> Result<(), Dec
 
 fn second(r: &mut BitReader<'_>, t: &mut i64, delta: &mut i64, v: &mut XorState) -> Result<(), DecodeError> {
     *delta = r.uvarint()? as i64;
-    *t = t.wrapping_add(*delta);
-    v.read(r)
-}
-
-/// Reads one sample after the second.
-#[inline(always)]
-fn step(r: &mut BitReader<'_>, t: &mut i64, delta: &mut i64, v: &mut XorState) -> Result<(), DecodeError> {
-    let (word, loaded) = r.peek();
-    if loaded < 56 {
-        return step_at_end(r, t, delta, v);
-    }
-    // 56 bits hold every code of a time but the one of 64 bits, and the start of the value's.
-    if word >> 63 == 0 {
-        *t = t.wrapping_add(*delta);
-        if word >> 62 == 0 {
-            r.consume(2);
-            return Ok(());
-        }
-        let (leading, trailing) = (v.leading, v.trailing);
-        let n = 64 - leading - trailing;
-        if word >> 61 == 0b010 && n <= 53 {
-            // Same delta, value inside the window: the most usual change.
-            v.bits ^= (word << 3 >> (64 - n)) << trailing;
-            r.consume(3 + n);
-            return Ok(());
-        }
-        r.consume(1);
-        return v.read(r);
-    }
-    let ones = (!word).leading_zeros().min(4);
-    if ones == 4 {
-        r.consume(4);
-        *delta = delta.wrapping_add(r.bits(64)? as i64);
-    } else {
-        let n = DOD_WIDTHS[ones as usize];
-        let raw = word << (ones + 1) >> (64 - n);
-        r.consume(ones + 1 + n);
-        *delta = delta.wrapping_add(signed_asymmetric(raw, n));
-    }
-    *t = t.wrapping_add(*delta);
-    v.read(r)
-}
-
-/// The same as [`step`], bit by bit, where the input may end at any of them.
-#[cold]
-fn step_at_end(
-    r: &mut BitReader<'_>,
-    t: &mut i64,
-    delta: &mut i64,
-    v: &mut XorState,
-) -> Result<(), DecodeError> {
-    let prefix = r.ones(4)?;
-    let n = DOD_WIDTHS[prefix as usize];
-    *delta = delta.wrapping_add(signed_asymmetric(r.bits(n)?, n));
     *t = t.wrapping_add(*delta);
     v.read(r)
 }

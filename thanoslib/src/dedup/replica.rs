@@ -2,7 +2,7 @@
 
 use super::{SeriesChunk, chain::Walk};
 use crate::{
-    chunk::Chunk,
+    chunk::{Chunk, Encoding},
     downsample::{CounterResets, average},
     error::{Error, Result},
     model::Interval,
@@ -194,6 +194,8 @@ fn decode(chunk: &SeriesChunk<'_>, read: Read, scratch: &mut Scratch, out: &mut 
         part.ok_or_else(missing)?.decode_into(out).map_err(Error::from)
     };
     match read {
+        // Histograms have no smallest and largest sample: theirs come without data.
+        Read::One(Aggr::Min | Aggr::Max) if raw.is_some_and(|c| c.encoding == Encoding::None) => Ok(()),
         Read::One(aggr) => whole(chunk.get(aggr).or(raw), out),
         Read::Average if raw.is_some() => whole(raw, out),
         _ => {

@@ -60,6 +60,12 @@ impl<'r> Deduplicator<'r> {
         Self { request, replicas: Vec::new(), used: 0, scratch: Scratch::default() }
     }
 
+    /// A deduplicator for another request that goes on with the buffers of this one.
+    #[must_use]
+    pub fn with_request(self, request: DedupRequest<'_>) -> Deduplicator<'_> {
+        Deduplicator { request, replicas: self.replicas, used: self.used, scratch: self.scratch }
+    }
+
     /// Appends the samples of one series to `out`, deduplicated.
     ///
     /// `replicas` are the series that stand for it, each with its chunks in order of time.

@@ -228,3 +228,26 @@ fn what_can_not_be_read_is_an_error_beside_the_rest() {
     assert!(Deduplicator::new(request("")).dedup(&[&some], &mut out).is_ok());
     assert_eq!(listed(&out.floats), [(10, 1.0)]);
 }
+
+#[test]
+fn minima_pass_over_histograms() {
+    // What a block gives of downsampled histograms: a chunk without data.
+    let none = Chunk { encoding: Encoding::None, data: &[] };
+    let data = encode(&[(30, 1.0)]);
+    let floats = Chunk { encoding: Encoding::Xor, data: &data };
+    for (function, aggr) in [("min_over_time", Aggr::Min), ("max", Aggr::Max)] {
+        let request = DedupRequest {
+            algorithm: Algorithm::Penalty,
+            counters: Counters::Prometheus,
+            function,
+            interval: Interval::ALL,
+        };
+        let chunks = [
+            SeriesChunk::raw(Interval::new(10, 20), none),
+            SeriesChunk::empty(Interval::new(30, 30)).with(aggr, floats),
+        ];
+        let mut out = SampleColumns::default();
+        Deduplicator::new(request).dedup(&[&chunks], &mut out).expect("nothing is wrong");
+        assert_eq!(listed(&out.floats), [(30, 1.0)]);
+    }
+}

@@ -41,3 +41,35 @@ pub fn average(counts: &FloatColumn, sums: &SampleColumns, out: &mut SampleColum
     }
     Err(Error::corrupt("sum and count iterator not aligned"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{CounterReset, FloatHistogram, Span};
+
+    #[test]
+    fn every_number_of_a_histogram_is_divided() {
+        let histogram = |by: f64| FloatHistogram {
+            hint: CounterReset::Gauge,
+            zero_count: 2.0 / by,
+            count: 12.0 / by,
+            sum: 30.0 / by,
+            positive_spans: vec![Span { offset: 0, length: 1 }],
+            negative_spans: vec![Span { offset: 0, length: 1 }],
+            positive_buckets: vec![6.0 / by],
+            negative_buckets: vec![4.0 / by],
+            ..FloatHistogram::default()
+        };
+        let (mut counts, mut sums, mut out) =
+            (FloatColumn::default(), SampleColumns::default(), SampleColumns::default());
+        for (t, by) in [(10, 2.0), (20, 4.0), (30, 4.0)] {
+            counts.push(t, by);
+            sums.histograms.push(t, &histogram(1.0));
+        }
+        average(&counts, &sums, &mut out).expect("aligned");
+        let got: Vec<_> = (0..3).map(|i| out.histograms.get(i)).collect();
+        assert_eq!(got, [histogram(2.0), histogram(4.0), histogram(4.0)]);
+        counts.ts[2] = 31;
+        assert!(average(&counts, &sums, &mut out).is_err());
+    }
+}

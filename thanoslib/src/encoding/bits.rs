@@ -22,6 +22,21 @@ impl<'a> BitReader<'a> {
         Self { bytes, pos: 0, word: 0, loaded: 0 }
     }
 
+    /// A reader at a bit of `bytes`; one behind the end reads nothing.
+    pub fn at(bytes: &'a [u8], bit: usize) -> Self {
+        let mut r = Self { bytes, pos: (bit / 8).min(bytes.len()), word: 0, loaded: 0 };
+        if !bit.is_multiple_of(8) {
+            r.refill();
+            r.consume(((bit % 8) as u32).min(r.loaded));
+        }
+        r
+    }
+
+    /// All bytes, those read already included.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// Byte offset of the next unread bit.
     pub fn offset(&self) -> usize {
         self.pos - (self.loaded as usize).div_ceil(8)

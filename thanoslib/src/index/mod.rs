@@ -6,6 +6,8 @@
 //!
 //! Invariant: works on byte slices; knows no files, no buckets, no samples.
 
+#[cfg(any(feature = "store", test))]
+mod memory;
 mod postings;
 mod reader;
 mod select;
@@ -15,7 +17,9 @@ mod table;
 mod toc;
 mod writer;
 
-pub use postings::{Postings, SortedIds, intersect, intersects, subtract, union};
+#[cfg(feature = "store")]
+pub(crate) use memory::{MemoryIndex, SeriesIds};
+pub use postings::{Id, Postings, SortedIds, intersect, intersects, subtract, union};
 pub use reader::{Index, IndexFile};
 pub use select::{PostingsPlan, label_values, plan_postings};
 pub use series::{ChunkRef, Entry, SeriesEntry, SeriesRef};

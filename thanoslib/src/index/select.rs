@@ -3,7 +3,11 @@
 //! First [`plan_postings`] tells which postings lists are needed, then
 //! [`PostingsPlan::series`] computes the series from their bytes.
 
-use super::{ListRef, Postings, PostingsTable, SortedIds, intersect, intersects, subtract, union};
+use super::{
+    ListRef, Postings, PostingsTable, SortedIds, intersects,
+    postings::{intersect_any, subtract_all},
+    subtract, union,
+};
 use crate::{
     error::{DecodeError, Result},
     model::{Matcher, Regex},
@@ -109,16 +113,11 @@ impl PostingsPlan {
             if out.is_empty() {
                 break;
             }
-            match lists.as_slice() {
-                [one] => intersect(&mut out, one),
-                many => intersect(&mut out, &union(many).as_slice()),
-            }
+            intersect_any(&mut out, &lists);
         }
-        for list in &self.none {
-            if out.is_empty() {
-                break;
-            }
-            subtract(&mut out, &get(*list)?);
+        if !out.is_empty() {
+            let none = self.none.iter().map(|l| get(*l)).collect::<Result<Vec<_>>>()?;
+            subtract_all(&mut out, &none);
         }
         Ok(out)
     }
@@ -127,6 +126,7 @@ impl PostingsPlan {
 /// The values of `name`, in order, that some series of `series` has.
 ///
 /// `get` gives the list at a place; the lists of one label lie side by side in the file.
+/// A series has one value of a label, so no list is read once all series have theirs.
 ///
 /// # Errors
 /// What `get` fails with.
@@ -137,9 +137,15 @@ pub fn label_values<'t, 'a>(
     mut get: impl FnMut(ListRef) -> Result<Postings<'a>>,
 ) -> Result<Vec<&'t [u8]>> {
     let mut out = Vec::new();
+    let mut left = series.to_vec();
     for (value, list) in table.values(name) {
-        if intersects(&get(list)?, &series) {
+        if left.is_empty() {
+            break;
+        }
+        let list = get(list)?;
+        if intersects(&list, &left) {
             out.push(value);
+            subtract(&mut left, &list);
         }
     }
     Ok(out)

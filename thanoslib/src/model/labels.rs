@@ -266,23 +266,47 @@ impl<'a> Iterator for LabelsIter<'a> {
 
 impl Ord for LabelsRef<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
-        if self.0 == other.0 {
-            return Ordering::Equal;
-        }
-        let (mut a, mut b) = (self.0, other.0);
-        loop {
-            // Strings alternate between names and values on both sides alike.
-            match (take(&mut a), take(&mut b)) {
-                (Some(x), Some(y)) => match x.cmp(y) {
-                    Ordering::Equal => {}
-                    order => return order,
-                },
-                (None, None) => return Ordering::Equal,
-                (None, Some(_)) => return Ordering::Less,
-                (Some(_), None) => return Ordering::Greater,
-            }
-        }
+        self.cmp_from(*other, 0).0
     }
+}
+
+impl LabelsRef<'_> {
+    /// The order of two sets whose strings are equal up to the place `from`, and the place
+    /// where the first string begins that differs.
+    ///
+    /// Places are offsets into the flat bytes of either set, which are equal up to there.
+    pub(crate) fn cmp_from(self, other: Self, from: usize) -> (Ordering, usize) {
+        let (Some(a), Some(b)) = (self.0.get(from..), other.0.get(from..)) else {
+            return (self.0.len().cmp(&other.0.len()), from);
+        };
+        let differ = mismatch(a, b);
+        if differ == a.len().min(b.len()) {
+            return (a.len().cmp(&b.len()), from + differ);
+        }
+        // Strings alternate between names and values on both sides alike, up to the one
+        // that the difference lies in.
+        let (mut at, mut rest) = (0, a);
+        while take(&mut rest).is_some() && a.len() - rest.len() <= differ {
+            at = a.len() - rest.len();
+        }
+        let (mut x, mut y) = (&a[at..], &b[at..]);
+        (take(&mut x).cmp(&take(&mut y)), from + at)
+    }
+}
+
+/// Length of the part that two slices begin with alike.
+fn mismatch(a: &[u8], b: &[u8]) -> usize {
+    let (words_a, words_b) = (a.as_chunks::<8>().0, b.as_chunks::<8>().0);
+    let mut same = 0;
+    for (x, y) in words_a.iter().zip(words_b) {
+        let differ = u64::from_le_bytes(*x) ^ u64::from_le_bytes(*y);
+        if differ != 0 {
+            return same + (differ.trailing_zeros() / 8) as usize;
+        }
+        same += 8;
+    }
+    let rest = a[same..].iter().zip(&b[same..]);
+    same + rest.take_while(|(x, y)| x == y).count()
 }
 
 impl PartialOrd for LabelsRef<'_> {
@@ -437,6 +461,30 @@ mod tests {
         assert!(labels(&[("a", "1")]) < labels(&[("a", "1"), ("b", "1")]));
         assert!(labels(&[("a", "1\0")]) > labels(&[("a", "1")]));
         assert!(labels(&[("a", "2")]) < labels(&[("b", "1")]));
+    }
+
+    #[test]
+    fn order_equals_that_of_pairs() {
+        let long = |c: char, n: usize| c.to_string().repeat(n);
+        let values = ["a".into(), "ab".into(), "b".into(), "\0".into(), long('a', 254), long('a', 255)];
+        let values: Vec<String> = values.into_iter().chain([long('a', 300), long('b', 256)]).collect();
+        let mut sets = vec![Labels::empty()];
+        for x in &values {
+            sets.push(labels(&[("n", x)]));
+            sets.push(labels(&[(x, "v"), ("zz", "w")]));
+            sets.extend(values.iter().map(|y| labels(&[("job", x), ("n", y)])));
+        }
+        for a in &sets {
+            for b in &sets {
+                let pairs =
+                    |l: &Labels| l.iter().map(|l| (l.name.to_vec(), l.value.to_vec())).collect::<Vec<_>>();
+                let want = pairs(a).cmp(&pairs(b));
+                let (got, at) = a.view().cmp_from(b.view(), 0);
+                assert_eq!(got, want, "{a} {b}");
+                assert_eq!(a.as_bytes()[..at], b.as_bytes()[..at]);
+                assert_eq!(a.view().cmp_from(b.view(), at), (want, at), "{a} {b}");
+            }
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::selection::Selection;
 use crate::{
-    dedup::{Deduplicator, SeriesChunk, windows},
+    dedup::{SeriesChunk, windows},
     error::Result,
     promql::SeriesData,
     series::{Aggr, SampleColumns, SeriesBatch, SeriesView},
@@ -46,13 +46,14 @@ impl SeriesData for StoredSeries {
         if !chunks.is_sorted_by_key(key) {
             chunks.sort_by_key(key);
         }
-        let mut dedup = Deduplicator::new(self.selection.request());
-        if self.selection.merge_replicas {
-            dedup.dedup(&[&chunks], out)?;
-        } else {
-            dedup.concat(&chunks, out)?;
-        }
-        Ok(())
+        self.selection.deduplicate(|dedup| {
+            if self.selection.merge_replicas {
+                dedup.dedup(&[&chunks], out)?;
+            } else {
+                dedup.concat(&chunks, out)?;
+            }
+            Ok(())
+        })
     }
 
     fn size_bytes(&self) -> usize {

@@ -1,7 +1,9 @@
 //! How the samples of one selector are asked for and merged.
 
+use std::sync::{Mutex, PoisonError};
+
 use crate::{
-    dedup::{Algorithm, Counters, DedupRequest},
+    dedup::{Algorithm, Counters, DedupRequest, Deduplicator},
     downsample,
     model::Interval,
     promql::Select,
@@ -52,6 +54,8 @@ pub(super) struct Selection {
     pub(super) counters: Counters,
     pub(super) function: String,
     pub(super) interval: Interval,
+    /// Deduplicators that no worker uses now, with their buffers.
+    idle: Mutex<Vec<Deduplicator<'static>>>,
 }
 
 /// Functions that need two samples in their window.
@@ -84,7 +88,22 @@ impl Selection {
             counters: options.counters,
             function: hints.func.clone(),
             interval: select.interval,
+            idle: Mutex::default(),
         }
+    }
+
+    /// Lends a deduplicator for one series; each worker gets its own, and leaves its buffers
+    /// to the next series.
+    pub(super) fn deduplicate<T>(&self, work: impl FnOnce(&mut Deduplicator<'_>) -> T) -> T {
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = idle().pop();
+        let mut dedup = match kept {
+            Some(kept) => kept.with_request(self.request()),
+            None => Deduplicator::new(self.request()),
+        };
+        let out = work(&mut dedup);
+        idle().push(dedup.with_request(DedupRequest { function: "", ..self.request() }));
+        out
     }
 
     /// What the deduplicator is asked for.

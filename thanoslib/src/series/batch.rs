@@ -38,6 +38,8 @@ pub struct SeriesBatch {
     chunk_ends: Vec<u32>,
     buffers: Vec<Bytes>,
     leases: Vec<Arc<Lease>>,
+    /// Bytes of all chunks.
+    data_len: usize,
 }
 
 impl SeriesBatch {
@@ -64,8 +66,7 @@ impl SeriesBatch {
     /// Bytes that this batch keeps alive: labels, metas, chunk data.
     pub fn size_bytes(&self) -> usize {
         let chunk = size_of::<ChunkMeta>();
-        let data: usize = self.chunks.iter().map(|c| c.len as usize).sum();
-        self.labels.len() + data + self.chunks.len() * chunk + self.len() * 8
+        self.labels.len() + self.data_len + self.chunks.len() * chunk + self.len() * 8
     }
 
     /// Ties the budget that was reserved for this batch to its lifetime.
@@ -110,6 +111,13 @@ impl<'a> SeriesView<'a> {
         batch.chunks[start..end].iter().map(move |meta| ChunkView { meta: *meta, batch })
     }
 
+    /// Chunk `i`, if there is one.
+    pub fn chunk(&self, i: usize) -> Option<ChunkView<'a>> {
+        let (start, end) = self.range();
+        let meta = *self.batch.chunks.get(start + i).filter(|_| start + i < end)?;
+        Some(ChunkView { meta, batch: self.batch })
+    }
+
     fn range(&self) -> (usize, usize) {
         let ends = &self.batch.chunk_ends;
         let start = if self.index == 0 { 0 } else { ends[self.index - 1] as usize };
@@ -138,6 +146,9 @@ impl<'a> ChunkView<'a> {
         self.batch.buffers[self.meta.buffer as usize].slice(start..start + self.meta.len as usize)
     }
 }
+
+/// Buffers of a batch that a chunk which is shared may lie in without being found out anew.
+const RECENT_BUFFERS: usize = 16;
 
 /// Builds a [`SeriesBatch`] series by series.
 #[derive(Debug, Default)]
@@ -198,16 +209,29 @@ impl BatchBuilder {
     pub fn copy_chunks(&mut self, series: SeriesView<'_>) {
         self.share(series.batch);
         for chunk in series.chunks() {
-            let m = chunk.meta;
-            self.chunk(m.interval, m.aggr, m.encoding, m.first, chunk.bytes());
+            self.add_shared(chunk);
         }
     }
 
     /// Adds one chunk of another batch to the current series, sharing its data.
     pub fn copy_chunk(&mut self, chunk: ChunkView<'_>) {
         self.share(chunk.batch);
-        let m = chunk.meta;
-        self.chunk(m.interval, m.aggr, m.encoding, m.first, chunk.bytes());
+        self.add_shared(chunk);
+    }
+
+    fn add_shared(&mut self, chunk: ChunkView<'_>) {
+        let data = chunk.data().as_ptr_range();
+        // Batches that are merged take turns, so more than the last buffer is looked at.
+        let recent = self.batch.buffers.len().saturating_sub(RECENT_BUFFERS);
+        let holds = |b: &Bytes| b.as_ptr_range().start <= data.start && data.end <= b.as_ptr_range().end;
+        let found = self.batch.buffers[recent..].iter().rposition(holds).map(|i| recent + i);
+        let buffer = found.unwrap_or_else(|| {
+            self.batch.buffers.push(chunk.batch.buffers[chunk.meta.buffer as usize].clone());
+            self.batch.buffers.len() - 1
+        });
+        let start = self.batch.buffers[buffer].as_ptr() as usize;
+        let offset = (data.start as usize - start) as u32;
+        self.push(ChunkMeta { buffer: buffer as u32, offset, ..chunk.meta });
     }
 
     /// Keeps the budget of a batch whose data this one shares.
@@ -219,6 +243,7 @@ impl BatchBuilder {
 
     fn push(&mut self, meta: ChunkMeta) {
         debug_assert!(!self.batch.chunk_ends.is_empty(), "a chunk belongs to a series");
+        self.batch.data_len += meta.len as usize;
         self.batch.chunks.push(meta);
         if let Some(end) = self.batch.chunk_ends.last_mut() {
             *end = self.batch.chunks.len() as u32;

@@ -1,73 +1,95 @@
 //! Joining the chunks of one series that several sources hold.
 
-use std::{cmp::Ordering, collections::HashSet};
+use std::cmp::Ordering;
 
-use xxhash_rust::xxh64::xxh64;
-
-use super::batch::{BatchBuilder, ChunkView};
+use super::batch::{BatchBuilder, ChunkView, SeriesView};
 use crate::model::Aggr;
 
-/// Collects the chunks of one series from all its sources, then hands them out once each,
-/// in time order.
+/// Joins the chunks of one series from all its sources: once each, in time order.
 ///
 /// Aggregates of one window stay together. A window is dropped when each of its chunks has
-/// the bytes of a chunk kept before: replicas of one block, or one series asked twice.
+/// the bytes of a chunk kept before: replicas of one block, or one series asked twice. Keeps
+/// its buffers from series to series.
 #[derive(Debug, Default)]
-pub struct ChunkJoin<'a> {
-    windows: Vec<Vec<ChunkView<'a>>>,
+pub struct ChunkJoin {
+    windows: Vec<Window>,
 }
 
-impl<'a> ChunkJoin<'a> {
-    /// Adds the chunks of one source.
-    pub fn add(&mut self, chunks: impl Iterator<Item = ChunkView<'a>>) {
-        for chunk in chunks {
-            match self.windows.last_mut() {
-                Some(window) if !chunk.meta.first => window.push(chunk),
-                _ => self.windows.push(vec![chunk]),
-            }
-        }
-    }
+/// Chunks of one source that belong together.
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    mint: i64,
+    maxt: i64,
+    raw: bool,
+    part: u32,
+    chunk: u32,
+    len: u32,
+}
 
-    /// Number of windows added.
-    pub fn len(&self) -> usize {
-        self.windows.len()
-    }
-
-    /// True before the first chunk.
-    pub fn is_empty(&self) -> bool {
-        self.windows.is_empty()
-    }
-
-    /// Appends what was collected to the current series of `out`.
-    pub fn finish(mut self, out: &mut BatchBuilder) {
-        self.windows.sort_by(|a, b| order(a, b));
-        let mut seen = HashSet::new();
-        for window in &self.windows {
-            let mut new = false;
-            for chunk in window {
-                // Times count too: upstream collapses windows of equal bytes at other times.
-                let at = (chunk.meta.interval.mint, chunk.meta.interval.maxt, chunk.meta.aggr as u8);
-                new |= seen.insert((at, chunk.meta.encoding, xxh64(chunk.data(), 0)));
-            }
-            if new {
-                for chunk in window {
-                    out.copy_chunk(*chunk);
+impl ChunkJoin {
+    /// Appends the chunks of `parts` sources to the current series of `out`; `part(i)` gives
+    /// what source `i` holds.
+    pub fn join<'a>(
+        &mut self,
+        parts: usize,
+        part: impl Fn(usize) -> Option<SeriesView<'a>>,
+        out: &mut BatchBuilder,
+    ) {
+        self.windows.clear();
+        for i in 0..parts {
+            for (n, chunk) in part(i).iter().flat_map(|s| s.chunks()).enumerate() {
+                match self.windows.last_mut() {
+                    Some(window) if !chunk.meta.first && window.part == i as u32 => window.len += 1,
+                    _ => self.windows.push(Window {
+                        mint: chunk.meta.interval.mint,
+                        maxt: chunk.meta.interval.maxt,
+                        raw: chunk.meta.aggr == Aggr::Raw,
+                        part: i as u32,
+                        chunk: n as u32,
+                        len: 1,
+                    }),
                 }
             }
         }
+        let at = &|w: &Window, n: u32| part(w.part as usize)?.chunk((w.chunk + n) as usize);
+        let data = |w: &Window| {
+            let w = *w;
+            (0..w.len).map(move |n| at(&w, n).map(|c| c.data()))
+        };
+        let time = |w: &Window| (w.mint, w.maxt);
+        // Equal times: any fixed order does, so that an answer does not depend on arrival.
+        self.windows.sort_unstable_by(|a, b| {
+            let order = (a.mint, a.maxt, !a.raw).cmp(&(b.mint, b.maxt, !b.raw));
+            let order = if order == Ordering::Equal { data(a).cmp(data(b)) } else { order };
+            order.then_with(|| (a.part, a.chunk).cmp(&(b.part, b.chunk)))
+        });
+        // Where the windows of the present times begin, and the windows of them kept so far.
+        let (mut group, mut kept) = (0, 0);
+        for i in 0..self.windows.len() {
+            let window = self.windows[i];
+            if group == kept || time(&self.windows[group]) != time(&window) {
+                group = kept;
+            }
+            let before = &self.windows[group..kept];
+            let known = |chunk: ChunkView<'_>| {
+                before.iter().rev().any(|w| (0..w.len).filter_map(|n| at(w, n)).any(|c| same(c, chunk)))
+            };
+            if (0..window.len).filter_map(|n| at(&window, n)).all(known) {
+                continue;
+            }
+            for n in 0..window.len {
+                at(&window, n).into_iter().for_each(|chunk| out.copy_chunk(chunk));
+            }
+            self.windows[kept] = window;
+            kept += 1;
+        }
     }
 }
 
-fn order(a: &[ChunkView<'_>], b: &[ChunkView<'_>]) -> Ordering {
-    let key = |window: &[ChunkView<'_>]| {
-        let first = window.first().map(|c| c.meta);
-        first.map(|m| (m.interval.mint, m.interval.maxt, m.aggr != Aggr::Raw))
-    };
-    key(a).cmp(&key(b)).then_with(|| {
-        let data = |w: &[ChunkView<'_>]| w.first().map(|c| c.data().to_vec());
-        // Equal times: any fixed order does, so that an answer does not depend on arrival.
-        data(a).cmp(&data(b))
-    })
+fn same(a: ChunkView<'_>, b: ChunkView<'_>) -> bool {
+    // Times count too: upstream collapses windows of equal bytes at other times.
+    let key = |c: ChunkView<'_>| (c.meta.interval.mint, c.meta.interval.maxt, c.meta.aggr, c.meta.encoding);
+    key(a) == key(b) && a.data() == b.data()
 }
 
 #[cfg(test)]
@@ -79,33 +101,53 @@ mod tests {
         series::SeriesBatch,
     };
 
-    fn batch(chunks: &[(i64, i64, &[u8])]) -> SeriesBatch {
+    type Chunk<'a> = (i64, i64, Aggr, bool, &'a [u8]);
+
+    fn batch(chunks: &[Chunk<'_>]) -> SeriesBatch {
         let mut b = BatchBuilder::default();
         b.series(LabelsRef::EMPTY);
-        for (mint, maxt, data) in chunks {
-            b.chunk_copied(Interval::new(*mint, *maxt), Aggr::Raw, Encoding::Xor, true, data);
+        for (mint, maxt, aggr, first, data) in chunks {
+            b.chunk_copied(Interval::new(*mint, *maxt), *aggr, Encoding::Xor, *first, data);
         }
         b.finish()
     }
 
-    #[test]
-    fn equal_chunks_are_kept_once_and_in_time_order() {
-        let a = batch(&[(10, 19, b"x"), (20, 29, b"y")]);
-        let b = batch(&[(0, 9, b"w"), (10, 19, b"x"), (20, 29, b"z")]);
-        let mut join = ChunkJoin::default();
-        for batch in [&a, &b] {
-            join.add(batch.get(0).expect("one series").chunks());
-        }
+    fn check(sources: &[&[Chunk<'_>]], want: &[Chunk<'_>]) {
+        let batches: Vec<SeriesBatch> = sources.iter().map(|s| batch(s)).collect();
         let mut out = BatchBuilder::default();
         out.series(LabelsRef::EMPTY);
-        join.finish(&mut out);
+        let view = |i: usize| batches[i].get(0);
+        ChunkJoin::default().join(batches.len(), view, &mut out);
         let out = out.finish();
-        let got: Vec<_> = out
-            .get(0)
-            .expect("one series")
-            .chunks()
-            .map(|c| (c.meta.interval.mint, c.data().to_vec()))
-            .collect();
-        assert_eq!(got, [(0, b"w".to_vec()), (10, b"x".to_vec()), (20, b"y".to_vec()), (20, b"z".to_vec())]);
+        let got = out.get(0).expect("one series");
+        let key = |c: ChunkView<'_>| {
+            (c.meta.interval.mint, c.meta.interval.maxt, c.meta.aggr, c.meta.first, c.data().to_vec())
+        };
+        let want: Vec<_> = want.iter().map(|(a, b, c, d, e)| (*a, *b, *c, *d, e.to_vec())).collect();
+        assert_eq!(got.chunks().map(key).collect::<Vec<_>>(), want);
+    }
+
+    #[test]
+    fn equal_chunks_are_kept_once_and_in_time_order() {
+        let raw = |mint, data: &'static [u8]| (mint, mint + 9, Aggr::Raw, true, data);
+        check(
+            &[&[raw(10, b"x"), raw(20, b"y")], &[raw(0, b"w"), raw(10, b"x"), raw(20, b"z")]],
+            &[raw(0, b"w"), raw(10, b"x"), raw(20, b"y"), raw(20, b"z")],
+        );
+        check(&[&[], &[]], &[]);
+    }
+
+    #[test]
+    fn aggregates_of_a_window_stay_together() {
+        let window = |sum: &'static [u8], count: &'static [u8]| {
+            [(0, 9, Aggr::Sum, true, sum), (0, 9, Aggr::Count, false, count)]
+        };
+        let (one, two) = (window(b"s", b"c"), window(b"s", b"d"));
+        check(&[&one, &one], &one);
+        // A window with one new chunk is kept whole.
+        check(&[&two, &one], &[one[0], one[1], two[0], two[1]]);
+        // Equal bytes at other times are other chunks.
+        let later: Chunk<'_> = (0, 10, Aggr::Sum, true, b"s");
+        check(&[&one, &[later]], &[one[0], one[1], later]);
     }
 }

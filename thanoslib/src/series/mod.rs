@@ -5,9 +5,13 @@
 //! Invariant: sync; knows no files, no stores, no PromQL.
 
 mod batch;
+#[cfg(any(feature = "store", test))]
+mod loser_tree;
 mod merge;
 
 pub use batch::{BatchBuilder, ChunkMeta, ChunkView, SeriesBatch, SeriesView};
+#[cfg(feature = "store")]
+pub(crate) use loser_tree::LoserTree;
 pub use merge::ChunkJoin;
 
 pub use crate::model::{

@@ -7,8 +7,8 @@ use futures::{StreamExt, TryStreamExt, stream};
 use xxhash_rust::xxh64::Xxh64;
 
 use super::{
-    Frame, LabelNames, LabelNamesRequest, LabelValues, LabelValuesRequest, SeriesRequest, SeriesStream,
-    ShardInfo, Store, StoreInfo,
+    Frame, LabelNames, LabelNamesRequest, LabelValues, LabelValuesRequest, Projection, SeriesRequest,
+    SeriesStream, ShardInfo, Store, StoreInfo,
     external::{consume, overlay},
     merge,
 };
@@ -59,6 +59,7 @@ impl Store for Conform {
         info.abilities.without_replica_labels = true;
         info.abilities.sharding = true;
         info.abilities.limit = true;
+        info.abilities.projection = true;
         info
     }
 
@@ -72,7 +73,11 @@ impl Store for Conform {
             external: self.external.clone(),
             shard: request.shard.clone().filter(|s| s.total >= 1),
             limit: request.limit,
+            projection: request.projection.clone(),
         };
+        if work.projection.as_ref().is_some_and(|p| p.hash_label.is_empty()) {
+            return Err(Error::invalid("a projection needs a label for the hash"));
+        }
         let mut inner = SeriesRequest { matchers, ..request };
         // A shard is told by the final labels, so a store that shards must know them all.
         if able.sharding && self.external.is_empty() {
@@ -84,6 +89,12 @@ impl Store for Conform {
             work.replica_labels.retain(|name| self.external.get(name).is_some());
         } else {
             inner.without_replica_labels = Vec::new();
+        }
+        // The hash is that of the final labels, and so it comes last.
+        if able.projection && !work.relabels() && work.shard.is_none() {
+            work.projection = None;
+        } else {
+            inner.projection = None;
         }
         if !able.limit || work.changes_labels() || work.shard.is_some() {
             inner.limit = 0;
@@ -152,27 +163,46 @@ struct Work {
     external: Labels,
     replica_labels: Vec<String>,
     shard: Option<ShardInfo>,
+    projection: Option<Projection>,
     limit: usize,
 }
 
 impl Work {
     fn changes_labels(&self) -> bool {
+        self.relabels() || self.projection.is_some()
+    }
+
+    fn relabels(&self) -> bool {
         !self.external.is_empty() || !self.replica_labels.is_empty()
     }
 
-    fn apply(self, ctx: &Context, stream: SeriesStream) -> SeriesStream {
-        let stream = if self.changes_labels() {
-            let ctx = ctx.clone();
-            let sorted = sort_anew(ctx, stream, self.external.clone(), self.replica_labels.clone());
-            stream::once(sorted).try_flatten().boxed()
+    /// The labels that a series goes out with; `None` if it belongs to another shard.
+    fn final_labels(&self, series: LabelsRef<'_>) -> Option<Labels> {
+        let labels = if self.relabels() {
+            overlay(series, &self.external, &self.replica_labels)
         } else {
-            stream
+            series.to_labels()
         };
-        let stream = match self.shard {
-            None => stream,
-            Some(shard) => stream.map_ok(move |frame| in_shard_only(frame, &shard)).boxed(),
+        if self.shard.as_ref().is_some_and(|shard| !in_shard(shard, labels.view())) {
+            return None;
+        }
+        Some(match &self.projection {
+            Some(projection) => projection.apply(&labels),
+            None => labels,
+        })
+    }
+
+    fn apply(mut self, ctx: &Context, stream: SeriesStream) -> SeriesStream {
+        let limit = self.limit;
+        let stream = if self.changes_labels() {
+            stream::once(sort_anew(ctx.clone(), stream, self)).try_flatten().boxed()
+        } else {
+            match self.shard.take() {
+                None => stream,
+                Some(shard) => stream.map_ok(move |frame| in_shard_only(frame, &shard)).boxed(),
+            }
         };
-        if self.limit == 0 { stream } else { merge::limit(stream, self.limit) }
+        if limit == 0 { stream } else { merge::limit(stream, limit) }
     }
 }
 
@@ -201,12 +231,7 @@ pub(crate) fn in_shard(shard: &ShardInfo, labels: LabelsRef<'_>) -> bool {
 }
 
 /// Collects a stream, gives each series its final labels, and streams them in their order.
-async fn sort_anew(
-    ctx: Context,
-    mut stream: SeriesStream,
-    external: Labels,
-    replica_labels: Vec<String>,
-) -> Result<SeriesStream> {
+async fn sort_anew(ctx: Context, mut stream: SeriesStream, work: Work) -> Result<SeriesStream> {
     let mut frames = Vec::new();
     let mut batches: Vec<SeriesBatch> = Vec::new();
     let mut order: Vec<(Labels, usize, usize)> = Vec::new();
@@ -218,7 +243,7 @@ async fn sort_anew(
         };
         // Chunk data is charged by its source; labels and the order are held here.
         for (i, series) in batch.iter().enumerate() {
-            let labels = overlay(series.labels(), &external, &replica_labels);
+            let Some(labels) = work.final_labels(series.labels()) else { continue };
             lease.grow((labels.as_bytes().len() + size_of::<(Labels, usize, usize)>()) as u64)?;
             order.push((labels, batches.len(), i));
         }
@@ -228,23 +253,24 @@ async fn sort_anew(
     order.sort_by(|a, b| a.0.cmp(&b.0));
     let lease = Arc::new(lease);
     let mut groups = order.into_iter().peekable();
+    let (mut join, mut parts) = (ChunkJoin::default(), Vec::new());
     let sorted = std::iter::from_fn(move || {
         let _held = &lease;
         let mut out = BatchBuilder::default();
         while out.len() < BATCH_SERIES {
             let Some((labels, batch, at)) = groups.next() else { break };
             out.series(labels.view());
-            let first = batches.get(batch).and_then(|b| b.get(at));
-            if groups.peek().is_none_or(|(next, ..)| *next != labels) {
-                first.into_iter().for_each(|s| out.copy_chunks(s));
-                continue;
-            }
-            let mut join = ChunkJoin::default();
-            first.into_iter().for_each(|s| join.add(s.chunks()));
+            parts.clear();
+            parts.push((batch, at));
             while let Some((_, batch, at)) = groups.next_if(|(next, ..)| *next == labels) {
-                batches.get(batch).and_then(|b| b.get(at)).into_iter().for_each(|s| join.add(s.chunks()));
+                parts.push((batch, at));
             }
-            join.finish(&mut out);
+            parts.retain(|(batch, at)| batches.get(*batch).is_some_and(|b| *at < b.len()));
+            let part = |i: usize| batches.get(parts[i].0)?.get(parts[i].1);
+            match parts.len() {
+                1 => part(0).into_iter().for_each(|s| out.copy_chunks(s)),
+                many => join.join(many, part, &mut out),
+            }
         }
         (!out.is_empty()).then(|| Ok::<Frame, Error>(Frame::Batch(out.finish())))
     });

@@ -103,6 +103,7 @@ pub(crate) fn join_infos(component: &'static str, infos: Vec<StoreInfo>) -> Stor
             sharding: true,
             external_labels: true,
             limit: true,
+            projection: true,
         },
     }
 }

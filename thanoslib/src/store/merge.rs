@@ -11,13 +11,16 @@ use super::{Frame, Hints, SeriesStream};
 use crate::{
     error::Result,
     model::{Labels, LabelsRef, Warning},
-    series::{BatchBuilder, ChunkJoin, SeriesBatch},
+    series::{BatchBuilder, ChunkJoin, LoserTree, SeriesBatch},
 };
 
 /// Series in a merged batch.
 const BATCH_SERIES: usize = 256;
 /// Bytes after which a merged batch is sent.
 const BATCH_BYTES: usize = 1 << 20;
+
+/// Series of a batch that is sent on as it is; smaller ones are joined to larger.
+const BATCH_WHOLE: usize = 64;
 
 /// Merges streams in label order; equal series become one, equal chunks are kept once.
 ///
@@ -29,18 +32,13 @@ pub(crate) fn merge(mut streams: Vec<SeriesStream>) -> SeriesStream {
     {
         return only;
     }
-    let state =
-        Merge { inputs: streams.into_iter().map(Input::new).collect(), ready: VecDeque::new(), done: false };
+    let inputs = streams.into_iter().map(Input::new).collect();
+    let state = Merge { inputs, ..Merge::default() };
     stream::unfold(state, |mut state| async move {
         match state.next().await {
             Ok(Some(frame)) => Some((Ok(frame), state)),
             Ok(None) => None,
-            Err(e) => {
-                state.inputs.clear();
-                state.ready.clear();
-                state.done = true;
-                Some((Err(e), state))
-            }
+            Err(e) => Some((Err(e), Merge { done: true, ..Merge::default() })),
         }
     })
     .boxed()
@@ -63,10 +61,15 @@ impl Input {
         self.batch.get(self.at).map(|s| s.labels())
     }
 
+    /// True when only the stream knows what comes next.
+    fn is_hungry(&self) -> bool {
+        !self.ended && self.at >= self.batch.len()
+    }
+
     /// Awaits the next batch with series; other frames are collected.
     async fn fill(&mut self) -> Result<Vec<Frame>> {
         let mut aside = Vec::new();
-        while !self.ended && self.at >= self.batch.len() {
+        while self.is_hungry() {
             match self.stream.next().await {
                 None => self.ended = true,
                 Some(Ok(Frame::Batch(batch))) => (self.batch, self.at) = (Arc::new(batch), 0),
@@ -81,8 +84,32 @@ impl Input {
     }
 }
 
+/// The order of two inputs by their next series; see [`LoserTree::build`].
+fn compare(inputs: &[Input], a: usize, b: usize, from: usize) -> (Ordering, usize) {
+    let head = |i: usize| inputs.get(i).and_then(Input::head);
+    match (head(a), head(b)) {
+        (Some(a), Some(b)) => a.cmp_from(b, from),
+        (a, b) => (a.is_none().cmp(&b.is_none()), 0),
+    }
+}
+
+/// What one input holds of the series that is being joined.
+struct Part {
+    input: usize,
+    batch: Arc<SeriesBatch>,
+    at: usize,
+}
+
+#[derive(Default)]
 struct Merge {
     inputs: Vec<Input>,
+    tree: LoserTree,
+    /// Flat labels of the series that is being joined, or that was joined last.
+    labels: Vec<u8>,
+    /// Keep their batches alive until the series is complete.
+    parts: Vec<Part>,
+    join: ChunkJoin,
+    out: BatchBuilder,
     ready: VecDeque<Frame>,
     done: bool,
 }
@@ -97,73 +124,114 @@ impl Merge {
                 return Ok(None);
             }
             self.refill().await?;
-            if !self.ready.is_empty() {
-                continue;
+            if self.ready.is_empty() {
+                self.round();
             }
-            self.round().await?;
         }
     }
 
     /// Makes every input show a series or its end; all wait at the same time.
     async fn refill(&mut self) -> Result<()> {
         let mut pending: FuturesUnordered<_> =
-            self.inputs.iter_mut().filter(|i| !i.ended && i.head().is_none()).map(Input::fill).collect();
+            self.inputs.iter_mut().filter(|i| i.is_hungry()).map(Input::fill).collect();
+        if pending.is_empty() && self.tree.winner().is_some() {
+            return Ok(());
+        }
         while let Some(aside) = pending.next().await {
             self.ready.extend(aside?);
         }
+        drop(pending);
+        let inputs = &self.inputs;
+        self.tree.build(inputs.len(), |a, b, from| compare(inputs, a, b, from));
         Ok(())
     }
 
-    /// Fills one batch.
-    async fn round(&mut self) -> Result<()> {
-        let mut out = BatchBuilder::default();
-        while out.len() < BATCH_SERIES && out.size_bytes() < BATCH_BYTES {
-            self.refill().await?;
-            let Some(labels) = self.smallest() else {
-                self.done = true;
-                break;
-            };
-            self.take_series(&labels, &mut out).await?;
-        }
-        if !out.is_empty() {
-            self.ready.push_back(Frame::Batch(out.finish()));
-        }
-        Ok(())
-    }
-
-    fn smallest(&self) -> Option<Labels> {
-        self.inputs.iter().filter_map(Input::head).min().map(LabelsRef::to_labels)
-    }
-
-    /// Moves one series from all inputs that hold it; it may go on in their next batches.
-    async fn take_series(&mut self, labels: &Labels, out: &mut BatchBuilder) -> Result<()> {
-        // The parts keep their batches alive until the series is complete.
-        let mut parts: Vec<(usize, Arc<SeriesBatch>, usize)> = Vec::new();
+    /// Joins series until a batch is full, an input must be refilled, or all have ended.
+    fn round(&mut self) {
+        let mut hungry = 0;
         loop {
-            for (i, input) in self.inputs.iter_mut().enumerate() {
-                while input.head().map(|h| h.cmp(&labels.view())) == Some(Ordering::Equal) {
-                    parts.push((i, Arc::clone(&input.batch), input.at));
-                    input.at += 1;
+            let winner = self.tree.winner().and_then(|i| Some((i, self.inputs.get(i)?.head()?.as_bytes())));
+            match winner {
+                Some((input, labels)) if !self.parts.is_empty() && labels == self.labels => {
+                    hungry += usize::from(self.take(input));
+                }
+                // What an input that must be refilled holds next is not known.
+                _ if hungry > 0 => return,
+                _ if !self.parts.is_empty() => {
+                    self.close();
+                    if self.out.len() >= BATCH_SERIES || self.out.size_bytes() >= BATCH_BYTES {
+                        self.send();
+                        return;
+                    }
+                }
+                Some((input, labels)) => {
+                    self.labels.clear();
+                    self.labels.extend_from_slice(labels);
+                    if let Some(batch) = self.whole_batch(input) {
+                        self.send();
+                        self.ready.push_back(Frame::Batch(batch));
+                        return;
+                    }
+                    hungry += usize::from(self.take(input));
+                }
+                None => {
+                    self.done = true;
+                    self.send();
+                    return;
                 }
             }
-            // The last series of a batch may go on in the next one; all inputs that are
-            // there wait at the same time.
-            if self.inputs.iter().all(|i| i.ended || i.head().is_some()) {
-                break;
-            }
-            self.refill().await?;
         }
+    }
+
+    /// Takes the next series of the winner as a part; true when it must be refilled then.
+    fn take(&mut self, input: usize) -> bool {
+        let inputs = &mut self.inputs;
+        let Some(i) = inputs.get_mut(input) else { return false };
+        self.parts.push(Part { input, batch: Arc::clone(&i.batch), at: i.at });
+        i.at += 1;
+        let before = LabelsRef::from_flat(&self.labels);
+        let shared = i.head().map_or(0, |next| before.cmp_from(next, 0).1);
+        let hungry = i.is_hungry();
+        self.tree.replay(shared, |a, b, from| compare(inputs, a, b, from));
+        hungry
+    }
+
+    /// The batch of an input if no other input has anything before its end: it goes on as it is.
+    fn whole_batch(&mut self, input: usize) -> Option<SeriesBatch> {
+        let of = self.inputs.get(input).filter(|i| i.at == 0 && i.batch.len() >= BATCH_WHOLE)?;
+        let last = of.batch.get(of.batch.len().checked_sub(1)?)?.labels();
+        let others = self.inputs.iter().enumerate().filter(|(i, _)| *i != input);
+        if others.filter_map(|(_, other)| other.head()).any(|head| head <= last) {
+            return None;
+        }
+        self.labels.clear();
+        self.labels.extend_from_slice(last.as_bytes());
+        let of = self.inputs.get_mut(input)?;
+        let batch = std::mem::take(&mut of.batch);
+        of.at = 0;
+        Some(Arc::try_unwrap(batch).unwrap_or_else(|shared| (*shared).clone()))
+    }
+
+    /// Appends the series whose parts were taken to the batch.
+    fn close(&mut self) {
         // Stable: the parts of one input stay together and in order.
-        parts.sort_by_key(|(input, ..)| *input);
-        out.series(labels.view());
-        let mut series = parts.iter().filter_map(|(_, batch, at)| batch.get(*at));
-        if parts.len() == 1 {
-            series.by_ref().for_each(|only| out.copy_chunks(only));
+        if !self.parts.is_sorted_by_key(|p| p.input) {
+            self.parts.sort_by_key(|p| p.input);
         }
-        let mut join = ChunkJoin::default();
-        series.for_each(|s| join.add(s.chunks()));
-        join.finish(out);
-        Ok(())
+        let parts = &self.parts;
+        let part = |i: usize| parts.get(i).and_then(|p| p.batch.get(p.at));
+        self.out.series(LabelsRef::from_flat(&self.labels));
+        match parts.as_slice() {
+            [_] => part(0).into_iter().for_each(|only| self.out.copy_chunks(only)),
+            many => self.join.join(many.len(), part, &mut self.out),
+        }
+        self.parts.clear();
+    }
+
+    fn send(&mut self) {
+        if !self.out.is_empty() {
+            self.ready.push_back(Frame::Batch(self.out.finish()));
+        }
     }
 }
 
@@ -193,6 +261,16 @@ pub(crate) fn limit(stream: SeriesStream, limit: usize) -> SeriesStream {
                 return futures::future::ready(None);
             }
             let frame = match frame {
+                // Nothing to cut: the batch goes on as it is.
+                Ok(Frame::Batch(batch)) if batch.len() <= left => {
+                    let view = |i: usize| batch.get(i).map(|s| s.labels());
+                    let goes_on = open.as_ref().is_some_and(|l| Some(l.view()) == view(0));
+                    left -= batch.len() - usize::from(goes_on);
+                    if let Some(last) = batch.len().checked_sub(1).and_then(view) {
+                        open = Some(last.to_labels());
+                    }
+                    Ok(Frame::Batch(batch))
+                }
                 Ok(Frame::Batch(batch)) => {
                     let mut out = BatchBuilder::default();
                     for series in batch.iter() {

@@ -23,10 +23,12 @@ pub use conform::Conform;
 pub use fanout::{Fanout, Member};
 pub use memory::MemoryStore;
 pub use request::{
-    Grouping, LabelNames, LabelNamesRequest, LabelValues, LabelValuesRequest, PartialResponse, SelectHints,
-    SeriesRequest, ShardInfo,
+    Grouping, LabelNames, LabelNamesRequest, LabelValues, LabelValuesRequest, PartialResponse, Projection,
+    SelectHints, SeriesRequest, ShardInfo,
 };
-pub use source::{SampleSink, SampleSource, Scan, SourceStore};
+pub use source::{
+    ChunkRow, ChunkSink, ChunkSource, ChunkStore, SampleSink, SampleSource, Scan, SourceSettings, SourceStore,
+};
 
 use crate::{
     context::Context,
@@ -116,4 +118,6 @@ pub struct Abilities {
     pub external_labels: bool,
     /// Stops after the request's limit of series.
     pub limit: bool,
+    /// Sends only the labels that the request's projection wants.
+    pub projection: bool,
 }

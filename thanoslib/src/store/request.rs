@@ -1,7 +1,7 @@
 //! Requests to stores, as plain data.
 
 use crate::{
-    model::{Interval, Matcher, Warnings},
+    model::{Interval, Labels, LabelsBuilder, Matcher, Warnings},
     series::Aggr,
 };
 
@@ -24,6 +24,8 @@ pub struct SeriesRequest {
     pub limit: usize,
     /// The part of the series wanted.
     pub shard: Option<ShardInfo>,
+    /// The labels wanted, if not all.
+    pub projection: Option<Projection>,
     /// What becomes of the answer; stores may ignore it.
     pub hints: SelectHints,
     /// What a failing part does to the answer.
@@ -46,6 +48,7 @@ impl SeriesRequest {
             without_replica_labels: Vec::new(),
             limit: 0,
             shard: None,
+            projection: None,
             hints: SelectHints::default(),
             partial_response: PartialResponse::Warn,
             block_matchers: Vec::new(),
@@ -162,6 +165,31 @@ pub struct ShardInfo {
     pub by: bool,
     /// Label names.
     pub labels: Vec<String>,
+}
+
+/// The labels of an answer that are wanted.
+///
+/// Series are told apart by all their labels as before: those that are equal without what is
+/// left out stay apart through the hash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Projection {
+    /// True: only the labels named are wanted; false: all but these.
+    pub include: bool,
+    /// Label names.
+    pub labels: Vec<String>,
+    /// Name of a label that holds the hash of all final labels, as a decimal number; not empty.
+    pub hash_label: String,
+}
+
+impl Projection {
+    /// The wanted labels of a series of these final labels, with their hash.
+    pub(crate) fn apply(&self, labels: &Labels) -> Labels {
+        let named = |name: &[u8]| self.labels.iter().any(|n| n.as_bytes() == name);
+        let kept = labels.filter(|l| named(l.name) == self.include);
+        let mut out = LabelsBuilder::from_labels(kept.view());
+        out.set(&self.hash_label, labels.hash().to_string());
+        out.labels()
+    }
 }
 
 /// What the engine will do with the selected series.

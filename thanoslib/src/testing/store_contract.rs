@@ -5,10 +5,14 @@ use std::{collections::BTreeSet, sync::Arc};
 use futures::TryStreamExt;
 
 use crate::{
+    chunk::{Chunk, Encoding},
     context::Context,
     error::{Error, Result},
-    model::{Interval, Labels, MatchOp, Matcher},
-    store::{Conform, Frame, LabelNamesRequest, LabelValuesRequest, SeriesRequest, ShardInfo, Store},
+    model::{Interval, Labels, LabelsBuilder, MatchOp, Matcher},
+    series::{Aggr, SampleColumns},
+    store::{
+        Conform, Frame, LabelNamesRequest, LabelValuesRequest, Projection, SeriesRequest, ShardInfo, Store,
+    },
 };
 
 /// Checks a store against the contract of [`Store`]: order of labels, matchers, label calls,
@@ -37,6 +41,7 @@ pub async fn store_contract(store: &Arc<dyn Store>) -> Result<()> {
     shards(&conform, &ctx, &final_series).await?;
     limits(&conform, &ctx, &final_series).await?;
     replica_labels(&conform, &ctx, &final_series).await?;
+    projections(&conform, &ctx, &final_series).await?;
     if info.abilities.sharding {
         shards(store, &ctx, &everything).await?;
     }
@@ -45,6 +50,9 @@ pub async fn store_contract(store: &Arc<dyn Store>) -> Result<()> {
     }
     if info.abilities.limit {
         limits(store, &ctx, &everything).await?;
+    }
+    if info.abilities.projection {
+        projections(store, &ctx, &everything).await?;
     }
     Ok(())
 }
@@ -181,6 +189,50 @@ async fn time(store: &Arc<dyn Store>, ctx: &Context, all: &[Labels]) -> Result<(
         let before = all_series(store, ctx, every(Interval::new(i64::MIN, held.mint - 1))).await?;
         same("series before the advertised time", &before, &[] as &[Labels])?;
     }
+    if held.maxt < i64::MAX {
+        let after = all_series(store, ctx, every(Interval::new(held.maxt + 1, i64::MAX))).await?;
+        same("series after the advertised time", &after, &[] as &[Labels])?;
+    }
+    chunks(store, ctx).await
+}
+
+/// Chunks overlap the wanted time, can be decoded, and hold the times that they say.
+async fn chunks(store: &Arc<dyn Store>, ctx: &Context) -> Result<()> {
+    let mut samples = SampleColumns::default();
+    let mut stream = store.series(ctx, every(Interval::ALL)).await?;
+    while let Some(frame) = stream.try_next().await? {
+        let Frame::Batch(batch) = frame else { continue };
+        for series in batch.iter() {
+            for chunk in
+                series.chunks().filter(|c| c.meta.encoding != Encoding::None && c.meta.aggr == Aggr::Raw)
+            {
+                let wrong = |what: &str| Error::internal(format!("a chunk of {} {what}", series.labels()));
+                samples.clear();
+                Chunk { encoding: chunk.meta.encoding, data: chunk.data() }
+                    .decode_into(&mut samples)
+                    .map_err(|e| wrong(&format!("cannot be decoded: {e}")))?;
+                let times = samples.floats.ts.iter().chain(&samples.histograms.ts);
+                if times.clone().any(|t| !chunk.meta.interval.contains(*t)) {
+                    return Err(wrong("holds samples outside of its time"));
+                }
+                if times.count() == 0 {
+                    return Err(wrong("is empty"));
+                }
+            }
+        }
+    }
+    let mut labels_only = every(Interval::ALL);
+    labels_only.skip_chunks = true;
+    let mut stream = store.series(ctx, labels_only).await?;
+    while let Some(frame) = stream.try_next().await? {
+        let Frame::Batch(batch) = frame else { continue };
+        if let Some(series) = batch.iter().find(|s| s.chunk_count() > 0) {
+            return Err(Error::internal(format!(
+                "{} has chunks, but only labels were asked",
+                series.labels()
+            )));
+        }
+    }
     Ok(())
 }
 
@@ -216,6 +268,31 @@ async fn replica_labels(store: &Arc<dyn Store>, ctx: &Context, all: &[Labels]) -
         let got = all_series(store, ctx, request).await?;
         let want: BTreeSet<Labels> = all.iter().map(|l| l.filter(|x| x.name != name.as_bytes())).collect();
         same(&format!("series without {name}"), &got, &want.iter().collect::<Vec<_>>())?;
+    }
+    Ok(())
+}
+
+async fn projections(store: &Arc<dyn Store>, ctx: &Context, all: &[Labels]) -> Result<()> {
+    let hash_label = "__contract_hash__";
+    let names = names_of(all);
+    for name in names.iter().map(String::as_str).chain([""]) {
+        for include in [true, false] {
+            let mut request = every(Interval::ALL);
+            let labels = vec![name.to_owned()];
+            request.projection = Some(Projection { include, labels, hash_label: hash_label.to_owned() });
+            let got = all_series(store, ctx, request).await?;
+            ascending(&got, "projected series")?;
+            let want: BTreeSet<Labels> = all
+                .iter()
+                .map(|l| {
+                    let kept = l.filter(|x| (x.name == name.as_bytes()) == include);
+                    let mut out = LabelsBuilder::from_labels(kept.view());
+                    out.set(hash_label, l.hash().to_string());
+                    out.labels()
+                })
+                .collect();
+            same(&format!("series projected on {name:?}"), &got, &want.iter().collect::<Vec<_>>())?;
+        }
     }
     Ok(())
 }

@@ -9,7 +9,8 @@ use thanoslib::{
     context::Context,
     model::{Interval, Labels, MatchOp, Matcher},
     store::{
-        Conform, Frame, LabelNamesRequest, LabelValuesRequest, MemoryStore, SeriesRequest, ShardInfo, Store,
+        Conform, Frame, LabelNamesRequest, LabelValuesRequest, MemoryStore, Projection, SeriesRequest,
+        ShardInfo, Store,
     },
 };
 
@@ -219,6 +220,43 @@ async fn limits_are_exact() {
 }
 
 #[tokio::test]
+async fn a_projection_keeps_series_apart_by_their_hash() {
+    let store = many(40);
+    let all = series(&store, request(&[any()])).await;
+    for (include, names) in [(true, vec!["pod".to_owned()]), (false, vec!["i".to_owned()]), (true, vec![])] {
+        let projection =
+            Some(Projection { include, labels: names.clone(), hash_label: "__hash__".to_owned() });
+        let mut want: Vec<Labels> = all
+            .iter()
+            .map(|l| {
+                let kept = l.iter().filter(|x| names.iter().any(|n| n.as_bytes() == x.name) == include);
+                let hash = l.hash().to_string();
+                let kept = kept.map(|l| (l.name, l.value)).chain([(&b"__hash__"[..], hash.as_bytes())]);
+                Labels::from_pairs(kept)
+            })
+            .collect();
+        want.sort();
+        let asked = SeriesRequest { projection: projection.clone(), ..request(&[any()]) };
+        assert_eq!(series(&store, asked).await, want, "{names:?}");
+        // Shards are told by all labels, also by those that are not sent.
+        let mut union = Vec::new();
+        for index in 0..2 {
+            let shard = Some(ShardInfo { index, total: 2, by: true, labels: vec!["i".to_owned()] });
+            let asked = SeriesRequest { projection: projection.clone(), shard, ..request(&[any()]) };
+            let part = series(&store, asked).await;
+            assert!(!part.is_empty() && part.is_sorted());
+            union.extend(part);
+        }
+        union.sort();
+        assert_eq!(union, want);
+    }
+    let nameless = Some(Projection { include: true, labels: vec![], hash_label: String::new() });
+    let asked = SeriesRequest { projection: nameless, ..request(&[any()]) };
+    let error = stream(&*store, asked).await.expect_err("no name for the hash");
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+}
+
+#[tokio::test]
 async fn a_request_without_matchers_selects_nothing() {
     let store = many(3);
     assert_eq!(series(&store, request(&[])).await, [] as [Labels; 0]);
@@ -228,10 +266,14 @@ async fn a_request_without_matchers_selects_nothing() {
 async fn sorting_anew_is_charged_to_the_request() -> Result<()> {
     let store = many(600);
     let ctx = Context::new(Budget::new("query", 4_000));
-    let mut answer = store.series(&ctx, request(&[any()])).await?;
-    let first = futures::StreamExt::next(&mut answer).await.expect("a frame");
-    assert_eq!(first.expect_err("too little memory").kind(), ErrorKind::Limit);
-    drop(answer);
+    let error = match store.series(&ctx, request(&[any()])).await {
+        Err(e) => e,
+        Ok(mut answer) => {
+            let first = futures::StreamExt::next(&mut answer).await.expect("a frame");
+            first.expect_err("too little memory")
+        }
+    };
+    assert_eq!(error.kind(), ErrorKind::Limit);
     assert_eq!(ctx.budget().used(), 0);
     let ctx = Context::new(Budget::new("query", 1 << 20));
     let mut answer = store.series(&ctx, request(&[any()])).await?;

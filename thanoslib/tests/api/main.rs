@@ -10,5 +10,7 @@ mod counters;
 mod fanout;
 mod http_grafana;
 mod http_limits;
+mod memory_store;
+mod providers;
 mod store_contract;
 mod support;

@@ -18,6 +18,12 @@ pub(crate) enum Recorded {
     FloatHistogram(FloatHistogram),
 }
 
+impl Recorded {
+    pub(crate) fn is_float(&self) -> bool {
+        matches!(self, Recorded::Float(_))
+    }
+}
+
 /// The samples of a list `[[t, value]..]`.
 pub(crate) fn samples(list: &Value) -> Result<Vec<(i64, Recorded)>, String> {
     let list = list.as_array().ok_or("no list of samples")?;

@@ -8,6 +8,7 @@ mod promql_parse;
 mod query_http;
 mod thanos_aggr;
 mod thanos_dedup;
+mod thanos_downsample;
 mod thanos_index;
 mod thanos_meta;
 mod tsdb_appender;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
     thanos_meta::run(&mut golden);
     thanos_aggr::run(&mut golden);
     thanos_dedup::run(&mut golden);
+    thanos_downsample::run(&mut golden);
     promql_parse::run(&mut golden);
     promql_eval::run(&mut golden);
     query_http::run(&mut golden);

@@ -2,9 +2,11 @@
 
 use serde_json::{Value, json};
 use thanoslib::{
-    chunk::{AggrChunk, Chunk, Encoding},
+    chunk::{AGGREGATES, AggrChunk, Chunk, Encoding},
     dedup::{Algorithm, Reader, Replica},
-    downsample::{CounterResets, average, target_chunk_count, window_end},
+    downsample::{
+        AggrChunks, AggrDownsampler, CounterResets, RawDownsampler, average, target_chunk_count, window_end,
+    },
     model::Interval,
     series::{Aggr, FloatColumn, SampleColumns},
     testing::golden::{Golden, Suite, Verdict, equal},
@@ -62,7 +64,9 @@ fn check(row: &Value) -> Verdict {
             let count = target_chunk_count(interval, from, to, int(row, "count")? as usize);
             equal(&json!(count), &row["out"])
         }
-        other => Err(format!("{other} is not built yet")),
+        "downsample_raw" => check_raw(row),
+        "downsample_aggr" => check_aggr(row),
+        other => Err(format!("no such kind: {other}")),
     }
 }
 
@@ -143,6 +147,92 @@ pub(crate) fn check_seeks(mut reader: Reader<'_>, seeks: &Value) -> Verdict {
         got.push(json!({"op": op, "res": sample}));
     }
     equal(&Value::from(got), seeks)
+}
+
+/// Downsamples the samples of a row, each kind of them as one column.
+fn check_raw(row: &Value) -> Verdict {
+    let mut downsampler = RawDownsampler::new(int(row, "resolution")?).map_err(fail)?;
+    let mut out = AggrChunks::default();
+    for run in samples(&row["in"])?.chunk_by(|(_, a), (_, b)| a.is_float() == b.is_float()) {
+        let mut columns = SampleColumns::default();
+        for (t, sample) in run {
+            match sample {
+                Recorded::Float(v) => columns.floats.push(*t, *v),
+                Recorded::Int(h) => columns.histograms.push(*t, &h.into()),
+                Recorded::FloatHistogram(h) => columns.histograms.push(*t, h),
+            }
+        }
+        let SampleColumns { floats, histograms } = &columns;
+        if run[0].1.is_float() {
+            downsampler.floats(&floats.ts, &floats.vs, &mut out).map_err(fail)?;
+        } else {
+            downsampler.histograms(histograms, &mut out).map_err(fail)?;
+        }
+    }
+    downsampler.finish(&mut out).map_err(fail)?;
+    equal(&shown(&out)?, &row["out"])
+}
+
+fn check_aggr(row: &Value) -> Verdict {
+    let (from, to) = (int(row, "in_resolution")?, int(row, "out_resolution")?);
+    let mut downsampler = AggrDownsampler::new(from, to).map_err(fail)?;
+    let mut out = AggrChunks::default();
+    let list = row["in_hex"].as_array().ok_or("no chunks")?;
+    let ends = (int(row, "mint")?, int(row, "maxt")?);
+    let mut result = Ok(());
+    for (i, text) in list.iter().enumerate() {
+        // Only where the series begins and ends counts.
+        let at = |first: bool, t: i64| if first { t } else { ends.0 + i as i64 };
+        let interval = Interval::new(at(i == 0, ends.0), at(i + 1 == list.len(), ends.1));
+        let data = unhex(text.as_str().ok_or("no hex")?)?;
+        let chunk = Chunk { encoding: Encoding::Aggr, data: &data };
+        result = result.and_then(|()| downsampler.chunk(interval, chunk, &mut out));
+    }
+    let result = result.and_then(|()| downsampler.finish(&mut out));
+    if let Err(e) = result {
+        return equal(&json!(e.to_string()), &row["err"]);
+    }
+    equal(&shown(&out)?, &row["out"])
+}
+
+fn shown(chunks: &AggrChunks) -> Result<Value, String> {
+    chunks.iter().map(|(interval, chunk)| aggr_chunk(interval, chunk, true)).collect()
+}
+
+/// A chunk of aggregates as the recordings show it, with its bytes or without.
+pub(crate) fn aggr_chunk(interval: Interval, chunk: Chunk<'_>, bytes: bool) -> Result<Value, String> {
+    let names = ["count", "sum", "min", "max", "counter"];
+    let (mut aggr, mut encodings) = (serde_json::Map::new(), serde_json::Map::new());
+    for (name, kind) in names.into_iter().zip(AGGREGATES) {
+        // The last one, when absent, reads as cut.
+        let Ok(part) = AggrChunk::new(chunk.data).get(kind) else { continue };
+        let mut columns = SampleColumns::default();
+        part.decode_into(&mut columns).map_err(|e| e.to_string())?;
+        let mut samples = listed(&columns);
+        for sample in samples.as_array_mut().into_iter().flatten() {
+            if let Some(h) = sample[1].as_object_mut() {
+                h.insert("kind".to_owned(), json!("float"));
+                // Bounds are shown of custom buckets only.
+                if h["schema"] != -53 {
+                    h.remove("cv");
+                }
+            }
+        }
+        aggr.insert(name.to_owned(), samples);
+        encodings.insert(name.to_owned(), json!(part.encoding as u8));
+    }
+    let mut shown = json!({
+        "mint": interval.mint, "maxt": interval.maxt, "enc": chunk.encoding as u8, "aggr": aggr,
+        "aggr_enc": encodings, "num_samples": chunk.num_samples().map_err(|e| e.to_string())?,
+    });
+    if bytes {
+        shown["bytes_hex"] = hex(chunk.data);
+    }
+    Ok(shown)
+}
+
+fn fail(e: thanoslib::Error) -> String {
+    e.to_string()
 }
 
 fn check_average(row: &Value) -> Verdict {

@@ -1,8 +1,19 @@
 //! Postings: ascending series numbers of a label pair, and operations on such sets.
+//!
+//! Lists are read where they lie, big-endian in the bytes of an index; nothing is copied first.
+//!
+//! Invariant: knows numbers only; neither labels nor files.
 
+mod blocks;
+mod dense;
+mod gallop;
+mod ids;
+mod members;
 mod ops;
 
-pub use ops::{SortedIds, intersect, intersects, subtract, union};
+pub use ids::{Id, SortedIds};
+pub use ops::{intersect, intersects, subtract, union};
+pub(super) use ops::{intersect_any, subtract_all};
 
 use crate::{
     encoding::{Take, crc32c},
@@ -39,7 +50,7 @@ impl<'a> Postings<'a> {
         if count != ids.len() || !rest.is_empty() {
             return Err(DecodeError::new("postings: count and length differ", base as usize + 4));
         }
-        if let Some(i) = ids.windows(2).position(|w| w.first() >= w.last()) {
+        if let Some(i) = fault(ids) {
             return Err(DecodeError::new("postings do not ascend", base as usize + 12 + i * 4));
         }
         Ok(Self { ids })
@@ -62,15 +73,19 @@ impl<'a> Postings<'a> {
 }
 
 impl SortedIds for Postings<'_> {
-    #[inline]
-    fn count(&self) -> usize {
-        self.ids.len()
-    }
+    type Id = [u8; 4];
 
-    #[inline]
-    fn at(&self, i: usize) -> Option<u32> {
-        self.ids.get(i).map(|b| u32::from_be_bytes(*b))
+    fn ids(&self) -> &[[u8; 4]] {
+        self.ids
     }
+}
+
+/// The place of a number that is not below the next one.
+fn fault(ids: &[[u8; 4]]) -> Option<usize> {
+    let next = ids.get(1..).unwrap_or_default();
+    // Without an early end the loop compares many pairs at once.
+    let ascending = ids.iter().zip(next).fold(true, |ok, (a, b)| ok & (a.value() < b.value()));
+    if ascending { None } else { ids.iter().zip(next).position(|(a, b)| a.value() >= b.value()) }
 }
 
 #[cfg(test)]

@@ -1,0 +1,6 @@
+//! Runs the cases whose names contain one of the arguments, or all of them.
+
+fn main() -> anyhow::Result<()> {
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
+    thanoslib_benches::run(&wanted)
+}

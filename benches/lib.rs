@@ -1,1 +1,0 @@
-//! Benches of thanoslib; see the files beside this one.

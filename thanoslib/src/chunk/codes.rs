@@ -1,0 +1,116 @@
+//! Runs of codes, read without waiting for one another's shifts.
+//!
+//! Only a position in bits is carried from code to code; each code is looked up in the bits that
+//! are read afresh at its place. Near the end of the data the readers bit by bit take over.
+
+use super::varbit::{WIDTHS, XorState, read_int, signed_asymmetric};
+use crate::{encoding::BitReader, error::DecodeError};
+
+/// Bytes that a code and the words read for it take at most.
+const REACH: usize = 24;
+
+/// The bits at a position, at least 57 of them; zeros where there are none.
+#[inline(always)]
+pub(super) fn word57(bytes: &[u8], bit: usize) -> u64 {
+    let at = bit / 8;
+    let Some(head) = bytes.get(at..at + 8).and_then(|b| b.first_chunk::<8>()) else { return 0 };
+    u64::from_be_bytes(*head) << (bit % 8)
+}
+
+/// The 64 bits at a position; zeros where there are none.
+#[inline(always)]
+pub(super) fn word(bytes: &[u8], bit: usize) -> u64 {
+    let at = bit / 8;
+    let Some([head @ .., last]) = bytes.get(at..at + 9) else { return 0 };
+    let Some(head) = head.first_chunk::<8>() else { return 0 };
+    let shift = (bit % 8) as u32;
+    u64::from_be_bytes(*head) << shift | u64::from(*last) >> (8 - shift)
+}
+
+/// For the first eight bits of a varbit number: the width of its prefix and of its payload.
+const INTS: [(u8, u8); 256] = ints_table();
+
+const fn ints_table() -> [(u8, u8); 256] {
+    let mut table = [(0, 0); 256];
+    let mut top = 0;
+    while top < 256 {
+        let ones = (top as u8).leading_ones() as usize;
+        let prefix = if ones == 8 { 8 } else { ones as u8 + 1 };
+        table[top] = (prefix, WIDTHS[ones] as u8);
+        top += 1;
+    }
+    table
+}
+
+/// Reads `n` signed varbit numbers.
+///
+/// # Errors
+/// The data ends before.
+#[inline]
+pub(super) fn read_ints(
+    r: &mut BitReader<'_>,
+    n: usize,
+    mut each: impl FnMut(usize, i64),
+) -> Result<(), DecodeError> {
+    let bytes = r.bytes();
+    let safe = bytes.len().saturating_sub(REACH) * 8;
+    let mut bit = r.position();
+    let mut i = 0;
+    while i < n && bit < safe {
+        let w = word(bytes, bit);
+        let (prefix, width) = INTS[(w >> 56) as usize];
+        let (prefix, width) = (u32::from(prefix), u32::from(width));
+        if width > 25 {
+            bit += prefix as usize;
+            let raw = word(bytes, bit) >> (64 - width);
+            each(i, signed_asymmetric(raw, width));
+        } else {
+            // In two shifts, since a payload may be empty.
+            let raw = (w << prefix) >> 1 >> (63 - width);
+            let half = 1u64 << width >> 1;
+            let above = if raw > half { half << 1 } else { 0 };
+            each(i, raw.wrapping_sub(above) as i64);
+            bit += prefix as usize;
+        }
+        bit += width as usize;
+        i += 1;
+    }
+    *r = BitReader::at(bytes, bit);
+    while i < n {
+        each(i, read_int(r)?);
+        i += 1;
+    }
+    Ok(())
+}
+
+/// Reads the XOR code of each value and moves to it.
+///
+/// # Errors
+/// The data ends before, or a window exceeds 64 bits.
+#[inline]
+pub(super) fn read_values(r: &mut BitReader<'_>, values: &mut [XorState]) -> Result<(), DecodeError> {
+    let bytes = r.bytes();
+    let safe = bytes.len().saturating_sub(REACH) * 8;
+    let mut bit = r.position();
+    let mut values = values.iter_mut();
+    while bit < safe {
+        let Some(v) = values.next() else { break };
+        let w = word57(bytes, bit);
+        // Neighbouring values change in different ways, so that nothing is left to a guess.
+        let (changed, new) = (w >> 63 == 1, w >> 62 == 3);
+        let significant = (w << 7 >> 58) as u32;
+        let significant = if significant == 0 { 64 } else { significant };
+        let leading = (w << 2 >> 59) as u32;
+        if new & (leading + significant > 64) {
+            return Err(DecodeError::new("window of a value exceeds 64 bits", bit / 8));
+        }
+        v.leading = if new { leading } else { v.leading };
+        v.trailing = if new { 64u32.wrapping_sub(leading + significant) } else { v.trailing };
+        let width = if changed { 64 - v.leading - v.trailing } else { 0 };
+        bit += if new { 13 } else { 1 + usize::from(changed) };
+        v.bits ^= word(bytes, bit) >> 1 >> (63 - width) << v.trailing;
+        bit += width as usize;
+    }
+    *r = BitReader::at(bytes, bit);
+    values.try_for_each(|v| v.read(r))
+}
