@@ -108,9 +108,30 @@ pub(super) fn read_values(r: &mut BitReader<'_>, values: &mut [XorState]) -> Res
         v.trailing = if new { 64u32.wrapping_sub(leading + significant) } else { v.trailing };
         let width = if changed { 64 - v.leading - v.trailing } else { 0 };
         bit += if new { 13 } else { 1 + usize::from(changed) };
-        v.bits ^= word(bytes, bit) >> 1 >> (63 - width) << v.trailing;
+        v.bits ^= word(bytes, bit).checked_shr(64 - width).unwrap_or(0) << v.trailing;
         bit += width as usize;
     }
     *r = BitReader::at(bytes, bit);
     values.try_for_each(|v| v.read(r))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{chunk::varbit::XorWriter, encoding::BitWriter};
+
+    #[test]
+    fn values_are_read_by_position_as_bit_by_bit() {
+        // All 64 bits change, none, some in the window and some out of it.
+        let steps = [1.0, f64::from_bits(!1f64.to_bits()), f64::from_bits(1), 0.1, 0.1, 0.3, -2.5];
+        let mut w = BitWriter::default();
+        for v in steps {
+            XorWriter::after(1.0).write(&mut w, v);
+        }
+        w.bits(0, 64);
+        w.bits(0, 64);
+        let mut states = [XorState::at(1f64.to_bits()); 7];
+        assert_eq!(read_values(&mut BitReader::new(w.bytes()), &mut states), Ok(()));
+        assert_eq!(states.map(|s| s.bits), steps.map(f64::to_bits));
+    }
 }

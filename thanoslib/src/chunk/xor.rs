@@ -148,6 +148,15 @@ impl XorAppender {
         Self { w: BitWriter::after(vec![0, 0]), count: 0, last: Last::default() }
     }
 
+    /// Begins a new chunk in the same memory; drops what was in it.
+    pub fn restart(&mut self) {
+        let mut bytes = std::mem::take(&mut self.w).into_bytes();
+        bytes.clear();
+        bytes.extend_from_slice(&[0, 0]);
+        self.w = BitWriter::after(bytes);
+        self.count = 0;
+    }
+
     /// An appender that goes on at the exact bit where the chunk `data` ends.
     ///
     /// # Errors
