@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Series of the block.
-const SERIES: usize = 20_000;
+const SERIES: usize = 4_000;
 /// Chunks of a series.
 const CHUNKS: usize = 4;
 

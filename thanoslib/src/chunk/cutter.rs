@@ -225,7 +225,7 @@ impl ChunkCutter {
     pub fn finish(&mut self) -> Option<EncodedChunk> {
         let encoding = self.open.take()?;
         let (samples, data) = match encoding {
-            Encoding::Xor => (self.xor.len(), std::mem::take(&mut self.xor).into_bytes()),
+            Encoding::Xor => (self.xor.len(), self.xor.finish()),
             Encoding::Histogram | Encoding::HistogramSt => {
                 let appender = &mut self.ints[usize::from(encoding == Encoding::HistogramSt)];
                 (appender.len(), appender.finish())
@@ -234,7 +234,7 @@ impl ChunkCutter {
                 let appender = &mut self.floats[usize::from(encoding == Encoding::FloatHistogramSt)];
                 (appender.len(), appender.finish())
             }
-            _ => (self.xor2.len(), std::mem::take(&mut self.xor2).into_bytes()),
+            _ => (self.xor2.len(), self.xor2.finish()),
         };
         Some(EncodedChunk { interval: self.limits.interval, encoding, samples, data })
     }

@@ -11,7 +11,7 @@ use super::{
     codes::read_values,
     layout::Frame,
     reduce::sum_into,
-    sink::{Head, push, push_stale},
+    sink::{Head, SampleReader},
     varbit::XorState,
 };
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
 /// Decodes a chunk of float histograms in as many pieces as wanted.
 #[derive(Clone, Debug)]
 pub struct FloatHistogramDecoder<'a> {
-    pub(super) frame: Frame<'a>,
+    frame: Frame<'a>,
     count: XorState,
     zero_count: XorState,
     sum: XorState,
@@ -61,44 +61,37 @@ impl<'a> FloatHistogramDecoder<'a> {
     /// # Errors
     /// The data is cut or malformed; `out` then ends with the last sound sample.
     pub fn fill(&mut self, out: &mut FloatHistogramColumn, max: usize) -> Result<usize, DecodeError> {
-        let mut layout = None;
-        for _ in 0..max.min(self.frame.left) {
-            let index = self.next()?;
-            let (t_ms, st_ms, sum) = (self.frame.t, self.frame.st_ms(), self.sum.value());
-            if is_stale(sum) {
-                push_stale(out, t_ms, st_ms, sum)?;
-                layout = None;
-                continue;
+        let head = |d: &Self, index| Head {
+            t_ms: d.frame.t,
+            st_ms: d.frame.st_ms(),
+            hint: d.frame.hint(index),
+            count: d.count.value(),
+            zero_count: d.zero_count.value(),
+            sum: d.sum.value(),
+        };
+        self.fill_with(out, max, head, |d, flat| match &d.frame.reduction {
+            None => flat.extend(d.buckets.iter().map(XorState::value)),
+            Some(reduction) => {
+                let (positive, negative) = d.buckets.split_at(d.frame.layout.positive_len);
+                sum_into(&reduction.positive, positive.iter().map(XorState::value), f64::add, flat);
+                sum_into(&reduction.negative, negative.iter().map(XorState::value), f64::add, flat);
             }
-            let id = *layout.get_or_insert_with(|| out.layout_id(self.frame.visible_layout()));
-            let hint = self.frame.hint(index);
-            let (count, zero_count) = (self.count.value(), self.zero_count.value());
-            push(out, Head { t_ms, st_ms, hint, count, zero_count, sum }, id, |flat| {
-                match &self.frame.reduction {
-                    None => flat.extend(self.buckets.iter().map(XorState::value)),
-                    Some(reduction) => {
-                        let (positive, negative) = self.buckets.split_at(self.frame.layout.positive_len);
-                        sum_into(&reduction.positive, positive.iter().map(XorState::value), f64::add, flat);
-                        sum_into(&reduction.negative, negative.iter().map(XorState::value), f64::add, flat);
-                    }
-                }
-            })?;
-        }
-        Ok(self.frame.left)
+        })
+    }
+}
+
+impl<'a> SampleReader<'a> for FloatHistogramDecoder<'a> {
+    #[inline]
+    fn frame(&mut self) -> &mut Frame<'a> {
+        &mut self.frame
     }
 
-    /// Reads the next sample and returns its index; an error ends the chunk.
-    fn next(&mut self) -> Result<usize, DecodeError> {
-        let index = self.frame.index;
-        let read = self.read_sample().and_then(|()| self.frame.read_start());
-        if read.is_err() {
-            self.frame.left = 0;
-        }
-        read.map(|()| index)
+    #[inline]
+    fn sum(&self) -> f64 {
+        self.sum.value()
     }
 
-    /// Reads a sample up to its start timestamp.
-    pub(super) fn read_sample(&mut self) -> Result<(), DecodeError> {
+    fn read_sample(&mut self) -> Result<(), DecodeError> {
         let first = self.frame.index == 0;
         if first {
             self.frame.read_layout(64)?;

@@ -9,9 +9,10 @@ use std::ops::Add;
 
 use super::{
     codes::read_ints,
+    kind::Kind,
     layout::Frame,
     reduce::sum_into,
-    sink::{Head, push, push_stale},
+    sink::{Head, SampleReader},
     varbit::{XorState, read_int, read_uint},
 };
 use crate::{
@@ -22,7 +23,7 @@ use crate::{
 /// Decodes a chunk of integer histograms in as many pieces as wanted.
 #[derive(Clone, Debug)]
 pub struct HistogramDecoder<'a> {
-    pub(super) frame: Frame<'a>,
+    frame: Frame<'a>,
     count: Running,
     zero_count: Running,
     sum: XorState,
@@ -77,31 +78,17 @@ impl<'a> HistogramDecoder<'a> {
     /// # Errors
     /// The data is cut or malformed; `out` then ends with the last sound sample.
     pub fn fill(&mut self, out: &mut IntHistogramColumn, max: usize) -> Result<usize, DecodeError> {
-        let mut layout = None;
-        for _ in 0..max.min(self.frame.left) {
-            let index = self.next()?;
-            let (t, st, sum) = (self.frame.t, self.frame.st_ms(), self.sum.value());
-            if is_stale(sum) {
-                push_stale(out, t, st, sum)?;
-                layout = None;
-                continue;
-            }
-            let id = *layout.get_or_insert_with(|| out.layout_id(self.frame.visible_layout()));
-            push(out, self.head(index), id, |flat| match &self.frame.reduction {
-                None => flat.extend_from_slice(&self.deltas),
-                Some(reduction) => {
-                    let (positive, negative) = self.deltas.split_at(self.frame.layout.positive_len);
-                    for (map, deltas) in [(&reduction.positive, positive), (&reduction.negative, negative)] {
-                        let start = flat.len();
-                        sum_into(map, absolute(deltas), i64::wrapping_add, flat);
-                        for i in (start + 1..flat.len()).rev() {
-                            flat[i] = flat[i].wrapping_sub(flat[i - 1]);
-                        }
-                    }
+        self.fill_with(out, max, Self::head, |d, flat| match &d.frame.reduction {
+            None => flat.extend_from_slice(&d.deltas),
+            Some(reduction) => {
+                let (positive, negative) = d.deltas.split_at(d.frame.layout.positive_len);
+                for (map, deltas) in [(&reduction.positive, positive), (&reduction.negative, negative)] {
+                    let start = flat.len();
+                    sum_into(map, absolute(deltas), i64::wrapping_add, flat);
+                    i64::relative(&mut flat[start..]);
                 }
-            })?;
-        }
-        Ok(self.frame.left)
+            }
+        })
     }
 
     /// Appends up to `max` samples to `out` as float histograms; returns how many are left.
@@ -109,20 +96,13 @@ impl<'a> HistogramDecoder<'a> {
     /// # Errors
     /// The data is cut or malformed; `out` then ends with the last sound sample.
     pub fn fill_floats(&mut self, out: &mut FloatHistogramColumn, max: usize) -> Result<usize, DecodeError> {
-        let mut layout = None;
-        for _ in 0..max.min(self.frame.left) {
-            let index = self.next()?;
-            let (t, st, sum) = (self.frame.t, self.frame.st_ms(), self.sum.value());
-            if is_stale(sum) {
-                push_stale(out, t, st, sum)?;
-                layout = None;
-                continue;
-            }
-            let id = *layout.get_or_insert_with(|| out.layout_id(self.frame.visible_layout()));
-            let Head { t_ms, st_ms, hint, count, zero_count, sum } = self.head(index);
-            let head = Head { t_ms, st_ms, hint, count: count as f64, zero_count: zero_count as f64, sum };
-            let (positive, negative) = self.deltas.split_at(self.frame.layout.positive_len);
-            push(out, head, id, |flat| match &self.frame.reduction {
+        let head = |d: &Self, index| {
+            let Head { t_ms, st_ms, hint, count, zero_count, sum } = d.head(index);
+            Head { t_ms, st_ms, hint, count: count as f64, zero_count: zero_count as f64, sum }
+        };
+        self.fill_with(out, max, head, |d, flat| {
+            let (positive, negative) = d.deltas.split_at(d.frame.layout.positive_len);
+            match &d.frame.reduction {
                 None => {
                     flat.extend(absolute(positive).map(|b| b as f64));
                     flat.extend(absolute(negative).map(|b| b as f64));
@@ -132,9 +112,8 @@ impl<'a> HistogramDecoder<'a> {
                         sum_into(map, absolute(deltas).map(|b| b as f64), f64::add, flat);
                     }
                 }
-            })?;
-        }
-        Ok(self.frame.left)
+            }
+        })
     }
 
     fn head(&self, index: usize) -> Head<u64> {
@@ -146,37 +125,6 @@ impl<'a> HistogramDecoder<'a> {
             zero_count: self.zero_count.value as u64,
             sum: self.sum.value(),
         }
-    }
-
-    /// Reads the next sample and returns its index; an error ends the chunk.
-    fn next(&mut self) -> Result<usize, DecodeError> {
-        let index = self.frame.index;
-        let read = self.read_sample().and_then(|()| self.frame.read_start());
-        if read.is_err() {
-            self.frame.left = 0;
-        }
-        read.map(|()| index)
-    }
-
-    /// Reads a sample up to its start timestamp.
-    pub(super) fn read_sample(&mut self) -> Result<(), DecodeError> {
-        if self.frame.index == 0 {
-            return self.read_first();
-        }
-        self.frame.read_time()?;
-        let r = &mut self.frame.r;
-        self.count.step(read_int(r)?);
-        self.zero_count.step(read_int(r)?);
-        self.sum.read(r)?;
-        if is_stale(self.sum.value()) {
-            return Ok(());
-        }
-        let n = self.buckets.len().min(self.deltas.len());
-        let (buckets, deltas) = (&mut self.buckets[..n], &mut self.deltas[..n]);
-        read_ints(r, n, |i, dod| {
-            buckets[i].step(dod);
-            deltas[i] = buckets[i].value;
-        })
     }
 
     fn read_first(&mut self) -> Result<(), DecodeError> {
@@ -194,6 +142,38 @@ impl<'a> HistogramDecoder<'a> {
             *delta = bucket.value;
         }
         Ok(())
+    }
+}
+
+impl<'a> SampleReader<'a> for HistogramDecoder<'a> {
+    #[inline]
+    fn frame(&mut self) -> &mut Frame<'a> {
+        &mut self.frame
+    }
+
+    #[inline]
+    fn sum(&self) -> f64 {
+        self.sum.value()
+    }
+
+    fn read_sample(&mut self) -> Result<(), DecodeError> {
+        if self.frame.index == 0 {
+            return self.read_first();
+        }
+        self.frame.read_time()?;
+        let r = &mut self.frame.r;
+        self.count.step(read_int(r)?);
+        self.zero_count.step(read_int(r)?);
+        self.sum.read(r)?;
+        if is_stale(self.sum.value()) {
+            return Ok(());
+        }
+        let n = self.buckets.len().min(self.deltas.len());
+        let (buckets, deltas) = (&mut self.buckets[..n], &mut self.deltas[..n]);
+        read_ints(r, n, |i, dod| {
+            buckets[i].step(dod);
+            deltas[i] = buckets[i].value;
+        })
     }
 }
 

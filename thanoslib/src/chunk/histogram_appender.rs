@@ -195,11 +195,11 @@ impl<K: HistogramKind> HistogramAppender<K> {
         self.w.bytes()
     }
 
-    /// Ends the chunk and makes the appender ready for another.
+    /// Ends the chunk and makes the appender ready for another; its memory is kept.
     pub fn finish(&mut self) -> Vec<u8> {
-        let w = std::mem::replace(&mut self.w, BitWriter::after(vec![0; 3]));
+        let data = self.bytes().to_vec();
         self.restart();
-        w.into_bytes()
+        data
     }
 
     /// What the header of a new chunk says that begins for this reason.
@@ -358,10 +358,7 @@ impl<K: HistogramKind> HistogramAppender<K> {
     }
 
     fn restart(&mut self) {
-        let mut bytes = std::mem::take(&mut self.w).into_bytes();
-        bytes.clear();
-        bytes.resize(3, 0);
-        self.w = BitWriter::after(bytes);
+        self.w.restart(3);
         self.count = 0;
         self.start = self.start.map(|_| StartWriter::default());
         (self.t_ms, self.delta) = (0, 0);
@@ -473,7 +470,9 @@ impl<K: HistogramKind> HistogramAppender<K> {
 
     /// Writes a sample whose buckets are those of the chunk's layout.
     fn write(&mut self, given: &Given<'_, K>, buckets: &[K]) {
-        let w = &mut self.w;
+        // In a local the writer's state stays in registers.
+        let mut writer = std::mem::take(&mut self.w);
+        let w = &mut writer;
         let before = self.t_ms;
         let stale = is_stale(given.sum);
         match &mut self.counts {
@@ -508,6 +507,7 @@ impl<K: HistogramKind> HistogramAppender<K> {
         if let Some(start) = &mut self.start {
             start.write(w, usize::from(self.count), (given.st_ms, given.t_ms, before));
         }
+        self.w = writer;
         self.t_ms = given.t_ms;
         self.count += 1;
         self.write_header();

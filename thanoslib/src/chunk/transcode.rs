@@ -1,7 +1,7 @@
 //! Rewriting the newer encodings as those that every StoreAPI peer reads.
 
 use super::{
-    Chunk, Encoding, FloatHistogramDecoder, HistogramDecoder, Xor2Decoder, XorAppender, layout::Frame,
+    Chunk, Encoding, FloatHistogramDecoder, HistogramDecoder, Xor2Decoder, XorAppender, sink::SampleReader,
 };
 use crate::{
     encoding::{BitReader, BitWriter},
@@ -21,13 +21,11 @@ pub fn transcode(chunk: Chunk<'_>) -> Result<Option<(Encoding, Vec<u8>)>> {
     Ok(match chunk.encoding {
         Encoding::Xor2 => Some((Encoding::Xor, xor2(chunk.data)?)),
         Encoding::HistogramSt => {
-            let mut decoder = HistogramDecoder::new(chunk.data, true)?;
-            let data = histograms(chunk.data, &mut decoder, |d| &mut d.frame, |d| d.read_sample())?;
+            let data = histograms(chunk.data, HistogramDecoder::new(chunk.data, true)?)?;
             Some((Encoding::Histogram, data))
         }
         Encoding::FloatHistogramSt => {
-            let mut decoder = FloatHistogramDecoder::new(chunk.data, true)?;
-            let data = histograms(chunk.data, &mut decoder, |d| &mut d.frame, |d| d.read_sample())?;
+            let data = histograms(chunk.data, FloatHistogramDecoder::new(chunk.data, true)?)?;
             Some((Encoding::FloatHistogram, data))
         }
         _ => None,
@@ -43,23 +41,18 @@ fn xor2(data: &[u8]) -> Result<Vec<u8>> {
 }
 
 /// Copies the bits of every sample but those of its start timestamp.
-fn histograms<'a, D>(
-    data: &'a [u8],
-    decoder: &mut D,
-    frame: impl Fn(&mut D) -> &mut Frame<'a>,
-    read_sample: impl Fn(&mut D) -> Result<(), DecodeError>,
-) -> Result<Vec<u8>> {
-    let count = frame(decoder).left as u16;
+fn histograms<'a>(data: &[u8], mut decoder: impl SampleReader<'a>) -> Result<Vec<u8>> {
+    let count = decoder.frame().left as u16;
     let mut bytes = Vec::with_capacity(data.len());
     bytes.extend_from_slice(&count.to_be_bytes());
     bytes.push(data[0] & 0b1100_0000);
     let mut w = BitWriter::after(bytes);
-    while frame(decoder).left > 0 {
-        let from = frame(decoder).r.clone();
-        read_sample(decoder)?;
-        let bits = frame(decoder).r.position() - from.position();
+    while decoder.frame().left > 0 {
+        let from = decoder.frame().r.clone();
+        decoder.read_sample()?;
+        let bits = decoder.frame().r.position() - from.position();
         copy_bits(from, bits, &mut w)?;
-        frame(decoder).read_start()?;
+        decoder.frame().read_start()?;
     }
     Ok(w.into_bytes())
 }

@@ -119,9 +119,21 @@ fn second(r: &mut BitReader<'_>, t: &mut i64, delta: &mut i64, v: &mut XorState)
 pub struct XorAppender {
     w: BitWriter,
     count: u16,
+    last: Last,
+}
+
+/// What the code of the next sample refers to.
+#[derive(Clone, Copy, Debug)]
+struct Last {
     t_ms: i64,
     delta: i64,
     v: XorWriter,
+}
+
+impl Default for Last {
+    fn default() -> Self {
+        Self { t_ms: 0, delta: 0, v: XorWriter::after(0.0) }
+    }
 }
 
 impl Default for XorAppender {
@@ -133,7 +145,16 @@ impl Default for XorAppender {
 impl XorAppender {
     /// An appender to a new chunk.
     pub fn new() -> Self {
-        Self { w: BitWriter::after(vec![0, 0]), count: 0, t_ms: 0, delta: 0, v: XorWriter::after(0.0) }
+        Self { w: BitWriter::after(vec![0, 0]), count: 0, last: Last::default() }
+    }
+
+    /// Begins a new chunk in the same memory; drops what was in it.
+    pub fn restart(&mut self) {
+        let mut bytes = std::mem::take(&mut self.w).into_bytes();
+        bytes.clear();
+        bytes.extend_from_slice(&[0, 0]);
+        self.w = BitWriter::after(bytes);
+        self.count = 0;
     }
 
     /// An appender that goes on at the exact bit where the chunk `data` ends.
@@ -143,11 +164,13 @@ impl XorAppender {
     pub fn reopen(data: Vec<u8>) -> Result<Self, DecodeError> {
         let mut decoder = XorDecoder::new(&data)?;
         let count = decoder.left();
+        if count == 0 {
+            return Ok(Self::new());
+        }
         decoder.fill(&mut FloatColumn::default(), usize::MAX)?;
-        let bits = if count == 0 { 16 } else { 16 + decoder.r.position() };
-        let v = if count == 0 { XorWriter::after(0.0) } else { XorWriter::resume(decoder.v) };
-        let (t_ms, delta) = (decoder.t_ms, decoder.delta);
-        Ok(Self { w: BitWriter::resume(data, bits), count: count as u16, t_ms, delta, v })
+        let bits = 16 + decoder.r.position();
+        let (t_ms, delta, v) = (decoder.t_ms, decoder.delta, XorWriter::resume(decoder.v));
+        Ok(Self { w: BitWriter::resume(data, bits), count: count as u16, last: Last { t_ms, delta, v } })
     }
 
     /// Appends one sample; the caller gives ascending times.
@@ -155,7 +178,11 @@ impl XorAppender {
     /// # Errors
     /// [`ErrorKind::Limit`] when the chunk holds 65 535 samples, the most that its header can say.
     pub fn append(&mut self, t_ms: i64, v: f64) -> Result<()> {
-        self.extend(&[t_ms], &[v])
+        let count = self.count.checked_add(1).ok_or_else(full)?;
+        write_sample(&mut self.w, &mut self.last, usize::from(self.count), t_ms, v);
+        self.w.bytes_mut()[..2].copy_from_slice(&count.to_be_bytes());
+        self.count = count;
+        Ok(())
     }
 
     /// Appends samples; both slices have the same length, times ascend.
@@ -163,36 +190,13 @@ impl XorAppender {
     /// # Errors
     /// [`ErrorKind::Limit`] when the chunk would hold more than 65 535 samples; none is appended.
     pub fn extend(&mut self, ts: &[i64], vs: &[f64]) -> Result<()> {
-        let Some(count) = u16::try_from(ts.len()).ok().and_then(|n| self.count.checked_add(n)) else {
-            return Err(Error::new(ErrorKind::Limit, "a chunk holds at most 65535 samples"));
-        };
-        let (mut w, mut v) = (std::mem::take(&mut self.w), self.v);
-        let (mut t, mut delta) = (self.t_ms, self.delta);
-        for (i, (&at, &value)) in (usize::from(self.count)..).zip(ts.iter().zip(vs)) {
-            let new_delta = at.wrapping_sub(t);
-            t = at;
-            if i >= 2 {
-                let dod = new_delta.wrapping_sub(delta);
-                delta = new_delta;
-                if dod == 0 {
-                    // The bit 0 of the time goes out with the code of the value.
-                    v.write_after(&mut w, value.to_bits(), (0, 2), (0b010, 3), (0b011, 3));
-                } else {
-                    write_dod(&mut w, dod);
-                    v.write(&mut w, value);
-                }
-            } else if i == 1 {
-                w.uvarint(new_delta as u64);
-                v.write(&mut w, value);
-                delta = new_delta;
-            } else {
-                w.varint(at);
-                w.bits(value.to_bits(), 64);
-                v = XorWriter::after(value);
-            }
+        let count = u16::try_from(ts.len()).ok().and_then(|n| self.count.checked_add(n)).ok_or_else(full)?;
+        let (mut w, mut last) = (std::mem::take(&mut self.w), self.last);
+        for (i, (&t, &v)) in (usize::from(self.count)..).zip(ts.iter().zip(vs)) {
+            write_sample(&mut w, &mut last, i, t, v);
         }
         w.bytes_mut()[..2].copy_from_slice(&count.to_be_bytes());
-        (self.w, self.v, self.t_ms, self.delta, self.count) = (w, v, t, delta, count);
+        (self.w, self.last, self.count) = (w, last, count);
         Ok(())
     }
 
@@ -211,9 +215,48 @@ impl XorAppender {
         self.w.bytes()
     }
 
+    /// Ends the chunk and makes the appender ready for another; its memory is kept.
+    pub fn finish(&mut self) -> Vec<u8> {
+        let data = self.bytes().to_vec();
+        self.w.restart(2);
+        (self.count, self.last) = (0, Last::default());
+        data
+    }
+
     /// Ends the chunk.
     pub fn into_bytes(self) -> Vec<u8> {
         self.w.into_bytes()
+    }
+}
+
+#[cold]
+fn full() -> Error {
+    Error::new(ErrorKind::Limit, "a chunk holds at most 65535 samples")
+}
+
+/// Writes the sample number `i`.
+#[inline(always)]
+fn write_sample(w: &mut BitWriter, last: &mut Last, i: usize, t: i64, v: f64) {
+    let delta = t.wrapping_sub(last.t_ms);
+    last.t_ms = t;
+    if i >= 2 {
+        let dod = delta.wrapping_sub(last.delta);
+        last.delta = delta;
+        if dod == 0 {
+            // The bit 0 of the time goes out with the code of the value.
+            last.v.write_after(w, v.to_bits(), (0, 2), (0b010, 3), (0b011, 3));
+        } else {
+            write_dod(w, dod);
+            last.v.write(w, v);
+        }
+    } else if i == 1 {
+        w.uvarint(delta as u64);
+        last.v.write(w, v);
+        last.delta = delta;
+    } else {
+        w.varint(t);
+        w.bits(v.to_bits(), 64);
+        last.v = XorWriter::after(v);
     }
 }
 

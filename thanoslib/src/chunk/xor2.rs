@@ -173,11 +173,23 @@ fn signed(raw: u64, n: u32) -> i64 {
 pub struct Xor2Appender {
     w: BitWriter,
     count: u16,
+    last: Last,
+}
+
+/// What the code of the next sample refers to.
+#[derive(Clone, Copy, Debug)]
+struct Last {
     t_ms: i64,
     delta: i64,
     /// Window, and the last value that was no stale marker, 0.0 before the first.
     base: XorWriter,
     start: StartWriter,
+}
+
+impl Default for Last {
+    fn default() -> Self {
+        Self { t_ms: 0, delta: 0, base: XorWriter::after(0.0), start: StartWriter::default() }
+    }
 }
 
 impl Default for Xor2Appender {
@@ -189,8 +201,7 @@ impl Default for Xor2Appender {
 impl Xor2Appender {
     /// An appender to a new chunk.
     pub fn new() -> Self {
-        let (w, base) = (BitWriter::after(vec![0; 3]), XorWriter::after(0.0));
-        Self { w, count: 0, t_ms: 0, delta: 0, base, start: StartWriter::default() }
+        Self { w: BitWriter::after(vec![0; 3]), count: 0, last: Last::default() }
     }
 
     /// An appender that goes on at the exact bit where the chunk `data` ends.
@@ -205,15 +216,10 @@ impl Xor2Appender {
         }
         decoder.fill(&mut FloatColumn::default(), usize::MAX)?;
         let bits = 24 + decoder.r.position();
-        let (State { t, delta, base, .. }, start) = (decoder.state, decoder.start);
-        Ok(Self {
-            w: BitWriter::resume(data, bits),
-            count: count as u16,
-            t_ms: t,
-            delta,
-            base: XorWriter::resume(base),
-            start: StartWriter::resume(start),
-        })
+        let State { t, delta, base, .. } = decoder.state;
+        let (base, start) = (XorWriter::resume(base), StartWriter::resume(decoder.start));
+        let last = Last { t_ms: t, delta, base, start };
+        Ok(Self { w: BitWriter::resume(data, bits), count: count as u16, last })
     }
 
     /// Appends one sample with its start timestamp (0 = unknown); the caller gives ascending times.
@@ -221,7 +227,11 @@ impl Xor2Appender {
     /// # Errors
     /// [`ErrorKind::Limit`] when the chunk holds 65 535 samples, the most that its header can say.
     pub fn append(&mut self, st_ms: i64, t_ms: i64, v: f64) -> Result<()> {
-        self.extend(&[st_ms], &[t_ms], &[v])
+        let count = self.count.checked_add(1).ok_or_else(full)?;
+        write_sample(&mut self.w, &mut self.last, usize::from(self.count), (st_ms, t_ms, v));
+        self.count = count;
+        self.write_header();
+        Ok(())
     }
 
     /// Appends samples. Times ascend and are as many as values; start timestamps (0 = unknown)
@@ -230,39 +240,21 @@ impl Xor2Appender {
     /// # Errors
     /// [`ErrorKind::Limit`] when the chunk would hold more than 65 535 samples; none is appended.
     pub fn extend(&mut self, sts: &[i64], ts: &[i64], vs: &[f64]) -> Result<()> {
-        let Some(count) = u16::try_from(ts.len()).ok().and_then(|n| self.count.checked_add(n)) else {
-            return Err(Error::new(ErrorKind::Limit, "a chunk holds at most 65535 samples"));
-        };
-        let (mut w, mut base, mut start) = (std::mem::take(&mut self.w), self.base, self.start);
-        let (mut t, mut delta) = (self.t_ms, self.delta);
-        for (i, (&at, &v)) in ts.iter().zip(vs).enumerate() {
-            let index = usize::from(self.count) + i;
-            let (before, v) = (t, v.to_bits());
-            let new_delta = at.wrapping_sub(t);
-            t = at;
-            if index >= 2 {
-                let dod = new_delta.wrapping_sub(delta);
-                delta = new_delta;
-                write_step(&mut w, &mut base, dod, v);
-            } else if index == 1 {
-                w.uvarint(new_delta as u64);
-                write_value(&mut w, &mut base, v);
-                delta = new_delta;
-            } else {
-                w.varint(at);
-                w.bits(v, 64);
-                if v != STALE_NAN {
-                    base = XorWriter::after(f64::from_bits(v));
-                }
-            }
-            start.write(&mut w, index, (sts.get(i).copied().unwrap_or(0), at, before));
+        let count = u16::try_from(ts.len()).ok().and_then(|n| self.count.checked_add(n)).ok_or_else(full)?;
+        let (mut w, mut last) = (std::mem::take(&mut self.w), self.last);
+        for (i, (&t, &v)) in ts.iter().zip(vs).enumerate() {
+            let st = sts.get(i).copied().unwrap_or(0);
+            write_sample(&mut w, &mut last, usize::from(self.count) + i, (st, t, v));
         }
-        let head = w.bytes_mut();
-        head[..2].copy_from_slice(&count.to_be_bytes());
-        head[2] = start.header();
-        (self.w, self.base, self.start) = (w, base, start);
-        (self.t_ms, self.delta, self.count) = (t, delta, count);
+        (self.w, self.last, self.count) = (w, last, count);
+        self.write_header();
         Ok(())
+    }
+
+    fn write_header(&mut self) {
+        let head = self.w.bytes_mut();
+        head[..2].copy_from_slice(&self.count.to_be_bytes());
+        head[2] = self.last.start.header();
     }
 
     /// Number of samples so far.
@@ -280,10 +272,47 @@ impl Xor2Appender {
         self.w.bytes()
     }
 
+    /// Ends the chunk and makes the appender ready for another; its memory is kept.
+    pub fn finish(&mut self) -> Vec<u8> {
+        let data = self.bytes().to_vec();
+        self.w.restart(3);
+        (self.count, self.last) = (0, Last::default());
+        data
+    }
+
     /// Ends the chunk.
     pub fn into_bytes(self) -> Vec<u8> {
         self.w.into_bytes()
     }
+}
+
+#[cold]
+fn full() -> Error {
+    Error::new(ErrorKind::Limit, "a chunk holds at most 65535 samples")
+}
+
+/// Writes the sample number `i`.
+#[inline(always)]
+fn write_sample(w: &mut BitWriter, last: &mut Last, i: usize, (st, t, v): (i64, i64, f64)) {
+    let (before, v) = (last.t_ms, v.to_bits());
+    let delta = t.wrapping_sub(before);
+    last.t_ms = t;
+    if i >= 2 {
+        let dod = delta.wrapping_sub(last.delta);
+        last.delta = delta;
+        write_step(w, &mut last.base, dod, v);
+    } else if i == 1 {
+        w.uvarint(delta as u64);
+        write_value(w, &mut last.base, v);
+        last.delta = delta;
+    } else {
+        w.varint(t);
+        w.bits(v, 64);
+        if v != STALE_NAN {
+            last.base = XorWriter::after(f64::from_bits(v));
+        }
+    }
+    last.start.write(w, i, (st, t, before));
 }
 
 /// Writes time and value of a sample after the second.

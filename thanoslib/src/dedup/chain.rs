@@ -65,9 +65,18 @@ impl<C: Walk> Chain<C> {
                     continue;
                 }
                 match self.heap.first() {
-                    Some(&top) if self.cursors[top].t() <= t => self.push(current),
+                    Some(&top) if self.cursors[top].t() <= t => {}
                     _ => break,
                 }
+                if let [top] = &mut self.heap[..] {
+                    // The same as below, for the usual two sources.
+                    (current, changed) = (std::mem::replace(top, current), true);
+                    if self.last_t != Some(self.cursors[current].t()) {
+                        break;
+                    }
+                    continue;
+                }
+                self.push(current);
             }
             let Some(top) = self.pop() else {
                 self.current = None;

@@ -3,7 +3,7 @@
 use super::{
     CounterResets,
     chunks::AggrChunks,
-    floats::{Fold, counter_chunk, part},
+    floats::{Fold, encode_counter, part},
     histograms::{HistogramEncoder, HistogramWindows, Kind, Picked},
     raw::RawDownsampler,
     window::target_chunk_count,
@@ -44,6 +44,8 @@ pub struct AggrDownsampler {
 struct Scratch {
     samples: FloatColumn,
     folded: FloatColumn,
+    /// In the order of the aggregates.
+    chunks: [XorAppender; 5],
     sums: Joined,
     counters: Joined,
     windows: HistogramWindows,
@@ -168,37 +170,36 @@ impl AggrDownsampler {
 
 impl Scratch {
     fn merge_floats(&mut self, group: &[AggrChunk<'_>], to_ms: i64, out: &mut AggrChunks) -> Result<()> {
-        let Self { samples, folded, .. } = self;
+        let Self { samples, folded, chunks, .. } = self;
         let mut interval = None;
-        let mut chunks = [const { None::<XorAppender> }; 5];
+        let mut present = [false; 5];
         let folds = [
             (Aggr::Count, Fold::Sum),
             (Aggr::Sum, Fold::Sum),
             (Aggr::Min, Fold::Min),
             (Aggr::Max, Fold::Max),
         ];
-        for (slot, (aggr, fold)) in chunks.iter_mut().zip(folds) {
+        for (i, (aggr, fold)) in folds.into_iter().enumerate() {
             samples.clear();
             for chunk in group {
                 join_floats(chunk, aggr, samples)?;
             }
             fold.fill(samples, to_ms, folded);
-            if !folded.is_empty() {
-                let mut chunk = XorAppender::new();
-                chunk.extend(&folded.ts, &folded.vs)?;
-                *slot = Some(chunk);
-                widen(&mut interval, &folded.ts);
-            }
+            chunks[i].restart();
+            chunks[i].extend(&folded.ts, &folded.vs)?;
+            present[i] = !folded.is_empty();
+            widen(&mut interval, &folded.ts);
         }
         let last_raw = self.counters(group)?;
-        let Self { samples, folded, .. } = self;
+        let Self { samples, folded, chunks, .. } = self;
         Fold::Counter.fill(samples, to_ms, folded);
         if let (Some(&t), Some(&v), Some(last_v)) = (samples.ts.first(), samples.vs.first(), last_raw) {
-            chunks[4] = Some(counter_chunk((t, v), (&folded.ts, &folded.vs), last_v)?);
+            encode_counter((t, v), (&folded.ts, &folded.vs), last_v, &mut chunks[4])?;
+            present[4] = true;
             widen(&mut interval, &folded.ts);
         }
         if let Some(interval) = interval {
-            out.push(interval, &[0, 1, 2, 3, 4].map(|i| chunks[i].as_ref().map(part)));
+            out.push(interval, &[0, 1, 2, 3, 4].map(|i| present[i].then(|| part(&chunks[i]))));
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Windows of float samples: five aggregates in one pass, or one of them at a time.
 
-use super::window::Windows;
+use super::{chunks::AggrChunks, window::Windows};
 use crate::{
     chunk::{Chunk, Encoding, XorAppender},
     error::Result,
@@ -13,12 +13,14 @@ const WINDOWS_MAX: usize = u16::MAX as usize - 2;
 /// The aggregates of raw float samples, a column each, one value a window.
 #[derive(Clone, Debug, Default)]
 pub(super) struct FloatWindows {
-    pub(super) ts: Vec<i64>,
+    ts: Vec<i64>,
     counts: Vec<f64>,
     sums: Vec<f64>,
     mins: Vec<f64>,
     maxs: Vec<f64>,
     counters: Vec<f64>,
+    /// In the order of the columns.
+    chunks: [XorAppender; 5],
 }
 
 impl FloatWindows {
@@ -32,26 +34,23 @@ impl FloatWindows {
             column.clear();
         }
         self.ts.clear();
-        let mut taken = 0;
-        let (mut counter, mut last) = (0.0, 0.0);
+        let (mut taken, mut counter) = (0, 0.0);
         for (window, end_ms) in Windows::new(ts, resolution_ms).take(WINDOWS_MAX) {
-            let mut vs = &vs[window.clone()];
-            // Compat: windows of infinite values only have the greatest finite float as minimum.
-            let (mut sum, mut min, mut max) = (0.0, f64::MAX, f64::MIN);
-            self.counts.push(vs.len() as f64);
-            if let (0, [first, rest @ ..]) = (taken, vs) {
-                (counter, last) = (*first, *first);
-                (sum, min, max) = (sum + first, lower(min, *first), higher(max, *first));
-                vs = rest;
+            let (mut sum, mut new) = (0.0, &vs[window.clone()]);
+            let (min, max) = bounds(new);
+            if let (0, [first, rest @ ..]) = (window.start, new) {
+                // The first value of all is where the counter stands.
+                (counter, sum, new) = (*first, sum + first, rest);
             }
-            for &v in vs {
-                counter += if v < last { v } else { v - last };
-                last = v;
+            // Each value beside the one before it.
+            let old = &vs[window.end - 1 - new.len()..window.end - 1];
+            for (&v, &last) in new.iter().zip(old) {
                 sum += v;
-                min = lower(min, v);
-                max = higher(max, v);
+                // After a reset the whole value is growth.
+                counter += v - if v < last { 0.0 } else { last };
             }
             self.ts.push(end_ms);
+            self.counts.push(window.len() as f64);
             self.sums.push(sum);
             self.mins.push(min);
             self.maxs.push(max);
@@ -61,44 +60,63 @@ impl FloatWindows {
         taken
     }
 
-    /// Count, sum, min, max and counter of all windows as chunks.
+    /// Appends the chunk of all windows to `out`.
     ///
     /// The counter begins with the first raw sample, and ends with the last raw value at the
     /// time of the last window: readers find resets between chunks by them.
-    pub(super) fn encode(&self, first: (i64, f64), last_v: f64) -> Result<[XorAppender; 5]> {
-        let [count, sum, min, max] = [&self.counts, &self.sums, &self.mins, &self.maxs].map(|vs| {
-            let mut chunk = XorAppender::new();
-            chunk.extend(&self.ts, vs).map(|()| chunk)
-        });
-        let counter = counter_chunk(first, (&self.ts, &self.counters), last_v)?;
-        Ok([count?, sum?, min?, max?, counter])
-    }
-
-    /// First and last window.
-    pub(super) fn interval(&self) -> Option<Interval> {
-        Some(Interval::new(*self.ts.first()?, *self.ts.last()?))
+    pub(super) fn encode(&mut self, first: (i64, f64), last_v: f64, out: &mut AggrChunks) -> Result<()> {
+        let Self { ts, counts, sums, mins, maxs, counters, chunks } = self;
+        let (Some(mint), Some(maxt)) = (ts.first(), ts.last()) else { return Ok(()) };
+        let [count, sum, min, max, counter] = chunks;
+        for (chunk, vs) in [(count, counts), (sum, sums), (min, mins), (max, maxs)] {
+            chunk.restart();
+            chunk.extend(ts, vs)?;
+        }
+        encode_counter(first, (ts, counters), last_v, counter)?;
+        out.push(Interval::new(*mint, *maxt), &chunks.each_ref().map(|c| Some(part(c))));
+        Ok(())
     }
 }
 
-/// The chunk of a counter aggregate.
-pub(super) fn counter_chunk(
+/// Writes the chunk of a counter aggregate.
+pub(super) fn encode_counter(
     first: (i64, f64),
     windows: (&[i64], &[f64]),
     last_v: f64,
-) -> Result<XorAppender> {
+    chunk: &mut XorAppender,
+) -> Result<()> {
     let (ts, vs) = windows;
-    let mut chunk = XorAppender::new();
+    chunk.restart();
     chunk.append(first.0, first.1)?;
     chunk.extend(ts, vs)?;
-    if let Some(t) = ts.last() {
-        chunk.append(*t, last_v)?;
-    }
-    Ok(chunk)
+    ts.last().map_or(Ok(()), |t| chunk.append(*t, last_v))
 }
 
 /// The chunk so far, to be put among the parts of a chunk of aggregates.
 pub(super) fn part(chunk: &XorAppender) -> Chunk<'_> {
     Chunk { encoding: Encoding::Xor, data: chunk.bytes() }
+}
+
+/// Values that are compared side by side.
+const LANES: usize = 4;
+
+/// Smallest and largest value; none is NaN.
+///
+/// Compat: without values below the greatest finite float, that is the smallest, and the other
+/// way round. Of zeros, which are equal, the first one is given.
+fn bounds(vs: &[f64]) -> (f64, f64) {
+    let (mut mins, mut maxs) = ([f64::MAX; LANES], [f64::MIN; LANES]);
+    let (blocks, rest) = vs.as_chunks::<LANES>();
+    for block in blocks {
+        for i in 0..LANES {
+            mins[i] = lower(mins[i], block[i]);
+            maxs[i] = higher(maxs[i], block[i]);
+        }
+    }
+    let min = rest.iter().copied().chain(mins).fold(f64::MAX, lower);
+    let max = rest.iter().copied().chain(maxs).fold(f64::MIN, higher);
+    let first = |v: f64| if v == 0.0 { vs.iter().copied().find(|v| *v == 0.0).unwrap_or(v) } else { v };
+    (first(min), first(max))
 }
 
 #[inline(always)]
@@ -152,5 +170,26 @@ impl Fold {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(vs: &[f64], expected: (f64, f64)) {
+        let (min, max) = bounds(vs);
+        assert_eq!((min.to_bits(), max.to_bits()), (expected.0.to_bits(), expected.1.to_bits()), "{vs:?}");
+    }
+
+    #[test]
+    fn bounds_do_not_depend_on_lanes() {
+        check(&[3.0, 1.0, 2.0], (1.0, 3.0));
+        check(&[3.0, 1.0, 2.0, 9.0, -4.0, 5.0, 6.0, 7.0, 8.0], (-4.0, 9.0));
+        check(&[0.0, -0.0, 1.0, 2.0, -0.0], (0.0, 2.0));
+        check(&[-1.0, 5.0, -0.0, 0.0, -0.0], (-1.0, 5.0));
+        check(&[-1.0, -0.0, 0.0], (-1.0, -0.0));
+        check(&[f64::INFINITY; 9], (f64::MAX, f64::INFINITY));
+        check(&[f64::NEG_INFINITY; 4], (f64::NEG_INFINITY, f64::MIN));
     }
 }

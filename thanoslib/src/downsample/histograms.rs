@@ -228,13 +228,18 @@ fn push(column: &mut FloatHistogramColumn, t_ms: i64, hint: CounterReset, h: &Fl
 /// Writes windows of histograms as chunks.
 #[derive(Clone, Debug)]
 pub(super) struct HistogramEncoder {
+    count: XorAppender,
     sum: FloatHistogramAppender,
     counter: FloatHistogramAppender,
 }
 
 impl Default for HistogramEncoder {
     fn default() -> Self {
-        Self { sum: FloatHistogramAppender::new(false), counter: FloatHistogramAppender::new(false) }
+        Self {
+            count: XorAppender::new(),
+            sum: FloatHistogramAppender::new(false),
+            counter: FloatHistogramAppender::new(false),
+        }
     }
 }
 
@@ -290,7 +295,13 @@ impl HistogramEncoder {
     }
 
     /// Makes a chunk of what lies between two places; the appenders hold their parts.
-    fn cut(&self, windows: &HistogramWindows, from: Place, to: Place, out: &mut AggrChunks) -> Result<()> {
+    fn cut(
+        &mut self,
+        windows: &HistogramWindows,
+        from: Place,
+        to: Place,
+        out: &mut AggrChunks,
+    ) -> Result<()> {
         let HistogramWindows { counts, sums, counters, .. } = windows;
         let ts = [
             &counts.ts[from.count..to.count],
@@ -300,11 +311,11 @@ impl HistogramEncoder {
         let (first, last) =
             (ts.iter().flat_map(|ts| ts.first()).min(), ts.iter().flat_map(|ts| ts.last()).max());
         let (Some(mint), Some(maxt)) = (first, last) else { return Ok(()) };
-        let mut count = XorAppender::new();
-        count.extend(ts[0], &counts.vs[from.count..to.count])?;
+        self.count.restart();
+        self.count.extend(ts[0], &counts.vs[from.count..to.count])?;
         let part = |ts: &[i64], encoding, data| (!ts.is_empty()).then_some(Chunk { encoding, data });
         let parts = [
-            part(ts[0], Encoding::Xor, count.bytes()),
+            part(ts[0], Encoding::Xor, self.count.bytes()),
             part(ts[1], Encoding::FloatHistogram, self.sum.bytes()),
             None,
             None,

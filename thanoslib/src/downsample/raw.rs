@@ -2,7 +2,7 @@
 
 use super::{
     chunks::AggrChunks,
-    floats::{FloatWindows, part},
+    floats::FloatWindows,
     histograms::{HistogramEncoder, HistogramWindows, Kind, Picked},
     window::{last_of_window, target_chunk_count},
 };
@@ -63,6 +63,8 @@ enum Samples {
 /// Memory that is kept from batch to batch.
 #[derive(Clone, Debug, Default)]
 struct Scratch {
+    /// True when some float of the run may be NaN.
+    nan: bool,
     batch: FloatColumn,
     at: Vec<usize>,
     ts: Vec<i64>,
@@ -96,10 +98,7 @@ impl RawDownsampler {
     pub fn reset(&mut self) {
         self.run = None;
         self.last_ms = None;
-        self.floats.clear();
-        self.histograms.clear();
-        self.kept.clear();
-        self.kept_ts.clear();
+        self.clear_run();
     }
 
     /// Adds float samples; both slices have the same length.
@@ -175,8 +174,9 @@ impl RawDownsampler {
     /// Keeps those of the floats from `from` on that count.
     fn take_floats(&mut self, from: usize, refuse: impl Fn(String) -> Error) -> Result<()> {
         let (ts, vs) = (&mut self.floats.ts, &mut self.floats.vs);
-        let clean = ts[from..].is_sorted() && !vs[from..].iter().any(|v| is_stale(*v));
-        if !clean {
+        let nan = has_nan(&vs[from..]);
+        self.scratch.nan |= nan;
+        if nan || !ts[from..].is_sorted() {
             let (mut to, mut last) = (from, i64::MIN);
             for i in from..ts.len() {
                 if ts[i] >= last && !is_stale(vs[i]) {
@@ -226,11 +226,16 @@ impl RawDownsampler {
         for batch in Batches::new(&self.kept_ts, resolution_ms) {
             self.scratch.histogram_batch(&self.histograms, &self.kept[batch], resolution_ms, out)?;
         }
+        self.clear_run();
+        Ok(())
+    }
+
+    fn clear_run(&mut self) {
         self.floats.clear();
+        self.scratch.nan = false;
         self.histograms.clear();
         self.kept.clear();
         self.kept_ts.clear();
-        Ok(())
     }
 }
 
@@ -242,18 +247,16 @@ impl Scratch {
         resolution_ms: i64,
         out: &mut AggrChunks,
     ) -> Result<()> {
-        let Self { batch, windows, .. } = self;
+        let Self { nan, batch, windows, .. } = self;
         let (mut ts, mut vs) = (ts, vs);
-        if vs.iter().any(|v| v.is_nan()) {
+        if *nan && has_nan(vs) {
             batch.clear();
             ts.iter().zip(vs).filter(|(_, v)| !v.is_nan()).for_each(|(t, v)| batch.push(*t, *v));
             (ts, vs) = (&batch.ts, &batch.vs);
         }
         while let (Some(&t), Some(&v)) = (ts.first(), vs.first()) {
             let taken = windows.fill(ts, vs, resolution_ms);
-            let Some(interval) = windows.interval() else { break };
-            let chunks = windows.encode((t, v), vs[taken - 1])?;
-            out.push(interval, &[0, 1, 2, 3, 4].map(|i| Some(part(&chunks[i]))));
+            windows.encode((t, v), vs[taken - 1], out)?;
             (ts, vs) = (&ts[taken..], &vs[taken..]);
         }
         Ok(())
@@ -282,6 +285,11 @@ impl Scratch {
         }
         Ok(())
     }
+}
+
+/// Looks at all values, without a branch for each.
+fn has_nan(vs: &[f64]) -> bool {
+    vs.iter().fold(false, |nan, v| nan | v.is_nan())
 }
 
 /// Cuts a run into the samples of single chunks, at ends of windows.

@@ -238,6 +238,15 @@ impl BitWriter {
         self.len() == 0
     }
 
+    /// Begins anew after `zeros` zero bytes, keeps the memory.
+    pub fn restart(&mut self, zeros: usize) {
+        if self.bytes.len() < zeros {
+            self.bytes.resize(zeros, 0);
+        }
+        self.bytes[..zeros].fill(0);
+        (self.pos, self.word, self.filled) = (zeros, 0, 0);
+    }
+
     /// Ends writing.
     pub fn into_bytes(mut self) -> Vec<u8> {
         self.bytes.truncate(self.len());
@@ -274,20 +283,13 @@ impl BitWriter {
         self.word |= value << (64 - n) >> self.filled;
         match self.bytes.get_mut(self.pos..self.pos + 8) {
             Some(room) => room.copy_from_slice(&self.word.to_be_bytes()),
-            None => self.grow(),
+            None => grow(&mut self.bytes, self.pos, self.word),
         }
         self.filled += n;
         self.pos += (self.filled / 8) as usize;
         // Up to 64 bits leave the register, so the shift goes in two steps.
         self.word = self.word << (self.filled / 8 * 4) << (self.filled / 8 * 4);
         self.filled %= 8;
-    }
-
-    /// Makes room behind the whole bytes and stores the register there.
-    #[cold]
-    fn grow(&mut self) {
-        self.bytes.resize((self.pos * 2).max(self.pos + 64), 0);
-        self.bytes[self.pos..self.pos + 8].copy_from_slice(&self.word.to_be_bytes());
     }
 
     /// Appends an unsigned LEB128 number at the current bit position.
@@ -303,6 +305,15 @@ impl BitWriter {
     pub fn varint(&mut self, x: i64) {
         self.uvarint(((x << 1) ^ (x >> 63)) as u64);
     }
+}
+
+/// Makes room behind the whole bytes and stores the register there. Not a method, so that the
+/// rest of a writer can stay in registers.
+#[cold]
+#[inline(never)]
+fn grow(bytes: &mut Vec<u8>, pos: usize, word: u64) {
+    bytes.resize((pos * 2).max(pos + 64), 0);
+    bytes[pos..pos + 8].copy_from_slice(&word.to_be_bytes());
 }
 
 #[cfg(test)]
@@ -349,6 +360,10 @@ mod tests {
         assert_eq!((r.position(), r.remaining()), (0, 24));
         assert_eq!(r.bits(17), Ok(0x1ffff));
         assert_eq!((r.position(), r.remaining()), (17, 7));
+        whole.restart(2);
+        assert_eq!(whole.bytes(), [0, 0]);
+        whole.bits(1, 9);
+        assert_eq!(whole.bytes(), [0, 0, 0, 0x80]);
     }
 
     #[test]

@@ -234,47 +234,60 @@ impl<C: Copy, B: Copy> HistogramColumn<C, B> {
     }
 }
 
-fn layout_of(
+/// A histogram of either kind, field by field.
+struct Fields<'a, C, B> {
+    hint: CounterReset,
     schema: i32,
     zero_threshold: f64,
-    positive: (&[Span], usize),
-    negative: (&[Span], usize),
-    custom_values: &[f64],
-) -> HistogramLayout {
-    HistogramLayout {
-        schema,
-        zero_threshold,
-        positive_spans: positive.0.to_vec(),
-        negative_spans: negative.0.to_vec(),
-        custom_values: custom_values.to_vec(),
-        positive_len: positive.1,
-        negative_len: negative.1,
-    }
+    zero_count: C,
+    count: C,
+    sum: f64,
+    positive: (&'a [Span], &'a [B]),
+    negative: (&'a [Span], &'a [B]),
+    custom_values: &'a [f64],
 }
 
-impl FloatHistogramColumn {
-    /// Appends one histogram; the number of buckets must be that of the spans.
-    pub fn push(&mut self, t_ms: i64, h: &FloatHistogram) {
-        let layout = layout_of(
-            h.schema,
-            h.zero_threshold,
-            (&h.positive_spans, h.positive_buckets.len()),
-            (&h.negative_spans, h.negative_buckets.len()),
-            &h.custom_values,
-        );
-        let id = self.layout_id(&layout);
+impl<C: Copy, B: Copy> HistogramColumn<C, B> {
+    fn push_fields(&mut self, t_ms: i64, h: Fields<'_, C, B>) {
+        let id = self.layout_id(&HistogramLayout {
+            schema: h.schema,
+            zero_threshold: h.zero_threshold,
+            positive_spans: h.positive.0.to_vec(),
+            negative_spans: h.negative.0.to_vec(),
+            custom_values: h.custom_values.to_vec(),
+            positive_len: h.positive.1.len(),
+            negative_len: h.negative.1.len(),
+        });
         self.ts.push(t_ms);
         self.hints.push(h.hint);
         self.counts.push(h.count);
         self.zero_counts.push(h.zero_count);
         self.sums.push(h.sum);
         self.layout_ids.push(id);
-        self.buckets.extend_from_slice(&h.positive_buckets);
-        self.buckets.extend_from_slice(&h.negative_buckets);
+        self.buckets.extend_from_slice(h.positive.1);
+        self.buckets.extend_from_slice(h.negative.1);
         self.bucket_ends.push(self.buckets.len() as u32);
         if !self.st.is_empty() {
             self.st.push(0);
         }
+    }
+}
+
+impl FloatHistogramColumn {
+    /// Appends one histogram; the number of buckets must be that of the spans.
+    pub fn push(&mut self, t_ms: i64, h: &FloatHistogram) {
+        let fields = Fields {
+            hint: h.hint,
+            schema: h.schema,
+            zero_threshold: h.zero_threshold,
+            zero_count: h.zero_count,
+            count: h.count,
+            sum: h.sum,
+            positive: (&h.positive_spans, &h.positive_buckets),
+            negative: (&h.negative_spans, &h.negative_buckets),
+            custom_values: &h.custom_values,
+        };
+        self.push_fields(t_ms, fields);
     }
 
     /// Sample `i` as a histogram of its own.
@@ -300,26 +313,18 @@ impl FloatHistogramColumn {
 impl IntHistogramColumn {
     /// Appends one histogram; the number of buckets must be that of the spans.
     pub fn push(&mut self, t_ms: i64, h: &Histogram) {
-        let layout = layout_of(
-            h.schema,
-            h.zero_threshold,
-            (&h.positive_spans, h.positive_deltas.len()),
-            (&h.negative_spans, h.negative_deltas.len()),
-            &h.custom_values,
-        );
-        let id = self.layout_id(&layout);
-        self.ts.push(t_ms);
-        self.hints.push(h.hint);
-        self.counts.push(h.count);
-        self.zero_counts.push(h.zero_count);
-        self.sums.push(h.sum);
-        self.layout_ids.push(id);
-        self.buckets.extend_from_slice(&h.positive_deltas);
-        self.buckets.extend_from_slice(&h.negative_deltas);
-        self.bucket_ends.push(self.buckets.len() as u32);
-        if !self.st.is_empty() {
-            self.st.push(0);
-        }
+        let fields = Fields {
+            hint: h.hint,
+            schema: h.schema,
+            zero_threshold: h.zero_threshold,
+            zero_count: h.zero_count,
+            count: h.count,
+            sum: h.sum,
+            positive: (&h.positive_spans, &h.positive_deltas),
+            negative: (&h.negative_spans, &h.negative_deltas),
+            custom_values: &h.custom_values,
+        };
+        self.push_fields(t_ms, fields);
     }
 
     /// Sample `i` as a histogram of its own.

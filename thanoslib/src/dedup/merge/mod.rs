@@ -26,7 +26,7 @@ use super::Algorithm;
 use crate::{
     chunk::{Chunk, ChunkCutter, ChunkFormat, CutPolicy, EncodedChunk, Encoding},
     error::{Error, Result},
-    model::Interval,
+    model::{FloatColumn, Interval},
 };
 
 /// A chunk of a merged series.
@@ -83,6 +83,7 @@ pub struct ChunkMerge {
     /// Floats and histograms.
     lines: [Line; 2],
     runs: Vec<Run>,
+    gathered: FloatColumn,
     aggregates: Aggregates,
 }
 
@@ -95,6 +96,7 @@ impl ChunkMerge {
             tracks: Vec::new(),
             lines: Default::default(),
             runs: Vec::new(),
+            gathered: FloatColumn::default(),
             aggregates: Aggregates::default(),
         }
     }
@@ -179,9 +181,19 @@ impl ChunkMerge {
                 self.runs.iter_mut().for_each(|run| run.track = order[run.track]);
             }
         }
+        // What an error left behind is no part of this series.
+        drop(self.cutter.finish());
+        self.gathered.clear();
         for run in &self.runs {
+            // Runs may be short: floats are put together before they are encoded.
+            if tracks[run.track].gather(run.start..run.end, &mut self.gathered) {
+                continue;
+            }
+            self.cutter.append_floats(&self.gathered, 0..self.gathered.len(), out)?;
+            self.gathered.clear();
             tracks[run.track].append(run.start..run.end, &mut self.cutter, out)?;
         }
+        self.cutter.append_floats(&self.gathered, 0..self.gathered.len(), out)?;
         out.extend(self.cutter.finish());
         Ok(())
     }

@@ -65,6 +65,24 @@ impl Track {
         }
     }
 
+    /// Appends floats to a column; false for histograms.
+    pub(super) fn gather(&self, range: Range<usize>, out: &mut FloatColumn) -> bool {
+        if self.kind != Kind::Floats {
+            return false;
+        }
+        let from = &self.floats;
+        let len = out.len();
+        out.ts.extend_from_slice(&from.ts[range.clone()]);
+        out.vs.extend_from_slice(&from.vs[range.clone()]);
+        if !from.st.is_empty() {
+            out.st.resize(len, 0);
+            out.st.extend_from_slice(&from.st[range]);
+        } else if !out.st.is_empty() {
+            out.st.resize(out.ts.len(), 0);
+        }
+        true
+    }
+
     /// Appends samples to a cutter.
     pub(super) fn append(
         &self,
