@@ -6,16 +6,7 @@
 //! library's `testdata`), and inputs that once failed. `cargo test -p thanoslib-fuzz` runs each
 //! body over its seeds and over seeded changes of them, always the same ones.
 //!
-//! To search on with libFuzzer, a nightly compiler and `cargo install cargo-fuzz` are needed,
-//! and a crate beside this one (`cargo fuzz init`) whose target calls a body:
-//!
-//! ```text
-//! #![no_main]
-//! libfuzzer_sys::fuzz_target!(|data: &[u8]| thanoslib_fuzz::chunks::xor(data));
-//! ```
-//!
-//! `cargo +nightly fuzz run xor fuzz/corpus/xor -- -max_len=4096` starts from the seeds; what it
-//! finds is committed into the corpus together with the mend.
+//! `README.md` beside this file says how to search on with libFuzzer, and what was found.
 
 pub mod blocks;
 pub mod chunks;

@@ -3,7 +3,7 @@
 //! Invariant: never waits; a reservation succeeds at once or fails with `Limit`.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicU64, Ordering},
 };
 
@@ -16,9 +16,16 @@ use crate::error::{Error, Result};
 pub struct Budget {
     name: &'static str,
     limit: u64,
-    used: AtomicU64,
+    state: Mutex<State>,
     peak: AtomicU64,
     parent: Option<Arc<Budget>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    used: u64,
+    /// Bytes of the parent that are reserved whether they are used or not.
+    floor: u64,
 }
 
 impl Budget {
@@ -27,7 +34,7 @@ impl Budget {
         Arc::new(Self {
             name,
             limit: limit_bytes,
-            used: AtomicU64::new(0),
+            state: Mutex::default(),
             peak: AtomicU64::new(0),
             parent: None,
         })
@@ -43,7 +50,7 @@ impl Budget {
         Arc::new(Self {
             name,
             limit: limit_bytes,
-            used: AtomicU64::new(0),
+            state: Mutex::default(),
             peak: AtomicU64::new(0),
             parent: Some(Arc::clone(self)),
         })
@@ -59,9 +66,35 @@ impl Budget {
         Ok(lease)
     }
 
+    /// Reserves bytes of the parent for as long as this budget lives, to be drawn on first.
+    ///
+    /// What is admitted with a floor gets that much for sure. A budget without a parent has
+    /// all its bytes for itself.
+    ///
+    /// # Errors
+    /// `Limit` when the parent has too little left; the floor stays as it was.
+    pub fn reserve_floor(&self, bytes: u64) -> Result<()> {
+        let Some(parent) = &self.parent else { return Ok(()) };
+        let mut state = self.state();
+        let floor = state.floor.max(bytes.min(self.limit));
+        parent.take(state.used.max(floor) - state.used.max(state.floor))?;
+        state.floor = floor;
+        Ok(())
+    }
+
+    /// The budget that this one draws on.
+    pub fn parent(&self) -> Option<&Arc<Budget>> {
+        self.parent.as_ref()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it is locked.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Bytes reserved now.
     pub fn used(&self) -> u64 {
-        self.used.load(Ordering::Relaxed)
+        self.state().used
     }
 
     /// The most bytes that were reserved at a time.
@@ -75,33 +108,39 @@ impl Budget {
     }
 
     fn take(&self, bytes: u64) -> Result<()> {
-        let taken = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-            used.checked_add(bytes).filter(|u| *u <= self.limit)
-        });
-        match taken {
-            Ok(before) => {
-                self.peak.fetch_max(before + bytes, Ordering::Relaxed);
-            }
-            Err(used) => {
-                return Err(Error::limit(format!(
-                    "{} budget used up: {used} of {} bytes held, {bytes} more needed",
-                    self.name, self.limit
-                )));
-            }
+        let mut state = self.state();
+        let Some(used) = state.used.checked_add(bytes).filter(|used| *used <= self.limit) else {
+            return Err(Error::limit(format!(
+                "{} budget used up: {} of {} bytes held, {bytes} more needed",
+                self.name, state.used, self.limit
+            )));
+        };
+        if let Some(parent) = &self.parent {
+            parent.take(used.max(state.floor) - state.used.max(state.floor))?;
         }
-        if let Some(parent) = &self.parent
-            && let Err(e) = parent.take(bytes)
-        {
-            self.used.fetch_sub(bytes, Ordering::Relaxed);
-            return Err(e);
-        }
+        state.used = used;
+        drop(state);
+        self.peak.fetch_max(used, Ordering::Relaxed);
         Ok(())
     }
 
     fn give(&self, bytes: u64) {
-        self.used.fetch_sub(bytes, Ordering::Relaxed);
+        let mut state = self.state();
+        let used = state.used.saturating_sub(bytes);
+        let back = state.used.max(state.floor) - used.max(state.floor);
+        state.used = used;
+        drop(state);
         if let Some(parent) = &self.parent {
-            parent.give(bytes);
+            parent.give(back);
+        }
+    }
+}
+
+impl Drop for Budget {
+    fn drop(&mut self) {
+        // All leases are gone, since each keeps its budget.
+        if let Some(parent) = &self.parent {
+            parent.give(self.state().floor);
         }
     }
 }
@@ -155,6 +194,27 @@ impl Drop for Lease {
 mod tests {
     use super::*;
     use crate::error::ErrorKind;
+
+    #[test]
+    fn a_floor_is_reserved_before_it_is_used() {
+        let process = Budget::new("process", 100);
+        let query = process.child("query", 80);
+        query.reserve_floor(30).expect("fits");
+        assert_eq!((query.used(), process.used()), (0, 30));
+        let other = process.reserve(70).expect("fits");
+        let mut lease = query.reserve(20).expect("below the floor");
+        lease.grow(10).expect("at the floor");
+        let error = lease.grow(1).expect_err("the process has no more");
+        assert_eq!(error.message(), "process budget used up: 100 of 100 bytes held, 1 more needed");
+        drop(other);
+        lease.grow(15).expect("fits");
+        assert_eq!((query.used(), process.used()), (45, 45));
+        lease.shrink_to(5);
+        assert_eq!((query.used(), process.used()), (5, 30));
+        assert!(process.child("second", 80).reserve_floor(71).is_err());
+        drop((lease, query));
+        assert_eq!(process.used(), 0);
+    }
 
     #[test]
     fn a_child_draws_on_its_parent_and_gives_back() {

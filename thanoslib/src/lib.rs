@@ -30,6 +30,8 @@
 //! | `http` | no | the HTTP API; axum |
 //! | `testing` | no | fakes, contracts, the runner of scripts, the judge of recordings |
 //! | `e2e` | no | tests that start other programs |
+//!
+#![doc = include_str!("../docs/ARCHITECTURE.md")]
 
 #[cfg(feature = "store")]
 pub mod block;

@@ -4,8 +4,11 @@
 //! [`RangeReader`], so that a mapped folder and an object store share all code.
 //!
 //! Invariant: knows single blocks and their objects; knows no requests, no peers, no engine.
+//!
+#![doc = include_str!("../../docs/format/block.md")]
 
 mod downsample;
+
 mod fetcher;
 mod file;
 mod filter;

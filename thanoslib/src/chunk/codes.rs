@@ -27,16 +27,17 @@ pub(super) fn word(bytes: &[u8], bit: usize) -> u64 {
     u64::from_be_bytes(*head) << shift | u64::from(*last) >> (8 - shift)
 }
 
-/// For the first eight bits of a varbit number: the width of its prefix and of its payload.
-const INTS: [(u8, u8); 256] = ints_table();
+/// For the first eight bits of a varbit number: the width of its prefix, of its payload, of both.
+const INTS: [[u8; 3]; 256] = ints_table();
 
-const fn ints_table() -> [(u8, u8); 256] {
-    let mut table = [(0, 0); 256];
+const fn ints_table() -> [[u8; 3]; 256] {
+    let mut table = [[0; 3]; 256];
     let mut top = 0;
     while top < 256 {
         let ones = (top as u8).leading_ones() as usize;
         let prefix = if ones == 8 { 8 } else { ones as u8 + 1 };
-        table[top] = (prefix, WIDTHS[ones] as u8);
+        let width = WIDTHS[ones] as u8;
+        table[top] = [prefix, width, prefix + width];
         top += 1;
     }
     table
@@ -57,12 +58,11 @@ pub(super) fn read_ints(
     let mut bit = r.position();
     let mut i = 0;
     while i < n && bit < safe {
-        let w = word(bytes, bit);
-        let (prefix, width) = INTS[(w >> 56) as usize];
+        let w = word57(bytes, bit);
+        let [prefix, width, total] = INTS[(w >> 56) as usize];
         let (prefix, width) = (u32::from(prefix), u32::from(width));
         if width > 25 {
-            bit += prefix as usize;
-            let raw = word(bytes, bit) >> (64 - width);
+            let raw = word(bytes, bit + prefix as usize) >> (64 - width);
             each(i, signed_asymmetric(raw, width));
         } else {
             // In two shifts, since a payload may be empty.
@@ -70,9 +70,8 @@ pub(super) fn read_ints(
             let half = 1u64 << width >> 1;
             let above = if raw > half { half << 1 } else { 0 };
             each(i, raw.wrapping_sub(above) as i64);
-            bit += prefix as usize;
         }
-        bit += width as usize;
+        bit += usize::from(total);
         i += 1;
     }
     *r = BitReader::at(bytes, bit);
@@ -98,18 +97,19 @@ pub(super) fn read_values(r: &mut BitReader<'_>, values: &mut [XorState]) -> Res
         let w = word57(bytes, bit);
         // Neighbouring values change in different ways, so that nothing is left to a guess.
         let (changed, new) = (w >> 63 == 1, w >> 62 == 3);
-        let significant = (w << 7 >> 58) as u32;
-        let significant = if significant == 0 { 64 } else { significant };
+        let known = 64 - v.leading - v.trailing;
+        // 0 stands for 64.
+        let window = (((w << 7 >> 58) as u32).wrapping_sub(1) & 63) + 1;
         let leading = (w << 2 >> 59) as u32;
-        if new & (leading + significant > 64) {
+        if new & (leading + window > 64) {
             return Err(DecodeError::new("window of a value exceeds 64 bits", bit / 8));
         }
+        let (head, width) = if new { (13, window) } else { (2, known) };
         v.leading = if new { leading } else { v.leading };
-        v.trailing = if new { 64u32.wrapping_sub(leading + significant) } else { v.trailing };
-        let width = if changed { 64 - v.leading - v.trailing } else { 0 };
-        bit += if new { 13 } else { 1 + usize::from(changed) };
-        v.bits ^= word(bytes, bit).checked_shr(64 - width).unwrap_or(0) << v.trailing;
-        bit += width as usize;
+        v.trailing = 64 - v.leading - width;
+        let xor = word(bytes, bit + head) >> (64 - width) << v.trailing;
+        v.bits ^= if changed { xor } else { 0 };
+        bit += if changed { head + width as usize } else { 1 };
     }
     *r = BitReader::at(bytes, bit);
     values.try_for_each(|v| v.read(r))

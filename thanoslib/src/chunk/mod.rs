@@ -1,6 +1,8 @@
 //! Sample chunks: encodings, appenders and decoders into columns.
 //!
 //! Invariant: works on byte slices; knows no files, no labels, no clock.
+//!
+#![doc = include_str!("../../docs/format/chunks.md")]
 
 mod aggr;
 mod clip;

@@ -50,6 +50,8 @@ pub struct Settings {
     pub queries_waiting_max: usize,
     /// Memory of one query in bytes.
     pub query_bytes_max: u64,
+    /// Bytes that are reserved for a query before it begins, and waited for.
+    pub query_floor_bytes: u64,
     /// Bytes of one request body.
     pub body_bytes_max: usize,
     /// Labels that tell the replicas of an HA pair apart.
@@ -86,6 +88,7 @@ impl Default for Settings {
             queries_max: 20,
             queries_waiting_max: 1000,
             query_bytes_max: 2 << 30,
+            query_floor_bytes: 1 << 20,
             body_bytes_max: 10 << 20,
             replica_labels: Vec::new(),
             algorithm: Algorithm::Penalty,
@@ -126,7 +129,7 @@ impl Api {
         budget: Arc<Budget>,
     ) -> Arc<Self> {
         Arc::new(Self {
-            gate: Gate::new(settings.queries_max, settings.queries_waiting_max),
+            gate: Gate::new(settings.queries_max, settings.queries_waiting_max, settings.query_floor_bytes),
             started_ms: clock.now_ms(),
             metrics: HttpMetrics::default(),
             settings,

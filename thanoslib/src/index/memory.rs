@@ -14,11 +14,14 @@ use crate::model::{Labels, Matcher, Regex};
 pub(crate) struct MemoryIndex {
     series: HashMap<Labels, u32>,
     all: RoaringBitmap,
-    names: BTreeMap<Box<[u8]>, BTreeMap<Box<[u8]>, RoaringBitmap>>,
+    names: BTreeMap<Box<[u8]>, Values>,
 }
 
 /// Some series of a [`MemoryIndex`].
 pub(crate) type SeriesIds = RoaringBitmap;
+
+/// The values of one label, each with its series.
+type Values = BTreeMap<Box<[u8]>, SeriesIds>;
 
 impl MemoryIndex {
     /// Number of a series.
@@ -94,9 +97,8 @@ impl MemoryIndex {
 
     /// Sorted label names of these series; of all if `ids` is `None`.
     pub(crate) fn label_names(&self, ids: Option<&SeriesIds>) -> impl Iterator<Item = &[u8]> {
-        let found = move |values: &BTreeMap<_, SeriesIds>| {
-            ids.is_none_or(|ids| values.values().any(|with| !with.is_disjoint(ids)))
-        };
+        let found =
+            move |values: &Values| ids.is_none_or(|ids| values.values().any(|with| !with.is_disjoint(ids)));
         self.names.iter().filter(move |(_, values)| found(values)).map(|(name, _)| &**name)
     }
 

@@ -5,9 +5,12 @@
 //! by range. So the same code serves a mapped file and an object in a bucket.
 //!
 //! Invariant: works on byte slices; knows no files, no buckets, no samples.
+//!
+#![doc = include_str!("../../docs/format/index.md")]
 
 #[cfg(any(feature = "store", test))]
 mod memory;
+
 mod postings;
 mod reader;
 mod select;

@@ -135,7 +135,25 @@ impl IndexFile {
             return Ok(self.index.table.values(name).map(|(value, _)| value).collect());
         }
         let series = self.select(matchers)?;
+        // Fewer entries than lists: the series are asked what they have.
+        if series.len() < self.index.table.values(name).count() {
+            return self.values_of(name, &series);
+        }
         label_values(&self.index.table, name, &series, |list| Ok(self.postings(list)?))
+    }
+
+    /// Sorted values of a label, from the entries of some series.
+    fn values_of(&self, name: &[u8], series: &[u32]) -> Result<Vec<&[u8]>> {
+        let symbol = |id| self.index.symbols.get(id);
+        let (mut entry, mut values) = (SeriesEntry::default(), Vec::new());
+        for id in series {
+            self.series(*id, &mut entry)?;
+            let label = entry.labels.iter().find(|(n, _)| symbol(*n) == Some(name));
+            values.extend(label.and_then(|(_, value)| symbol(*value)));
+        }
+        values.sort_unstable();
+        values.dedup();
+        Ok(values)
     }
 
     /// Sorted label names over the series that satisfy all matchers; over all series
@@ -148,7 +166,11 @@ impl IndexFile {
             return Ok(self.index.table.names().collect());
         }
         let (mut entry, mut names) = (SeriesEntry::default(), std::collections::BTreeSet::new());
+        let all = self.index.table.names().count();
         for id in self.select(matchers)? {
+            if names.len() == all {
+                break;
+            }
             self.series(id, &mut entry)?;
             names.extend(entry.labels.iter().map(|(name, _)| *name));
         }

@@ -236,6 +236,7 @@ fn put(out: &mut Vec<u8>, label: Label<'_>) {
 /// Longest label name or value that the flat layout can hold.
 const STRING_MAX: usize = (1 << 24) - 1;
 
+#[inline]
 fn take<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
     let (&first, rest) = bytes.split_first()?;
     let (n, rest) = if first < 0xff {
@@ -295,18 +296,20 @@ impl LabelsRef<'_> {
 }
 
 /// Length of the part that two slices begin with alike.
+#[inline]
 fn mismatch(a: &[u8], b: &[u8]) -> usize {
-    let (words_a, words_b) = (a.as_chunks::<8>().0, b.as_chunks::<8>().0);
-    let mut same = 0;
-    for (x, y) in words_a.iter().zip(words_b) {
-        let differ = u64::from_le_bytes(*x) ^ u64::from_le_bytes(*y);
+    let len = a.len().min(b.len());
+    let (mut x, mut y) = (&a[..len], &b[..len]);
+    while let (Some((p, p_rest)), Some((q, q_rest))) =
+        (x.split_first_chunk::<8>(), y.split_first_chunk::<8>())
+    {
+        let differ = u64::from_le_bytes(*p) ^ u64::from_le_bytes(*q);
         if differ != 0 {
-            return same + (differ.trailing_zeros() / 8) as usize;
+            return len - x.len() + (differ.trailing_zeros() / 8) as usize;
         }
-        same += 8;
+        (x, y) = (p_rest, q_rest);
     }
-    let rest = a[same..].iter().zip(&b[same..]);
-    same + rest.take_while(|(x, y)| x == y).count()
+    len - x.len() + x.iter().zip(y).take_while(|(p, q)| p == q).count()
 }
 
 impl PartialOrd for LabelsRef<'_> {

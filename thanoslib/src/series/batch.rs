@@ -21,6 +21,8 @@ pub struct ChunkMeta {
     pub encoding: Encoding,
     /// True for the first chunk of its window: the aggregates of one window follow each other.
     pub first: bool,
+    /// Which buffers the data lies in, which of them, and where.
+    group: u32,
     buffer: u32,
     offset: u32,
     len: u32,
@@ -36,7 +38,8 @@ pub struct SeriesBatch {
     label_ends: Vec<u32>,
     chunks: Vec<ChunkMeta>,
     chunk_ends: Vec<u32>,
-    buffers: Vec<Bytes>,
+    /// The buffers of this batch, then those of the batches that it shares data with.
+    groups: Vec<Arc<[Bytes]>>,
     leases: Vec<Arc<Lease>>,
     /// Bytes of all chunks.
     data_len: usize,
@@ -44,6 +47,7 @@ pub struct SeriesBatch {
 
 impl SeriesBatch {
     /// Number of series.
+    #[inline]
     pub fn len(&self) -> usize {
         self.label_ends.len()
     }
@@ -54,6 +58,7 @@ impl SeriesBatch {
     }
 
     /// Series `i`, if there is one.
+    #[inline]
     pub fn get(&self, i: usize) -> Option<SeriesView<'_>> {
         (i < self.len()).then_some(SeriesView { batch: self, index: i })
     }
@@ -64,6 +69,7 @@ impl SeriesBatch {
     }
 
     /// Bytes that this batch keeps alive: labels, metas, chunk data.
+    #[inline]
     pub fn size_bytes(&self) -> usize {
         let chunk = size_of::<ChunkMeta>();
         self.labels.len() + self.data_len + self.chunks.len() * chunk + self.len() * 8
@@ -92,6 +98,7 @@ pub struct SeriesView<'a> {
 
 impl<'a> SeriesView<'a> {
     /// Labels.
+    #[inline]
     pub fn labels(&self) -> LabelsRef<'a> {
         let ends = &self.batch.label_ends;
         let start = if self.index == 0 { 0 } else { ends[self.index - 1] as usize };
@@ -99,6 +106,7 @@ impl<'a> SeriesView<'a> {
     }
 
     /// Number of chunks.
+    #[inline]
     pub fn chunk_count(&self) -> usize {
         let (start, end) = self.range();
         end - start
@@ -112,12 +120,14 @@ impl<'a> SeriesView<'a> {
     }
 
     /// Chunk `i`, if there is one.
+    #[inline]
     pub fn chunk(&self, i: usize) -> Option<ChunkView<'a>> {
         let (start, end) = self.range();
         let meta = *self.batch.chunks.get(start + i).filter(|_| start + i < end)?;
         Some(ChunkView { meta, batch: self.batch })
     }
 
+    #[inline]
     fn range(&self) -> (usize, usize) {
         let ends = &self.batch.chunk_ends;
         let start = if self.index == 0 { 0 } else { ends[self.index - 1] as usize };
@@ -135,25 +145,33 @@ pub struct ChunkView<'a> {
 
 impl<'a> ChunkView<'a> {
     /// The encoded samples, without encoding byte, length and checksum.
+    #[inline]
     pub fn data(&self) -> &'a [u8] {
         let start = self.meta.offset as usize;
-        &self.batch.buffers[self.meta.buffer as usize][start..start + self.meta.len as usize]
+        &self.buffer()[start..start + self.meta.len as usize]
     }
 
     /// The encoded samples as a shared slice.
     pub fn bytes(&self) -> Bytes {
         let start = self.meta.offset as usize;
-        self.batch.buffers[self.meta.buffer as usize].slice(start..start + self.meta.len as usize)
+        self.buffer().slice(start..start + self.meta.len as usize)
+    }
+
+    #[inline]
+    fn buffer(&self) -> &'a Bytes {
+        &self.batch.groups[self.meta.group as usize][self.meta.buffer as usize]
     }
 }
 
-/// Buffers of a batch that a chunk which is shared may lie in without being found out anew.
-const RECENT_BUFFERS: usize = 16;
+/// Groups of a batch that a shared chunk is looked for in before its own is added.
+const RECENT_GROUPS: usize = 16;
 
 /// Builds a [`SeriesBatch`] series by series.
 #[derive(Debug, Default)]
 pub struct BatchBuilder {
     batch: SeriesBatch,
+    /// Buffers that were handed in, which become the first group.
+    buffers: Vec<Bytes>,
     owned: Vec<u8>,
     /// Chunks with data in `owned`, which becomes the last buffer.
     owned_chunks: Vec<usize>,
@@ -161,6 +179,7 @@ pub struct BatchBuilder {
 
 impl BatchBuilder {
     /// Begins a series; chunks that are pushed next belong to it.
+    #[inline]
     pub fn series(&mut self, labels: LabelsRef<'_>) {
         self.batch.labels.extend_from_slice(labels.as_bytes());
         self.batch.label_ends.push(self.batch.labels.len() as u32);
@@ -172,15 +191,15 @@ impl BatchBuilder {
         let len = data.len() as u32;
         // Slices of the allocation used last are told by address, so that a run of chunks
         // of one segment shares one entry.
-        let at = match self.batch.buffers.last() {
+        let at = match self.buffers.last() {
             Some(last) if within(last, &data) => data.as_ptr() as usize - last.as_ptr() as usize,
             _ => {
-                self.batch.buffers.push(data);
+                self.buffers.push(data);
                 0
             }
         };
-        let buffer = (self.batch.buffers.len() - 1) as u32;
-        self.push(ChunkMeta { interval, aggr, encoding, first, buffer, offset: at as u32, len });
+        let buffer = (self.buffers.len() - 1) as u32;
+        self.push(ChunkMeta { interval, aggr, encoding, first, group: 0, buffer, offset: at as u32, len });
     }
 
     /// Adds a chunk by copying its data into the batch.
@@ -196,7 +215,7 @@ impl BatchBuilder {
         self.owned.extend_from_slice(data);
         self.owned_chunks.push(self.batch.chunks.len());
         let len = data.len() as u32;
-        self.push(ChunkMeta { interval, aggr, encoding, first, buffer: 0, offset, len });
+        self.push(ChunkMeta { interval, aggr, encoding, first, group: 0, buffer: 0, offset, len });
     }
 
     /// Copies a series of another batch, sharing its chunk data.
@@ -219,19 +238,22 @@ impl BatchBuilder {
         self.add_shared(chunk);
     }
 
+    #[inline]
     fn add_shared(&mut self, chunk: ChunkView<'_>) {
-        let data = chunk.data().as_ptr_range();
-        // Batches that are merged take turns, so more than the last buffer is looked at.
-        let recent = self.batch.buffers.len().saturating_sub(RECENT_BUFFERS);
-        let holds = |b: &Bytes| b.as_ptr_range().start <= data.start && data.end <= b.as_ptr_range().end;
-        let found = self.batch.buffers[recent..].iter().rposition(holds).map(|i| recent + i);
-        let buffer = found.unwrap_or_else(|| {
-            self.batch.buffers.push(chunk.batch.buffers[chunk.meta.buffer as usize].clone());
-            self.batch.buffers.len() - 1
-        });
-        let start = self.batch.buffers[buffer].as_ptr() as usize;
-        let offset = (data.start as usize - start) as u32;
-        self.push(ChunkMeta { buffer: buffer as u32, offset, ..chunk.meta });
+        let Some(shared) = chunk.batch.groups.get(chunk.meta.group as usize) else { return };
+        let groups = &mut self.batch.groups;
+        if groups.is_empty() {
+            // The first group is that of the buffers handed in.
+            groups.push(Arc::default());
+        }
+        // Batches that are merged take turns, so more than the last group is looked at.
+        let recent = groups.len().saturating_sub(RECENT_GROUPS).max(1);
+        let found = groups[recent..].iter().rposition(|group| Arc::ptr_eq(group, shared));
+        let group = found.map_or(groups.len(), |i| recent + i);
+        if found.is_none() {
+            groups.push(Arc::clone(shared));
+        }
+        self.push(ChunkMeta { group: group as u32, ..chunk.meta });
     }
 
     /// Keeps the budget of a batch whose data this one shares.
@@ -241,6 +263,7 @@ impl BatchBuilder {
         }
     }
 
+    #[inline]
     fn push(&mut self, meta: ChunkMeta) {
         debug_assert!(!self.batch.chunk_ends.is_empty(), "a chunk belongs to a series");
         self.batch.data_len += meta.len as usize;
@@ -256,6 +279,7 @@ impl BatchBuilder {
     }
 
     /// Number of series so far.
+    #[inline]
     pub fn len(&self) -> usize {
         self.batch.len()
     }
@@ -266,6 +290,7 @@ impl BatchBuilder {
     }
 
     /// Bytes that the batch would keep alive.
+    #[inline]
     pub fn size_bytes(&self) -> usize {
         self.batch.size_bytes()
     }
@@ -273,13 +298,24 @@ impl BatchBuilder {
     /// Ends the batch and leaves the builder empty for the next one.
     pub fn finish(&mut self) -> SeriesBatch {
         let mut batch = std::mem::take(&mut self.batch);
+        // The next batch is mostly of the same size.
+        self.batch.labels.reserve(batch.labels.len());
+        self.batch.label_ends.reserve(batch.label_ends.len());
+        self.batch.chunks.reserve(batch.chunks.len());
+        self.batch.chunk_ends.reserve(batch.chunk_ends.len());
+        let mut buffers = std::mem::take(&mut self.buffers);
         let owned = std::mem::take(&mut self.owned);
         if !self.owned_chunks.is_empty() {
-            let buffer = batch.buffers.len() as u32;
-            batch.buffers.push(Bytes::from(owned));
+            let buffer = buffers.len() as u32;
+            buffers.push(Bytes::from(owned));
             for i in self.owned_chunks.drain(..) {
                 batch.chunks[i].buffer = buffer;
             }
+        }
+        match batch.groups.first_mut() {
+            _ if buffers.is_empty() => {}
+            Some(own) => *own = Arc::from(buffers),
+            None => batch.groups.push(Arc::from(buffers)),
         }
         batch
     }
@@ -293,6 +329,35 @@ fn within(outer: &Bytes, inner: &Bytes) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn batches_share_data_among_each_other() {
+        let at = Interval::new(1, 2);
+        let make = |bytes: &'static [u8]| {
+            let mut builder = BatchBuilder::default();
+            builder.series(LabelsRef::EMPTY);
+            builder.chunk(at, Aggr::Raw, Encoding::Xor, true, Bytes::from_static(bytes));
+            builder.chunk_copied(at, Aggr::Raw, Encoding::Xor, true, bytes);
+            builder.finish()
+        };
+        let sources: Vec<SeriesBatch> = [&b"one"[..], b"two"].map(make).to_vec();
+        let mut builder = BatchBuilder::default();
+        for series in sources.iter().chain(&sources).filter_map(|b| b.get(0)) {
+            builder.copy(series);
+            builder.chunk_copied(at, Aggr::Raw, Encoding::Xor, true, b"own");
+        }
+        let second = builder.finish();
+        drop(sources);
+        builder.copy(second.get(1).expect("a series"));
+        let third = builder.finish();
+        assert_eq!((second.groups.len(), third.groups.len()), (3, 3));
+        let data = |s: SeriesView<'_>| s.chunks().map(|c| c.bytes()).collect::<Vec<_>>().join(&b' ');
+        let data: Vec<_> = second.iter().chain(third.iter()).map(data).collect();
+        assert_eq!(
+            data,
+            [&b"one one own"[..], b"two two own", b"one one own", b"two two own", b"two two own"]
+        );
+    }
 
     #[test]
     fn a_batch_gives_back_its_series() {
@@ -311,7 +376,7 @@ mod tests {
         assert_eq!(first.labels().to_labels(), labels);
         let data: Vec<_> = first.chunks().map(|c| c.data().to_vec()).collect();
         assert_eq!(data, [&b"0123456789"[..], b"34", b"copied"]);
-        assert_eq!(batch.buffers.len(), 2);
+        assert_eq!(batch.groups[0].len(), 2);
         assert_eq!(batch.get(1).expect("second").chunk_count(), 0);
         assert!(batch.get(2).is_none());
     }

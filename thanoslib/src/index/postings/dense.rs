@@ -9,11 +9,12 @@ use super::ids::{Id, PIECE, Sieve};
 const WINDOW: usize = 1 << 14;
 
 /// Numbers of range for each number of the lists up to which this pays.
-pub(super) const SPREAD: u64 = 64;
+pub(super) const SPREAD: u64 = 20;
 
 /// Keeps the numbers of `set` that are in `list`, or those that are not.
 pub(super) fn sieve<I: Id>(set: &mut Vec<u32>, list: &[I], keep: bool) {
-    let mut marks = vec![0u8; WINDOW];
+    // Of a known size, so that a number cut to it needs no check.
+    let mut marks = Box::new([0u8; WINDOW]);
     let mut sieve = Sieve::new();
     let (mut read, mut list) = (0, list);
     while let Some(base) = set.get(read).copied() {
@@ -25,17 +26,14 @@ pub(super) fn sieve<I: Id>(set: &mut Vec<u32>, list: &[I], keep: bool) {
         list = rest;
         marks.fill(u8::from(!keep));
         for id in marking {
-            if let Some(mark) = marks.get_mut((id.value() - base) as usize % WINDOW) {
-                *mark = u8::from(keep);
-            }
+            marks[id.value().wrapping_sub(base) as usize % WINDOW] = u8::from(keep);
         }
         let end = read + window(set.get(read..).unwrap_or_default(), last);
         while read < end {
             let piece = set.get(read..end.min(read + PIECE)).unwrap_or_default();
             read += piece.len();
             for id in piece {
-                let mark = marks.get((id - base) as usize % WINDOW).copied().unwrap_or_default();
-                sieve.offer(*id, usize::from(mark));
+                sieve.offer(*id, usize::from(marks[id.wrapping_sub(base) as usize % WINDOW]));
             }
             sieve.flush(set);
         }

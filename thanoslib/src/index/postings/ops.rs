@@ -11,7 +11,7 @@ use super::{
 };
 
 /// From this ratio of lengths on, the longer list is searched instead of read.
-const SEARCH: usize = 32;
+const SEARCH: usize = 48;
 
 /// Keeps the ids of `set` that are in `list`.
 pub fn intersect(set: &mut Vec<u32>, list: &impl SortedIds) {

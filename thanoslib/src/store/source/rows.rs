@@ -27,7 +27,7 @@ const BATCH_SERIES: usize = 256;
 const BATCH_BYTES: usize = 1 << 20;
 
 /// Bytes of rows that are worth a file: each file costs memory when it is read.
-const RUN_BYTES_MIN: u64 = 2 * RunReader::BYTES;
+const RUN_BYTES_MIN: u64 = 4 * RunReader::BYTES;
 
 pub(super) type Sample = (i64, f64);
 
@@ -106,9 +106,7 @@ impl SampleSink {
                 return Err(full(self.settings.rows_bytes_max));
             }
             self.lease.grow(bytes)?;
-            let mut samples = Vec::with_capacity(1);
-            samples.push((t_ms, v));
-            self.series.insert(labels.clone(), samples);
+            self.series.insert(labels.clone(), vec![(t_ms, v)]);
         }
         Ok(())
     }
@@ -132,13 +130,13 @@ impl SampleSink {
 
     /// All rows, sorted.
     pub(super) fn finish(mut self) -> Result<Merged> {
-        // Reading a run back needs memory that the rows of the last one may be in the way of.
-        let readers = self.runs.len() as u64 * RunReader::BYTES;
-        let mut readers_lease = self.budget.reserve(0)?;
-        if readers > 0 && readers_lease.grow(readers).is_err() {
+        // Reading runs back and the answer need memory that the last rows may be in the way of.
+        let readers = |runs: &[Run]| runs.len() as u64 * RunReader::BYTES;
+        let free = self.budget.reserve(readers(&self.runs) + BATCH_BYTES as u64).is_ok();
+        if !free {
             self.spill()?;
-            readers_lease.grow(self.runs.len() as u64 * RunReader::BYTES)?;
         }
+        let readers_lease = self.budget.reserve(readers(&self.runs))?;
         let labels_only = self.scan.labels_only;
         let mut cursors = Vec::with_capacity(self.runs.len() + 1);
         for run in self.runs {

@@ -16,11 +16,11 @@ use crate::{
 };
 
 /// Samples in a block at most.
-pub(super) const BLOCK_SAMPLES: usize = 256;
+pub(super) const BLOCK_SAMPLES: usize = 64;
 /// Bytes of labels in a block at most.
 const LABELS_MAX: usize = 1 << 28;
 /// Bytes that are read or written at a time.
-const BUFFER: usize = 1 << 13;
+const BUFFER: usize = 1 << 12;
 
 /// A file that is gone when it is dropped, or as soon as it is open where systems allow it.
 #[derive(Debug)]
