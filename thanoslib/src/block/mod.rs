@@ -21,6 +21,8 @@ mod plan;
 mod range;
 mod read;
 mod select;
+mod spill;
+mod spill_symbols;
 #[cfg(test)]
 mod tests;
 mod tombstones;
