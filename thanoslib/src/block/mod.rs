@@ -7,6 +7,7 @@
 //!
 #![doc = include_str!("../../docs/format/block.md")]
 
+mod cache;
 mod downsample;
 
 mod fetcher;
@@ -30,8 +31,9 @@ mod tombstones;
 mod verify;
 mod write;
 
+pub use cache::{BlockCache, scan_cache_file};
 pub use downsample::{Downsampled, downsample_block};
-pub use fetcher::{FETCH_CONCURRENCY, MetaFetcher, Partial, View};
+pub use fetcher::{Discovery, FETCH_CONCURRENCY, MetaFetcher, Partial, View};
 pub use file::{LocalReader, ObjectReader};
 pub use filter::{BlockFilter, Excluded};
 pub use id::{BlockId, BlockIdGenerator};
