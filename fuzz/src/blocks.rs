@@ -1,16 +1,21 @@
 //! Decoders of the objects of a block, and postings against sets.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use thanoslib::{
-    block::{BlockMeta, DeletionMark, Mark, NoCompactMark, NoDownsampleMark, Tombstones},
+    block::{
+        BlockMeta, DeletionMark, FindingKind, Mark, NoCompactMark, NoDownsampleMark, ObjectReader,
+        Tombstones, VerifySettings, scan_cache_file, verify_block,
+    },
     chunk::{ChunkRecord, parse_segment_header},
+    context::Context,
     encoding::crc32c,
     index::{
-        Entry, IndexFile, Postings, PostingsTable, SeriesEntry, Symbols, Toc, Version, intersect, intersects,
-        parse_header, subtract, union,
+        Entry, IndexFile, IndexHeader, Postings, PostingsDecoder, PostingsTable, SeriesEntry, Symbols, Toc,
+        Version, encode_postings, intersect, intersects, parse_header, subtract, union,
     },
     model::Matcher,
+    object_store::{ObjectStore, ObjectStoreExt, memory::InMemory, path::Path},
 };
 
 /// A whole index: everything that can be asked of it.
@@ -44,7 +49,10 @@ pub fn index_symbols(data: &[u8]) {
     for version in [Version::V1, Version::V2] {
         if let Ok(symbols) = Symbols::parse(&data.to_vec().into(), version, 5) {
             assert_eq!(symbols.iter().count(), symbols.len());
-            let _ = symbols.get(7);
+            let sampled = Symbols::parse_sampled(&data.to_vec().into(), version, 5, 3).expect("the same");
+            for reference in 0..data.len() as u32 + 9 {
+                assert_eq!(sampled.get(reference), symbols.get(reference));
+            }
         }
     }
 }
@@ -149,4 +157,71 @@ pub fn postings_model(data: &[u8]) {
     let third = [xs.as_slice(), ys.as_slice(), &ys[..ys.len() / 2]];
     assert_eq!(union(&third), list(&(&a | &b)));
     assert_eq!(intersects(&xs, &stored), !both.is_empty());
+}
+
+/// An index-header: every sampling answers alike.
+pub fn index_header(data: &[u8]) {
+    let bytes = data.to_vec().into();
+    let Ok(whole) = IndexHeader::parse(&bytes, 1) else { return };
+    let sampled = IndexHeader::parse(&bytes, 5).expect("what is whole is sampled");
+    assert!(sampled.held_bytes() <= whole.held_bytes());
+    assert!(sampled.index().table.iter().eq(whole.index().table.iter()));
+    for (name, value, list) in whole.index().table.iter() {
+        assert_eq!(sampled.index().table.find(name, value), Some(list));
+    }
+    for reference in 0..bytes.len() as u32 {
+        assert_eq!(sampled.symbol(reference), whole.symbol(reference));
+    }
+    for name in whole.label_names() {
+        assert!(sampled.label_values(name).eq(whole.label_values(name)));
+    }
+}
+
+/// Cached postings: what is read is written and read again alike.
+pub fn postings_codec(data: &[u8]) {
+    let decode = |bytes: &[u8]| {
+        let (mut ids, mut decoder) = (Vec::new(), PostingsDecoder::new(bytes).ok()?);
+        while decoder.next_into(&mut ids).ok()? {}
+        Some(ids)
+    };
+    let Some(ids) = decode(data) else { return };
+    assert!(ids.is_sorted());
+    let encoded = encode_postings(ids.iter().copied()).expect("ids ascend");
+    assert_eq!(decode(&encoded), Some(ids));
+}
+
+/// A file of descriptions and index-headers.
+pub fn cache_file(data: &[u8]) {
+    let _ = scan_cache_file(data);
+}
+
+/// A block of an index, whose length comes first, and a chunk segment: verified, and read when it
+/// is sound.
+pub fn verify(data: &[u8]) {
+    let Some((len, rest)) = data.split_first_chunk::<4>() else { return };
+    let (index, chunks) = rest.split_at((u32::from_be_bytes(*len) as usize).min(rest.len()));
+    let (index, chunks) = (index.to_vec(), chunks.to_vec());
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    runtime.block_on(async {
+        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let put = async |name: &str, bytes: Vec<u8>| {
+            store.put(&Path::from(name), bytes.into()).await.expect("memory takes all");
+        };
+        put("b/index", index.clone()).await;
+        put("b/chunks/000001", chunks).await;
+        let reader = ObjectReader::new(Arc::clone(&store), Path::from("b"));
+        let settings = VerifySettings { listed_max: 3, ..VerifySettings::default() };
+        let report = verify_block(&Context::default(), &reader, &settings).await.expect("memory reads");
+        assert!(report.findings.iter().all(|f| report.count(f.kind) > 0));
+        // The description is missing in any case.
+        let damaged = report.counts.keys().any(|kind| *kind != FindingKind::Missing);
+        if !damaged {
+            let file = IndexFile::open(index.into()).expect("a sound index opens");
+            let mut entry = SeriesEntry::default();
+            for id in file.select(&[Matcher::equal("", "")]).expect("sound postings") {
+                file.series(id, &mut entry).expect("a sound entry");
+                file.labels(&entry).expect("sound labels");
+            }
+        }
+    });
 }

@@ -40,6 +40,26 @@ fn inspect_shows_a_table() {
 }
 
 #[test]
+fn verify_finds_nothing_in_sound_blocks_and_refuses_to_repair() {
+    let bucket = bucket_flag();
+    let text = tool(&["bucket", "verify", &bucket, "-i", "index_known_issues", "--chunks"]);
+    assert_eq!(text, "");
+    let check = |args: &[&str], want: &str| {
+        let mut all = vec!["tools", "bucket", "verify", &bucket];
+        all.extend(args);
+        let output = run(&all);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(1) && text.contains(want), "{args:?}: {text}");
+    };
+    let backup = "--objstore-backup.config={type: FILESYSTEM, config: {directory: /nowhere}}";
+    check(&["--issues=bad_blocks"], "no such issue ID bad_blocks");
+    check(&["--repair", "-i", "index_known_issues"], "--objstore-backup.config");
+    check(&["--repair", backup], "no such issue ID overlapped_blocks");
+    check(&["--repair", "-i", "index_known_issues", backup], "repair of index_known_issues is not supported");
+    check(&["--id=01M82CCJ63Q7Y59TX0CVD4PNZB"], "id matching is not supported");
+}
+
+#[test]
 fn dump_prints_chunks_and_samples() {
     let block = testdata("query/bucket/01M82CCJ63Q7Y59TX0CVD4PNZB");
     let block = block.to_str().expect("text");

@@ -7,11 +7,11 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use futures::{StreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
 
 use super::{
-    BlockId, BlockMeta, DeletionMark,
+    BlockCache, BlockId, BlockMeta, DeletionMark, Mark,
     filter::{BlockFilter, Excluded},
 };
 use crate::{
@@ -37,7 +37,37 @@ pub struct MetaFetcher {
     clock: Arc<dyn Clock>,
     filter: BlockFilter,
     concurrency: usize,
-    known: Mutex<BTreeMap<BlockId, Arc<BlockMeta>>>,
+    discovery: Discovery,
+    cache: Option<Arc<BlockCache>>,
+    known: Mutex<BTreeMap<BlockId, Known>>,
+}
+
+/// How blocks are looked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Discovery {
+    /// The root is listed, then each block is asked for its description and its marks. A
+    /// description that changes is not noticed. The default, as in Thanos.
+    #[default]
+    Concurrent,
+    /// Everything is listed at once: few large requests in place of several for each block. A
+    /// description that was written again is read again.
+    Recursive,
+}
+
+/// A description read before, and when its object was written: 0 when that is not known.
+#[derive(Clone, Debug)]
+struct Known {
+    meta: Arc<BlockMeta>,
+    stamp_ms: i64,
+}
+
+/// What a recursive listing shows of a block.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    /// When `meta.json` was written, if there is one.
+    meta_ms: Option<i64>,
+    /// True when there is a deletion mark.
+    marked: bool,
 }
 
 /// Why a folder named like a block counts as none.
@@ -83,7 +113,7 @@ impl View {
 
 /// What came of one block.
 enum Fetched {
-    Meta(Arc<BlockMeta>),
+    Meta(Known),
     Partial(Partial),
     Failed(Error),
 }
@@ -96,6 +126,8 @@ impl MetaFetcher {
             clock: Arc::new(SystemClock),
             filter,
             concurrency: FETCH_CONCURRENCY,
+            discovery: Discovery::default(),
+            cache: None,
             known: Mutex::default(),
         }
     }
@@ -112,6 +144,18 @@ impl MetaFetcher {
         Self { concurrency: concurrency.max(1), ..self }
     }
 
+    /// The same fetcher that looks for blocks in another way.
+    #[must_use]
+    pub fn with_discovery(self, discovery: Discovery) -> Self {
+        Self { discovery, ..self }
+    }
+
+    /// The same fetcher that keeps descriptions in a file and takes them from there.
+    #[must_use]
+    pub fn with_cache(self, cache: Arc<BlockCache>) -> Self {
+        Self { cache: Some(cache), ..self }
+    }
+
     /// Looks at the whole bucket.
     ///
     /// # Errors
@@ -122,23 +166,31 @@ impl MetaFetcher {
     }
 
     async fn fetch_all(&self) -> Result<View> {
-        let entries = self.bucket.list("").await?;
-        // A set: names in upper and lower case may mean the same block.
-        let ids: BTreeSet<BlockId> =
-            entries.iter().filter(|e| e.is_dir()).filter_map(|e| e.base_name().parse().ok()).collect();
+        let found = match self.discovery {
+            Discovery::Concurrent => self.list().await?,
+            Discovery::Recursive => self.list_recursive().await?,
+        };
+        let marked: Option<BTreeSet<BlockId>> = match self.discovery {
+            Discovery::Concurrent => None,
+            Discovery::Recursive => Some(
+                found.iter().filter(|(_, seen)| seen.is_some_and(|s| s.marked)).map(|(id, _)| *id).collect(),
+            ),
+        };
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut view = View::default();
         let mut all = BTreeMap::new();
-        let mut fetches = stream::iter(ids)
-            .map(|id| {
-                let known = known.get(&id).map(Arc::clone);
-                async move { (id, self.fetch_one(id, known).await) }
+        let mut fetches = stream::iter(found)
+            .map(|(id, seen)| {
+                let known = known.get(&id).cloned();
+                async move { (id, self.fetch_one(id, known, seen).await) }
             })
             .buffer_unordered(self.concurrency);
         let mut failed = 0_u64;
         while let Some((id, fetched)) = fetches.next().await {
             match fetched {
-                Fetched::Meta(meta) => drop(all.insert(id, meta)),
+                Fetched::Meta(known) => {
+                    all.insert(id, known);
+                }
                 Fetched::Partial(partial) => drop(view.partial.insert(id, partial)),
                 Fetched::Failed(e) => {
                     failed += 1;
@@ -160,16 +212,54 @@ impl MetaFetcher {
         if view.error.is_none() {
             self.known.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&all);
         }
-        view.metas = all;
-        self.filter.apply(&self.bucket, self.clock.now_ms(), self.concurrency, &mut view).await?;
+        view.metas = all.into_iter().map(|(id, known)| (id, known.meta)).collect();
+        let (now_ms, marked) = (self.clock.now_ms(), marked.as_ref());
+        self.filter.apply(&self.bucket, now_ms, self.concurrency, marked, &mut view).await?;
         Ok(view)
     }
 
-    async fn fetch_one(&self, id: BlockId, known: Option<Arc<BlockMeta>>) -> Fetched {
+    /// The folders named like blocks.
+    async fn list(&self) -> Result<BTreeMap<BlockId, Option<Seen>>> {
+        let entries = self.bucket.list("").await?;
+        // A set: names in upper and lower case may mean the same block.
+        let ids = entries.iter().filter(|e| e.is_dir()).filter_map(|e| e.base_name().parse().ok());
+        Ok(ids.map(|id| (id, None)).collect())
+    }
+
+    /// The folders named like blocks, with what matters in them.
+    async fn list_recursive(&self) -> Result<BTreeMap<BlockId, Option<Seen>>> {
+        let mut found: BTreeMap<BlockId, Option<Seen>> = BTreeMap::new();
+        let mut entries = self.bucket.list_recursive("");
+        while let Some(entry) = entries.try_next().await? {
+            let Some((folder, object)) = entry.name.split_once('/') else { continue };
+            let Ok(id) = folder.parse::<BlockId>() else { continue };
+            let seen = found.entry(id).or_default().get_or_insert_default();
+            match object {
+                BlockMeta::FILE => seen.meta_ms = Some(entry.attributes.map_or(0, |a| a.last_modified_ms)),
+                DeletionMark::FILE => seen.marked = true,
+                _ => {}
+            }
+        }
+        Ok(found)
+    }
+
+    async fn fetch_one(&self, id: BlockId, known: Option<Known>, seen: Option<Seen>) -> Fetched {
         let name = format!("{id}/{}", BlockMeta::FILE);
-        if let Some(meta) = known {
+        let stamp_ms = match seen {
+            Some(Seen { meta_ms: None, .. }) => return Fetched::Partial(Partial::NoMeta),
+            Some(Seen { meta_ms, .. }) => meta_ms,
+            None => None,
+        };
+        let known = known.filter(|k| stamp_ms.is_none_or(|s| s == k.stamp_ms)).or_else(|| {
+            let meta = Arc::new(self.cache.as_ref()?.meta(id, stamp_ms)?);
+            Some(Known { meta, stamp_ms: stamp_ms.unwrap_or_default() })
+        });
+        if let Some(known) = known {
+            if seen.is_some() {
+                return Fetched::Meta(known);
+            }
             return match self.bucket.exists(&name).await {
-                Ok(true) => Fetched::Meta(meta),
+                Ok(true) => Fetched::Meta(known),
                 Ok(false) => Fetched::Partial(Partial::NoMeta),
                 Err(e) => Fetched::Failed(e),
             };
@@ -184,7 +274,13 @@ impl MetaFetcher {
                 let why = format!("meta.json is that of block {}", meta.ulid);
                 Fetched::Partial(Partial::CorruptMeta(why))
             }
-            Ok(meta) => Fetched::Meta(Arc::new(meta)),
+            Ok(meta) => {
+                let stamp_ms = stamp_ms.unwrap_or_default();
+                if let Some(Err(e)) = self.cache.as_ref().map(|c| c.put_meta(id, stamp_ms, &bytes)) {
+                    tracing::warn!(block = %id, error = %e, "description is not kept");
+                }
+                Fetched::Meta(Known { meta: Arc::new(meta), stamp_ms })
+            }
             Err(e) if other_version(&bytes) => Fetched::Failed(e.context(name)),
             Err(e) => Fetched::Partial(Partial::CorruptMeta(e.context(BlockMeta::FILE).to_string())),
         }

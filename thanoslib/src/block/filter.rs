@@ -84,18 +84,20 @@ impl BlockFilter {
         }
     }
 
-    /// Sorts out the view's metas.
+    /// Sorts out the view's metas. Marks are looked for at the blocks of `marked`, if it is
+    /// known which have some.
     pub(super) async fn apply(
         &self,
         bucket: &Bucket,
         now_ms: i64,
         concurrency: usize,
+        marked: Option<&BTreeSet<BlockId>>,
         view: &mut View,
     ) -> Result<()> {
         exclude(view, Excluded::Time, |_, meta| !self.touches(meta));
         exclude(view, Excluded::TooFresh, |id, meta| self.too_fresh(id, meta, now_ms));
         if let Some(delay) = self.deletion_marks_delay {
-            read_marks(bucket, concurrency, view).await?;
+            read_marks(bucket, concurrency, marked, view).await?;
             let delay_ms = millis(delay);
             let due: BTreeSet<BlockId> = view
                 .marked
@@ -146,8 +148,14 @@ fn exclude(view: &mut View, why: Excluded, leave_out: impl Fn(BlockId, &BlockMet
 }
 
 /// Reads the deletion marks of the blocks that are left; an unreadable text is no mark.
-async fn read_marks(bucket: &Bucket, concurrency: usize, view: &mut View) -> Result<()> {
-    let ids: Vec<BlockId> = view.metas.keys().copied().collect();
+async fn read_marks(
+    bucket: &Bucket,
+    concurrency: usize,
+    marked: Option<&BTreeSet<BlockId>>,
+    view: &mut View,
+) -> Result<()> {
+    let may_be_marked = |id: &BlockId| marked.is_none_or(|m| m.contains(id));
+    let ids: Vec<BlockId> = view.metas.keys().copied().filter(may_be_marked).collect();
     let read: Vec<(BlockId, Result<Option<DeletionMark>>)> = stream::iter(ids)
         .map(|id| async move {
             let name = format!("{id}/{}", DeletionMark::FILE);

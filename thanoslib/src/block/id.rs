@@ -24,6 +24,16 @@ impl BlockId {
         Self(((time_ms as u128) & ((1 << 48) - 1)) << 80 | random & ((1 << 80) - 1))
     }
 
+    /// The 16 bytes of the id, most significant first.
+    pub const fn to_bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
+
+    /// The id of 16 bytes, most significant first.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(u128::from_be_bytes(bytes))
+    }
+
     /// When the block was made, in milliseconds since the Unix epoch.
     pub const fn time_ms(self) -> u64 {
         (self.0 >> 80) as u64

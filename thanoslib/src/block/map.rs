@@ -3,7 +3,7 @@
 use std::{fs::File, io};
 
 use bytes::Bytes;
-use memmap2::Mmap;
+use memmap2::{Mmap, MmapOptions};
 
 /// Maps a file for reading.
 ///
@@ -21,5 +21,22 @@ pub(super) fn map(file: &File) -> io::Result<Bytes> {
     // worst. A file that shrinks is detected before each round of reads; one that shrinks
     // within a round is not, and ends the process.
     let map = unsafe { Mmap::map(file)? };
+    Ok(Bytes::from_owner(map))
+}
+
+/// Maps some bytes of a file; fewer come back when the file ends before.
+///
+/// The rules of [`map`] hold. The cache file, which is mapped so, grows and is replaced by
+/// another under its name, and is never made shorter behind the first byte of a whole entry.
+pub(super) fn map_range(file: &File, offset: u64, len: u64) -> io::Result<Bytes> {
+    let left = file.metadata()?.len().saturating_sub(offset);
+    let len = usize::try_from(len.min(left)).map_err(io::Error::other)?;
+    if len == 0 {
+        return Ok(Bytes::new());
+    }
+    // SAFETY: as in `map`: the mapping is private and read only, and lies inside of the file
+    // as it is now; bytes of whole entries are never changed, and every entry is checksummed
+    // after it is mapped.
+    let map = unsafe { MmapOptions::new().offset(offset).len(len).map(file)? };
     Ok(Bytes::from_owner(map))
 }

@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{BlockId, RangeReader, json};
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    bucket::Bucket,
+    error::{Error, ErrorKind, Result},
+};
 
 /// A mark of a block.
 ///
@@ -14,6 +17,9 @@ pub trait Mark: Serialize + DeserializeOwned + Send + Sized + 'static {
 
     /// Format version, 1.
     fn version(&self) -> i64;
+
+    /// The marked block.
+    fn id(&self) -> BlockId;
 
     /// Reads the object.
     ///
@@ -48,6 +54,53 @@ pub trait Mark: Serialize + DeserializeOwned + Send + Sized + 'static {
         }
     }
 }
+
+/// Puts the mark of a block into a bucket; false when the block has such a mark, which is
+/// left as it is, so that the earliest time counts.
+///
+/// Compat: two that mark at the same time may both succeed; the later one stays.
+///
+/// # Errors
+/// What the bucket fails with.
+pub async fn put_mark<M: Mark + Sync>(bucket: &Bucket, mark: &M) -> Result<bool> {
+    let name = format!("{}/{}", mark.id(), M::FILE);
+    if bucket.exists(&name).await? {
+        tracing::warn!(object = name, "the block is marked already; the mark is left as it is");
+        return Ok(false);
+    }
+    bucket.put(&name, mark.encode()?).await?;
+    Ok(true)
+}
+
+/// Removes the mark of a block from a bucket; false when it has none.
+///
+/// # Errors
+/// What the bucket fails with.
+pub async fn remove_mark<M: Mark>(bucket: &Bucket, id: BlockId) -> Result<bool> {
+    let name = format!("{id}/{}", M::FILE);
+    if !bucket.exists(&name).await? {
+        tracing::warn!(object = name, "the block has no such mark");
+        return Ok(false);
+    }
+    bucket.delete(&name).await?;
+    Ok(true)
+}
+
+/// The mark of a block in a bucket; `None` when it has none.
+///
+/// # Errors
+/// As [`Mark::parse`], and what the bucket fails with.
+pub async fn read_mark<M: Mark>(bucket: &Bucket, id: BlockId) -> Result<Option<M>> {
+    let name = format!("{id}/{}", M::FILE);
+    match bucket.get_at_most(&name, MARK_BYTES_MAX).await {
+        Ok(bytes) => M::parse(&bytes).map(Some),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// Longest mark that is read.
+const MARK_BYTES_MAX: u64 = 1 << 20;
 
 const KEYS: &[&str] =
     &["id", "version", "details", "deletion_time", "no_compact_time", "no_downsample_time", "reason"];
@@ -109,6 +162,10 @@ macro_rules! marks {
             fn version(&self) -> i64 {
                 self.version
             }
+
+            fn id(&self) -> BlockId {
+                self.id
+            }
         })*
     };
 }
@@ -117,4 +174,32 @@ marks! {
     DeletionMark "deletion-mark.json",
     NoCompactMark "no-compact-mark.json",
     NoDownsampleMark "no-downsample-mark.json",
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_mark_is_put_once_and_removed() {
+        let (bucket, id) = (Bucket::memory("b"), BlockId::from_parts(1, 2));
+        let mark = |time| NoCompactMark {
+            id,
+            version: 1,
+            no_compact_time: time,
+            reason: "manual".to_owned(),
+            ..NoCompactMark::default()
+        };
+        assert_eq!(read_mark::<NoCompactMark>(&bucket, id).await.expect("absent"), None);
+        assert!(put_mark(&bucket, &mark(5)).await.expect("put"));
+        assert!(!put_mark(&bucket, &mark(9)).await.expect("left"));
+        assert_eq!(read_mark(&bucket, id).await.expect("read"), Some(mark(5)));
+        assert_eq!(read_mark::<NoDownsampleMark>(&bucket, id).await.expect("absent"), None);
+        assert!(!remove_mark::<DeletionMark>(&bucket, id).await.expect("absent"));
+        assert!(remove_mark::<NoCompactMark>(&bucket, id).await.expect("removed"));
+        assert_eq!(read_mark::<NoCompactMark>(&bucket, id).await.expect("gone"), None);
+        bucket.put(&format!("{id}/{}", NoCompactMark::FILE), "{\"version\":2}").await.expect("put");
+        let e = read_mark::<NoCompactMark>(&bucket, id).await.expect_err("version");
+        assert_eq!(e.kind(), ErrorKind::Unsupported);
+    }
 }

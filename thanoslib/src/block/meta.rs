@@ -321,6 +321,12 @@ impl BlockMeta {
         TimeRange::new(self.min_time, self.max_time)
     }
 
+    /// Size of the index, if the description says it.
+    pub fn index_bytes(&self) -> Option<u64> {
+        let file = self.thanos.files.iter().find(|f| f.rel_path == "index")?;
+        u64::try_from(file.size_bytes).ok().filter(|n| *n > 0)
+    }
+
     /// Resolution and hash of the external labels: blocks of one key are compacted together.
     pub fn group_key(&self) -> String {
         let mut hash = Xxh64::new(0);

@@ -7,12 +7,14 @@
 //!
 #![doc = include_str!("../../docs/format/block.md")]
 
+mod cache;
 mod downsample;
 
 mod fetcher;
 mod file;
 mod filter;
 mod id;
+mod index_header;
 mod json;
 mod map;
 mod marker;
@@ -21,17 +23,22 @@ mod plan;
 mod range;
 mod read;
 mod select;
+mod spill;
+mod spill_symbols;
 #[cfg(test)]
 mod tests;
 mod tombstones;
+mod verify;
 mod write;
 
+pub use cache::{BlockCache, scan_cache_file};
 pub use downsample::{Downsampled, downsample_block};
-pub use fetcher::{FETCH_CONCURRENCY, MetaFetcher, Partial, View};
+pub use fetcher::{Discovery, FETCH_CONCURRENCY, MetaFetcher, Partial, View};
 pub use file::{LocalReader, ObjectReader};
 pub use filter::{BlockFilter, Excluded};
 pub use id::{BlockId, BlockIdGenerator};
-pub use marker::{DeletionMark, Mark, NoCompactMark, NoDownsampleMark};
+pub use index_header::{INDEX_HEADER_FILE, build_index_header, open_index_header};
+pub use marker::{DeletionMark, Mark, NoCompactMark, NoDownsampleMark, put_mark, read_mark, remove_mark};
 pub use meta::{
     BlockMeta, BlockStats, Compaction, Deletion, DownsampleMeta, FileHash, FileMeta, IndexStats, MatcherMeta,
     ParentMeta, Rewrite, RewriteInterval, ThanosMeta, UploadTime,
@@ -41,4 +48,5 @@ pub use range::{GAP_MAX, RangeReader, coalesce};
 pub use read::Block;
 pub use select::{BlockBatch, BlockSelect, BlockStream};
 pub use tombstones::{Tombstones, clip};
+pub use verify::{Finding, FindingKind, IndexHealth, VerifyReport, VerifySettings, verify_block};
 pub use write::{BlockSpec, BlockWriter, upload_block};

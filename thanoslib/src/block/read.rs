@@ -8,7 +8,7 @@ use super::{BlockMeta, RangeReader, Tombstones};
 use crate::{
     context::Context,
     error::{Error, ErrorKind, Result},
-    index::{HEADER_LEN, Index, Toc, parse_header},
+    index::{HEADER_LEN, Index, IndexHeader, Toc, parse_header},
 };
 
 /// How much of the start and of the end of an index is read at first.
@@ -62,6 +62,25 @@ impl Block {
         Ok(Arc::new(Self { meta, reader, index, segments, tombstones }))
     }
 
+    /// Opens a block of which description and index-header are known. When the description
+    /// lists the chunk segments, nothing is read of a block in a bucket.
+    ///
+    /// # Errors
+    /// `NotFound` when an object is missing, `Corrupt` when one is damaged.
+    pub async fn open_with_index(
+        ctx: &Context,
+        reader: Arc<dyn RangeReader>,
+        meta: BlockMeta,
+        index: IndexHeader,
+    ) -> Result<Arc<Self>> {
+        let segments = segments(&*reader, &meta);
+        let tombstones = tombstones(&*reader);
+        let parts = async { futures::try_join!(segments, tombstones) };
+        let (segments, tombstones) =
+            ctx.run(parts).await.map_err(|e| e.context(format_args!("block {}", meta.ulid)))?;
+        Ok(Arc::new(Self { meta, reader, index: index.into_index(), segments, tombstones }))
+    }
+
     /// The description.
     pub fn meta(&self) -> &BlockMeta {
         &self.meta
@@ -84,10 +103,9 @@ impl Block {
 }
 
 async fn open_index(reader: &dyn RangeReader, meta: &BlockMeta) -> Result<Index> {
-    let noted = meta.thanos.files.iter().find(|f| f.rel_path == INDEX).map_or(0, |f| f.size_bytes);
-    let len = match u64::try_from(noted) {
-        Ok(len) if len > 0 => len,
-        _ => reader.size(INDEX).await?,
+    let len = match meta.index_bytes() {
+        Some(len) => len,
+        None => reader.size(INDEX).await?,
     };
     if len < (HEADER_LEN + Toc::LEN) as u64 {
         return Err(Error::corrupt(format!("index of {len} bytes is too short")));
@@ -119,7 +137,7 @@ fn part(bytes: &Bytes, at: &Range<u64>, wanted: &Range<u64>) -> Option<Bytes> {
 }
 
 /// Names of the chunk segments in order; the place in the list is the number in references.
-async fn segments(reader: &dyn RangeReader, meta: &BlockMeta) -> Result<Vec<String>> {
+pub(super) async fn segments(reader: &dyn RangeReader, meta: &BlockMeta) -> Result<Vec<String>> {
     let mut names = meta.thanos.segment_files.clone();
     if names.is_empty() {
         names = reader.list("chunks").await?;

@@ -348,3 +348,56 @@ async fn damaged_objects_are_errors_that_name_them() {
         }
     }
 }
+
+#[tokio::test]
+async fn an_index_header_is_built_by_ranges_kept_and_mended() {
+    let parent = tempfile::tempdir().expect("a folder");
+    let dir = write(parent.path(), 300, 10);
+    let reader = uploaded(&dir).await;
+    let index = std::fs::read(dir.join("index")).expect("an index");
+    let size = Some(index.len() as u64);
+    let ctx = Context::default();
+    reader.rounds.store(0, Ordering::Relaxed);
+    let built = build_index_header(&ctx, &*reader, size).await.expect("built");
+    assert_eq!(reader.rounds.load(Ordering::Relaxed), 3, "the ends, the symbols, the table");
+    let path = parent.path().join("headers").join(INDEX_HEADER_FILE);
+    let open = async || open_index_header(&ctx, &*reader, size, &path, 32).await;
+    let header = open().await.expect("built into a file");
+    assert_eq!(std::fs::read(&path).expect("a file"), built);
+    assert!(header.label_values(b"i").count() == 300 && header.held_bytes() < 120);
+    reader.rounds.store(0, Ordering::Relaxed);
+    open().await.expect("read from the file");
+    assert_eq!(reader.rounds.load(Ordering::Relaxed), 0);
+    let check = async |bytes: &[u8], what: &str| {
+        std::fs::write(&path, bytes).expect("written");
+        open().await.expect(what);
+        assert_eq!(std::fs::read(&path).expect("a file"), built, "{what}");
+    };
+    check(&built[..built.len() - 7], "cut").await;
+    for at in [0, 4, 5, 9, 20, built.len() / 2, built.len() - 30, built.len() - 15, built.len() - 1] {
+        let mut bytes = built.to_vec();
+        bytes[at] ^= 1;
+        check(&bytes, &format!("byte {at}")).await;
+    }
+    check(b"", "empty").await;
+    let left: Vec<_> = std::fs::read_dir(path.parent().expect("a folder")).expect("a folder").collect();
+    assert_eq!(left.len(), 1, "nothing is left beside the file");
+    let e = build_index_header(&ctx, &*reader, Some(index.len() as u64 - 1)).await.expect_err("other size");
+    assert_eq!(e.kind(), ErrorKind::Corrupt);
+}
+
+#[tokio::test]
+async fn a_block_opens_from_its_index_header_alone() {
+    let parent = tempfile::tempdir().expect("a folder");
+    let dir = write(parent.path(), 30, 10);
+    let (reader, ctx) = (uploaded(&dir).await, Context::default());
+    let header = build_index_header(&ctx, &*reader, None).await.expect("built");
+    let header = crate::index::IndexHeader::parse(&header, 7).expect("sound");
+    let meta = BlockMeta::parse(&reader.read(BlockMeta::FILE).await.expect("meta")).expect("meta");
+    reader.rounds.store(0, Ordering::Relaxed);
+    let shared: Arc<dyn RangeReader> = Arc::<Counted>::clone(&reader);
+    let block = Block::open_with_index(&ctx, shared, meta, header).await.expect("opens");
+    assert_eq!(reader.rounds.load(Ordering::Relaxed), 0);
+    let m = Matcher::new(MatchOp::Regex, "i", "0.*3").expect("valid");
+    assert_eq!(collect(&block, &ctx, request(vec![m])).await.expect("reads").len(), 3);
+}

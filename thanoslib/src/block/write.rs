@@ -1,8 +1,7 @@
 //! Writing and uploading blocks.
 
 use std::{
-    collections::BTreeSet,
-    fs::{self, File},
+    fs::{self, File, OpenOptions},
     io::{BufWriter, Write},
     path::{Path, PathBuf},
     sync::Arc,
@@ -11,13 +10,18 @@ use std::{
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload, path::Path as ObjectPath};
 
-use super::{BlockId, BlockMeta, Compaction, FileMeta, ThanosMeta, read::INDEX};
+use super::{BlockId, BlockMeta, Compaction, FileMeta, ThanosMeta, read::INDEX, spill::Spill};
 use crate::{
     chunk::{Chunk, Encoding, SEGMENT_SIZE_MAX, SegmentWriter, XorAppender},
     error::{Error, ErrorKind, Result},
-    index::{ChunkRef, IndexChunk, IndexWriter},
+    index::{ChunkRef, IndexChunk},
     model::{Interval, Labels, LabelsRef, TimeRange},
 };
+
+/// File in the folder of a block that is being written: its series, until the index is.
+const SPILL: &str = "series.tmp";
+/// And its strings, when there are many.
+const SPILL_SYMBOLS: &str = "series.symbols";
 
 type OpenSegment = Box<dyn FnMut(&str) -> std::io::Result<BufWriter<File>> + Send>;
 
@@ -25,24 +29,32 @@ type OpenSegment = Box<dyn FnMut(&str) -> std::io::Result<BufWriter<File>> + Sen
 ///
 /// Everything goes to `<ulid>.tmp-for-creation`, is synced, and gets its name at the end; a
 /// writer that is dropped before removes what it wrote. Chunks go out as they come; labels
-/// and places of chunks are kept in memory until the index is written.
+/// and places of chunks wait in files of the same folder, because an index begins with its
+/// strings, of which 64 MiB are held in memory.
 pub struct BlockWriter {
     dir: PathBuf,
     tmp: PathBuf,
     meta: BlockMeta,
     segments: Option<SegmentWriter<BufWriter<File>, OpenSegment>>,
-    series: Vec<(Labels, Vec<IndexChunk>)>,
-    symbols: BTreeSet<Vec<u8>>,
+    spill: Option<Spill>,
+    /// Why strings could not be kept.
+    failed: Option<Error>,
+    /// Labels of the series before, in flat form.
+    last: Vec<u8>,
     refs: Vec<u64>,
+    places: Vec<IndexChunk>,
 }
 
 impl std::fmt::Debug for BlockWriter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("BlockWriter").field("tmp", &self.tmp).field("series", &self.series.len()).finish()
+        f.debug_struct("BlockWriter")
+            .field("tmp", &self.tmp)
+            .field("series", &self.meta.stats.num_series)
+            .finish()
     }
 }
 
-fn failed(path: &Path) -> impl Fn(std::io::Error) -> Error {
+pub(super) fn failed(path: &Path) -> impl Fn(std::io::Error) -> Error {
     let path = path.display().to_string();
     move |e| Error::new(ErrorKind::Unavailable, format!("cannot write {path}: {e}")).with_source(e)
 }
@@ -71,8 +83,9 @@ impl BlockWriter {
         fs::create_dir_all(&chunks).map_err(failed(&chunks))?;
         let open: OpenSegment = Box::new(move |name| Ok(BufWriter::new(File::create(chunks.join(name))?)));
         let segments = Some(SegmentWriter::new(segment_bytes, open));
-        let (series, symbols) = (Vec::new(), BTreeSet::new());
-        Ok(Self { dir, tmp, meta, segments, series, symbols, refs: Vec::new() })
+        let spill = Some(Spill::new(&tmp.join(SPILL))?);
+        let (last, refs, places) = (Vec::new(), Vec::new(), Vec::new());
+        Ok(Self { dir, tmp, meta, segments, spill, failed: None, last, refs, places })
     }
 
     /// Adds a series with its chunks in time order.
@@ -81,28 +94,22 @@ impl BlockWriter {
     /// `Invalid` for a series that is not after the one before, `Corrupt` for a chunk too
     /// short to hold its number of samples, `Unavailable` when writing fails.
     pub fn add(&mut self, labels: LabelsRef<'_>, chunks: &[(Interval, Chunk<'_>)]) -> Result<()> {
-        if self.series.last().is_some_and(|(last, _)| last.view() >= labels) {
+        if self.meta.stats.num_series > 0 && LabelsRef::from_flat(&self.last) >= labels {
             return Err(Error::invalid(format!("series {labels} is not after the series before")));
         }
         let data: Vec<_> = chunks.iter().map(|(_, c)| (c.encoding, c.data)).collect();
         self.refs.clear();
-        let Some(segments) = &mut self.segments else {
+        let (Some(segments), Some(spill)) = (&mut self.segments, &mut self.spill) else {
             return Err(Error::internal("series after the end of a block"));
         };
         segments.write(&data, &mut self.refs)?;
-        let refs = self.refs.iter().map(|r| ChunkRef(*r));
-        let places = chunks
-            .iter()
-            .zip(refs)
-            .map(|((interval, _), reference)| IndexChunk { interval: *interval, reference });
-        for label in labels.iter() {
-            for s in [label.name, label.value] {
-                if !self.symbols.contains(s) {
-                    self.symbols.insert(s.to_vec());
-                }
-            }
+        self.places.clear();
+        for ((interval, _), reference) in chunks.iter().zip(&self.refs) {
+            self.places.push(IndexChunk { interval: *interval, reference: ChunkRef(*reference) });
         }
-        self.series.push((labels.to_labels(), places.collect()));
+        spill.add(labels, &self.places)?;
+        self.last.clear();
+        self.last.extend_from_slice(labels.as_bytes());
         let stats = &mut self.meta.stats;
         stats.num_series += 1;
         stats.num_chunks += chunks.len() as u64;
@@ -120,8 +127,13 @@ impl BlockWriter {
 
     /// Adds strings to the symbols of the index that no series need use, as Prometheus does
     /// with those of the blocks that it merges.
+    ///
+    /// That they cannot be kept is told by [`finish`](Self::finish).
     pub fn add_symbols<S: AsRef<[u8]>>(&mut self, symbols: impl IntoIterator<Item = S>) {
-        self.symbols.extend(symbols.into_iter().map(|s| s.as_ref().to_vec()));
+        if let Some(spill) = &mut self.spill {
+            let added = symbols.into_iter().try_for_each(|s| spill.symbol(s.as_ref()).map(drop));
+            self.failed = self.failed.take().or(added.err());
+        }
     }
 
     /// Writes index and description and gives the folder its name, which is returned.
@@ -129,7 +141,10 @@ impl BlockWriter {
     /// # Errors
     /// `Unavailable` when writing fails; what was written is removed then.
     pub fn finish(mut self) -> Result<PathBuf> {
-        let Some(segments) = self.segments.take() else {
+        if let Some(e) = self.failed.take() {
+            return Err(e);
+        }
+        let (Some(segments), Some(spill)) = (self.segments.take(), self.spill.take()) else {
             return Err(Error::internal("a block was ended twice"));
         };
         let chunks = self.tmp.join("chunks");
@@ -145,14 +160,18 @@ impl BlockWriter {
         }
         sync_dir(&chunks)?;
         let path = self.tmp.join(INDEX);
-        let file = BufWriter::new(File::create(&path).map_err(failed(&path))?);
-        let mut index = IndexWriter::new(file, &self.symbols)?;
-        for (labels, chunks) in &self.series {
-            index.add(labels.view(), chunks)?;
+        let open = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path);
+        let index = spill.write_index(open.map_err(failed(&path))?)?;
+        for name in [SPILL, SPILL_SYMBOLS] {
+            let spilled = self.tmp.join(name);
+            match fs::remove_file(&spilled) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(failed(&spilled)(e)),
+                _ => {}
+            }
         }
         files.push(FileMeta {
             rel_path: INDEX.to_owned(),
-            size_bytes: sync(index.finish()?, &path)?,
+            size_bytes: sync_file(&index, &path)?,
             hash: None,
         });
         files.push(FileMeta { rel_path: BlockMeta::FILE.to_owned(), size_bytes: 0, hash: None });
@@ -181,11 +200,16 @@ impl Drop for BlockWriter {
 
 fn sync(file: BufWriter<File>, path: &Path) -> Result<i64> {
     let file = file.into_inner().map_err(|e| failed(path)(e.into_error()))?;
+    sync_file(&file, path)
+}
+
+/// Makes a file durable; gives its size.
+fn sync_file(file: &File, path: &Path) -> Result<i64> {
     file.sync_all().map_err(failed(path))?;
     Ok(file.metadata().map_err(failed(path))?.len() as i64)
 }
 
-fn sync_dir(path: &Path) -> Result<()> {
+pub(super) fn sync_dir(path: &Path) -> Result<()> {
     File::open(path).and_then(|d| d.sync_all()).map_err(failed(path))
 }
 

@@ -121,3 +121,40 @@ impl Limits {
         self.end = if chunks <= 1.0 { self.range_end } else { (start as f64 + left / chunks.floor()) as i64 };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lengths of the chunks of samples every `step_ms`, of which each takes `bytes`.
+    fn check(start: i64, step_ms: i64, n: usize, bytes: usize, histograms: bool, expected: &[usize]) {
+        let mut limits = Limits::new(CutPolicy::Head { range_ms: 7_200_000, samples: 120 });
+        let mut lengths: Vec<usize> = Vec::new();
+        for t in (0..n as i64).map(|i| start + i * step_ms) {
+            let cut = match lengths.last() {
+                None => true,
+                Some(len) if histograms => limits.cuts_histograms(t, *len, len * bytes),
+                Some(len) => limits.cuts_floats(t, *len, len * bytes),
+            };
+            match lengths.last_mut() {
+                Some(len) if !cut => *len += 1,
+                _ => {
+                    lengths.push(1);
+                    limits.begin(t);
+                }
+            }
+            limits.interval.maxt = t;
+        }
+        assert_eq!(lengths, expected);
+    }
+
+    #[test]
+    fn chunks_of_a_head_are_of_about_equal_length() {
+        check(0, 15_000, 480, 2, false, &[120, 120, 120, 120]);
+        check(0, 60_000, 130, 2, false, &[120, 10]);
+        check(0, 1000, 300, 9, false, &[112, 112, 76]);
+        check(0, 15_000, 480, 20, true, &[48, 48, 48, 48, 48, 48, 48, 48, 48, 48]);
+        check(7_190_000, 15_000, 3, 2, true, &[1, 2]);
+        check(-30_000, 15_000, 5, 2, false, &[5]);
+    }
+}

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use super::{
     Encoding,
-    kind::{HistogramKind, Kind},
+    fit::{Fit, Given, NewChunk, same_bounds, spans_fit, wrong_shape},
+    kind::HistogramKind,
     layout::{reset_bits, write_layout},
     st::StartWriter,
     varbit::{XorWriter, write_int},
@@ -15,7 +16,7 @@ use super::{
 use crate::{
     encoding::BitWriter,
     error::{Error, Result},
-    model::{CounterReset, HistogramColumn, HistogramLayout, Span, is_stale},
+    model::{CounterReset, HistogramColumn, HistogramLayout, is_stale},
 };
 
 /// Most samples of a chunk without start timestamps.
@@ -68,83 +69,6 @@ pub struct HistogramAppender<K: HistogramKind> {
 pub type IntHistogramAppender = HistogramAppender<i64>;
 /// Writes chunks of float histograms.
 pub type FloatHistogramAppender = HistogramAppender<f64>;
-
-/// What became of a sample that was to be appended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub enum Fit {
-    /// It stands in the chunk.
-    Appended,
-    /// It stands in the chunk, which was written anew with more buckets.
-    Recoded,
-    /// It must begin a new chunk; this one is as before.
-    NewChunk(NewChunk),
-}
-
-/// Why a histogram can not follow the one before in a chunk.
-///
-/// The header of the new chunk follows from it
-/// (see [`header_of`](HistogramAppender::header_of)):
-///
-/// | reason | header |
-/// |---|---|
-/// | `Gauge` | gauge |
-/// | `Counter` | no reset for integer histograms, unknown for float ones |
-/// | `Hinted`, `Fell`, `Bounds` | reset |
-/// | `Stale`, `Layout`, `Full` | unknown |
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum NewChunk {
-    /// A gauge follows a counter, or its buckets do not fit those of the gauge before.
-    Gauge,
-    /// A counter follows a gauge.
-    Counter,
-    /// The sample says that there was a reset.
-    Hinted,
-    /// A count or a bucket is below the last one.
-    Fell,
-    /// Custom bounds changed.
-    Bounds,
-    /// Schema or zero threshold changed.
-    Layout,
-    /// The sample before is a stale marker.
-    Stale,
-    /// The chunk holds as many samples as its header can say.
-    Full,
-}
-
-/// A sample of a column.
-#[derive(Clone, Copy, Debug)]
-struct Given<'a, K: Kind> {
-    st_ms: i64,
-    t_ms: i64,
-    hint: CounterReset,
-    count: K::Count,
-    zero_count: K::Count,
-    sum: f64,
-    layout: &'a Arc<HistogramLayout>,
-    buckets: &'a [K],
-}
-
-impl<'a, K: Kind> Given<'a, K> {
-    #[inline]
-    fn new(column: &'a HistogramColumn<K::Count, K>, i: usize) -> Self {
-        let from = if i == 0 { 0 } else { column.bucket_ends[i - 1] as usize };
-        Self {
-            st_ms: column.start(i),
-            t_ms: column.ts[i],
-            hint: column.hints[i],
-            count: column.counts[i],
-            zero_count: column.zero_counts[i],
-            sum: column.sums[i],
-            layout: &column.layouts[column.layout_ids[i] as usize],
-            buckets: &column.buckets[from..column.bucket_ends[i] as usize],
-        }
-    }
-
-    fn is_gauge(&self) -> bool {
-        self.hint == CounterReset::Gauge
-    }
-}
 
 /// How a sample goes into a chunk that takes it.
 enum Way {
@@ -524,20 +448,90 @@ impl<K: HistogramKind> HistogramAppender<K> {
     }
 }
 
-/// Bounds are compared by bits, as upstream does.
-fn same_bounds(a: &[f64], b: &[f64]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits())
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        chunk::Chunk,
+        model::{FloatHistogram, FloatHistogramColumn, Span, stale_nan},
+    };
 
-/// True when a layout has the buckets of its spans.
-fn spans_fit(layout: &HistogramLayout) -> bool {
-    let sum = |spans: &[Span]| spans.iter().map(|s| u64::from(s.length)).sum::<u64>();
-    sum(&layout.positive_spans) == layout.positive_len as u64
-        && sum(&layout.negative_spans) == layout.negative_len as u64
-}
+    /// A histogram with these buckets by index, and the count of all of them.
+    fn histogram(hint: CounterReset, buckets: &[(i32, f64)]) -> FloatHistogram {
+        let mut h = FloatHistogram { hint, sum: 1.0, ..FloatHistogram::default() };
+        let mut next = 0;
+        for (index, v) in buckets {
+            h.positive_spans.push(Span { offset: index - next, length: 1 });
+            h.positive_buckets.push(*v);
+            h.count += v;
+            next = index + 1;
+        }
+        h
+    }
 
-#[cold]
-fn wrong_shape<K: Kind>(given: &Given<'_, K>) -> Error {
-    let (t, n) = (given.t_ms, given.buckets.len());
-    Error::invalid(format!("histogram at {t} has {n} buckets, its spans say otherwise"))
+    /// Appends the second histogram behind the first; both are read back if it fits.
+    fn check(first: &FloatHistogram, second: &FloatHistogram, expected: Fit) {
+        let mut column = FloatHistogramColumn::default();
+        column.push(10, first);
+        column.push(20, second);
+        let mut appender = FloatHistogramAppender::new(false);
+        assert_eq!(appender.append(&column, 0).expect("sound"), Fit::Appended);
+        let before = appender.bytes().to_vec();
+        assert_eq!(appender.append(&column, 1).expect("sound"), expected, "{first:?} {second:?}");
+        if let Fit::NewChunk(_) = expected {
+            assert_eq!(appender.bytes(), before);
+            return;
+        }
+        let mut out = FloatHistogramColumn::default();
+        let chunk = Chunk { encoding: Encoding::FloatHistogram, data: appender.bytes() };
+        assert_eq!(chunk.decode_float_histograms(&mut out), Ok(()));
+        let populated = |h: &FloatHistogram| -> Vec<_> {
+            let buckets = h.all_buckets().filter(|b| b.count != 0.0);
+            buckets.map(|b| [b.lower, b.upper, b.count].map(f64::to_bits)).collect()
+        };
+        for (i, given) in [first, second].into_iter().enumerate() {
+            let h = out.get(i);
+            assert_eq!((h.count, h.sum.to_bits()), (given.count, given.sum.to_bits()));
+            assert_eq!(populated(&h), populated(given));
+        }
+    }
+
+    #[test]
+    fn a_histogram_fits_is_widened_or_begins_a_chunk() {
+        use CounterReset::{Gauge, Reset, Unknown};
+        let counter = |buckets: &[(i32, f64)]| histogram(Unknown, buckets);
+        let gauge = |buckets: &[(i32, f64)]| histogram(Gauge, buckets);
+        let h = counter(&[(0, 1.0), (3, 2.0)]);
+        check(&h, &h, Fit::Appended);
+        check(&h, &counter(&[(0, 1.0), (3, 2.0), (4, 1.0)]), Fit::Recoded);
+        check(&counter(&[(0, 1.0), (2, 0.0)]), &counter(&[(0, 2.0)]), Fit::Appended);
+        check(&counter(&[(0, 1.0), (2, 0.0)]), &counter(&[(-2, 2.0), (0, 2.0)]), Fit::Recoded);
+        check(&h, &counter(&[(0, 0.5), (3, 4.0)]), Fit::NewChunk(NewChunk::Fell));
+        check(&h, &counter(&[(0, 5.0)]), Fit::NewChunk(NewChunk::Fell));
+        check(&h, &counter(&[]), Fit::NewChunk(NewChunk::Fell));
+        check(&h, &histogram(Reset, &[(0, 9.0)]), Fit::NewChunk(NewChunk::Hinted));
+        check(&h, &gauge(&[(0, 9.0)]), Fit::NewChunk(NewChunk::Gauge));
+        check(&gauge(&[(0, 9.0)]), &h, Fit::NewChunk(NewChunk::Counter));
+        check(&gauge(&[(0, 9.0)]), &gauge(&[(2, 1.0)]), Fit::Recoded);
+        check(&h, &FloatHistogram { schema: 1, ..h.clone() }, Fit::NewChunk(NewChunk::Layout));
+        check(&h, &FloatHistogram { zero_threshold: 1.0, ..h.clone() }, Fit::NewChunk(NewChunk::Layout));
+        let stale = FloatHistogram { sum: stale_nan(), ..FloatHistogram::default() };
+        check(&h, &stale, Fit::Appended);
+        check(&stale, &stale, Fit::Appended);
+        check(&stale, &h, Fit::NewChunk(NewChunk::Stale));
+        let custom = |bound: f64| FloatHistogram { schema: -53, custom_values: vec![bound], ..h.clone() };
+        check(&custom(0.1 + 0.2), &custom(0.1 + 0.2), Fit::Appended);
+        check(&custom(0.1 + 0.2), &custom(0.3), Fit::NewChunk(NewChunk::Bounds));
+    }
+
+    #[test]
+    fn a_histogram_of_another_shape_than_its_spans_is_refused() {
+        let mut h = histogram(CounterReset::Unknown, &[(0, 1.0)]);
+        h.positive_spans[0].length = 2;
+        let mut column = FloatHistogramColumn::default();
+        column.push(10, &h);
+        let mut appender = FloatHistogramAppender::new(true);
+        let e = appender.append(&column, 0).expect_err("an error");
+        assert_eq!((e.kind(), appender.len()), (crate::ErrorKind::Invalid, 0));
+    }
 }

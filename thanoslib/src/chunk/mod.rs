@@ -10,6 +10,7 @@ mod codes;
 mod cut;
 mod cutter;
 mod encoding;
+mod fit;
 mod float_histogram;
 mod grow;
 mod header;
@@ -34,11 +35,10 @@ pub use clip::clip;
 pub use cut::CutPolicy;
 pub use cutter::{ChunkCutter, ChunkFormat, EncodedChunk};
 pub use encoding::Encoding;
+pub use fit::{Fit, NewChunk};
 pub use float_histogram::FloatHistogramDecoder;
 pub use histogram::HistogramDecoder;
-pub use histogram_appender::{
-    Fit, FloatHistogramAppender, HistogramAppender, IntHistogramAppender, NewChunk,
-};
+pub use histogram_appender::{FloatHistogramAppender, HistogramAppender, IntHistogramAppender};
 pub use kind::HistogramKind;
 pub use segment::{
     ChunkRecord, SEGMENT_HEADER_LEN, SEGMENT_SIZE_MAX, SegmentWriter, parse_segment_header, put_chunk_record,

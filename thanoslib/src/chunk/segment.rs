@@ -58,6 +58,9 @@ pub enum ChunkRecord<'a> {
 }
 
 impl<'a> ChunkRecord<'a> {
+    /// What the error of a wrong checksum says.
+    pub(crate) const CHECKSUM_MISMATCH: &'static str = "chunk checksum mismatch";
+
     /// Takes the record at the start of `bytes`, which lies at offset `base` of its segment.
     ///
     /// # Errors
@@ -82,7 +85,7 @@ impl<'a> ChunkRecord<'a> {
         let content = take.bytes(1 + len)?;
         let crc_at = take.offset();
         if take.be32()? != crc32c(content) {
-            return Err(DecodeError::new("chunk checksum mismatch", crc_at));
+            return Err(DecodeError::new(Self::CHECKSUM_MISMATCH, crc_at));
         }
         let Some((encoding, data)) = content.split_first() else { return Err(take.error("chunk: empty")) };
         match Encoding::from_u8(*encoding) {

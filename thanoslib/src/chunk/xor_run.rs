@@ -102,6 +102,11 @@ fn steps<const ENDS: bool>(
         } else if w >> 63 == 0 {
             bit += 1;
             w << 1
+        } else if w >> 62 == 0b10 {
+            // The most usual change: times that jitter by less than eight seconds.
+            delta = delta.wrapping_add(signed_asymmetric(w << 2 >> 50, 14));
+            bit += 16;
+            w << 16
         } else {
             let ones = (!w).leading_zeros().min(4);
             if ones == 4 {

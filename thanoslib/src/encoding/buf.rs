@@ -92,7 +92,37 @@ impl<'a> Take<'a> {
     }
 
     /// Takes an unsigned LEB128 number of at most ten bytes.
+    #[inline]
     pub fn uvarint(&mut self) -> Result<u64, DecodeError> {
+        match self.rest.split_first() {
+            Some((&b, rest)) if b < 0x80 => {
+                self.rest = rest;
+                Ok(b.into())
+            }
+            _ => self.long_uvarint(),
+        }
+    }
+
+    /// A number of two bytes or more; up to eight are read as one word.
+    fn long_uvarint(&mut self) -> Result<u64, DecodeError> {
+        if let Some(word) = self.rest.first_chunk::<8>() {
+            let word = u64::from_le_bytes(*word);
+            let stops = !word & 0x8080_8080_8080_8080;
+            if stops != 0 {
+                // The bits up to the first byte that ends a number, then seven of each eight.
+                let x = word & (stops ^ (stops - 1)) & 0x7f7f_7f7f_7f7f_7f7f;
+                let x = x & 0x007f_007f_007f_007f | (x & 0x7f00_7f00_7f00_7f00) >> 1;
+                let x = x & 0x0000_3fff_0000_3fff | (x & 0x3fff_0000_3fff_0000) >> 2;
+                let x = x & 0x0000_0000_0fff_ffff | (x & 0x0fff_ffff_0000_0000) >> 4;
+                let len = stops.trailing_zeros() as usize / 8 + 1;
+                self.rest = self.rest.get(len..).unwrap_or(&[]);
+                return Ok(x);
+            }
+        }
+        self.slow_uvarint()
+    }
+
+    fn slow_uvarint(&mut self) -> Result<u64, DecodeError> {
         let mut x = 0u64;
         for i in 0..10 {
             let Some(&b) = self.rest.get(i) else {
@@ -163,6 +193,12 @@ mod tests {
                 assert_eq!(take.uvarint(), Ok(x));
                 assert_eq!(take.varint(), Ok(x as i64));
                 assert!(take.is_empty());
+                // With bytes behind, words are read.
+                out.extend_from_slice(&[0xff; 8]);
+                let (mut take, mut slow) = (Take::new(&out), Take::new(&out));
+                assert_eq!((take.uvarint(), slow.slow_uvarint()), (Ok(x), Ok(x)));
+                assert_eq!(take.varint(), Ok(x as i64));
+                assert_eq!(take.rest(), [0xff; 8]);
             }
         }
     }

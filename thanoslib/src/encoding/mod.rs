@@ -1,11 +1,13 @@
-//! Byte-level building blocks of the formats: cursors, varints, bit streams, checksums.
+//! Byte-level building blocks of the formats: cursors, varints, bit streams, checksums, snappy.
 //!
 //! Invariant: works on byte slices; knows no format of its own.
 
 mod bits;
 mod buf;
 mod crc;
+mod snappy;
 
 pub use bits::{BitReader, BitWriter};
 pub use buf::{Take, put_uvarint, put_varint};
-pub use crc::crc32c;
+pub use crc::{Crc32c, crc32c};
+pub use snappy::{SNAPPY_PIECE_BYTES, SnappyReader, SnappyWriter, put_snappy_block, take_snappy_block};

@@ -8,6 +8,7 @@
 //!
 #![doc = include_str!("../../docs/format/index.md")]
 
+mod header;
 #[cfg(any(feature = "store", test))]
 mod memory;
 
@@ -20,16 +21,20 @@ mod table;
 mod toc;
 mod writer;
 
+pub use header::{INDEX_HEADER_SAMPLING, IndexHeader, IndexHeaderPlan};
 #[cfg(feature = "store")]
 pub(crate) use memory::{MemoryIndex, SeriesIds};
-pub use postings::{Id, Postings, SortedIds, intersect, intersects, subtract, union};
+pub use postings::{
+    Id, Postings, PostingsDecoder, PostingsEncoder, SortedIds, encode_postings, intersect, intersects,
+    subtract, union,
+};
 pub use reader::{Index, IndexFile};
 pub use select::{PostingsPlan, label_values, plan_postings};
 pub use series::{ChunkRef, Entry, SeriesEntry, SeriesRef};
 pub use symbols::Symbols;
 pub use table::{ListRef, PostingsTable};
 pub use toc::{HEADER_LEN, Toc, Version, parse_header};
-pub use writer::{IndexChunk, IndexWriter};
+pub use writer::{IndexChunk, IndexWriter, POSTINGS_ENTRIES_MAX};
 
 use crate::{
     encoding::{Take, crc32c},

@@ -47,8 +47,22 @@ impl Index {
         symbols: &Bytes,
         table: &Bytes,
     ) -> Result<Self, DecodeError> {
-        let symbols = Symbols::parse(symbols, version, toc.symbols)?;
-        let table = PostingsTable::parse(table, version, &toc)?;
+        Self::from_parts_sampled(version, toc, symbols, table, 1)
+    }
+
+    /// The same, with the place of every `sampling`-th symbol and value held.
+    ///
+    /// # Errors
+    /// As [`Index::from_parts`].
+    pub fn from_parts_sampled(
+        version: Version,
+        toc: Toc,
+        symbols: &Bytes,
+        table: &Bytes,
+        sampling: usize,
+    ) -> Result<Self, DecodeError> {
+        let symbols = Symbols::parse_sampled(symbols, version, toc.symbols, sampling)?;
+        let table = PostingsTable::parse_sampled(table, version, &toc, sampling)?;
         Ok(Self { version, toc, symbols, table })
     }
 
@@ -67,6 +81,11 @@ impl Index {
     /// Bytes held in memory.
     pub fn size_bytes(&self) -> usize {
         self.symbols.size_bytes() + self.table.size_bytes()
+    }
+
+    /// Bytes held in memory beside the bytes of symbols and table, which may be mapped.
+    pub fn held_bytes(&self) -> usize {
+        self.symbols.index_bytes() + self.table.index_bytes()
     }
 }
 

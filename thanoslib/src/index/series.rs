@@ -44,6 +44,9 @@ pub enum Entry<'a> {
 }
 
 impl<'a> Entry<'a> {
+    /// What the error of a wrong checksum says.
+    pub(crate) const CHECKSUM_MISMATCH: &'static str = "series entry checksum mismatch";
+
     /// Takes the entry at the start of `bytes`, which lies at file offset `base`.
     ///
     /// # Errors
@@ -67,7 +70,7 @@ impl<'a> Entry<'a> {
         let content = take.bytes(len)?;
         let at = take.offset();
         if take.be32()? != crc32c(content) {
-            return Err(DecodeError::new("series entry checksum mismatch", at));
+            return Err(DecodeError::new(Self::CHECKSUM_MISMATCH, at));
         }
         Ok(Entry::Whole(content))
     }
@@ -95,29 +98,47 @@ impl SeriesEntry {
     /// # Errors
     /// Content that ends early, goes on after the last chunk, or has times or references
     /// out of range.
+    #[inline]
     pub fn read(&mut self, content: &[u8], base: u64) -> Result<(), DecodeError> {
+        self.decode::<true>(content, base)
+    }
+
+    /// The same for entries whose chunks may be out of order: times and references wrap, as
+    /// Go reads them.
+    #[cfg(feature = "store")]
+    pub(crate) fn read_unchecked(&mut self, content: &[u8], base: u64) -> Result<(), DecodeError> {
+        self.decode::<false>(content, base)
+    }
+
+    #[inline]
+    fn decode<const CHECKED: bool>(&mut self, content: &[u8], base: u64) -> Result<(), DecodeError> {
         self.labels.clear();
         self.chunks.clear();
         let mut take = Take::at(content, base as usize);
         let labels = count(&mut take, 2, "series entry: more labels than bytes")?;
+        self.labels.reserve(labels);
         for _ in 0..labels {
             let name = reference(&mut take)?;
             self.labels.push((name, reference(&mut take)?));
         }
         let chunks = count(&mut take, 3, "series entry: more chunks than bytes")?;
+        self.chunks.reserve(chunks);
         let (mut maxt, mut at) = (0i64, 0u64);
         for i in 0..chunks {
             let here = take;
-            let range = || here.error("series entry: chunk out of range");
-            let mint = match i {
-                0 => take.varint()?,
-                _ => maxt.checked_add_unsigned(take.uvarint()?).ok_or_else(range)?,
+            let (mint, early) = match i {
+                0 => (take.varint()?, false),
+                _ => maxt.overflowing_add_unsigned(take.uvarint()?),
             };
-            maxt = mint.checked_add_unsigned(take.uvarint()?).ok_or_else(range)?;
-            at = match i {
-                0 => take.uvarint()?,
-                _ => at.checked_add_signed(take.varint()?).ok_or_else(range)?,
+            let (end, late) = mint.overflowing_add_unsigned(take.uvarint()?);
+            let (place, outside) = match i {
+                0 => (take.uvarint()?, false),
+                _ => at.overflowing_add_signed(take.varint()?),
             };
+            if CHECKED && (early | late | outside) {
+                return Err(here.error("series entry: chunk out of range"));
+            }
+            (maxt, at) = (end, place);
             self.chunks.push((Interval::new(mint, maxt), ChunkRef(at)));
         }
         if !take.is_empty() {

@@ -6,8 +6,10 @@ mod inspect;
 mod ls;
 mod template;
 mod text;
+mod verify;
 
 pub use inspect::{Column, InspectSettings, TableFormat, inspect};
 pub use ls::{LsOutput, LsSettings, ls};
 pub use template::Template;
 pub use text::{Zone, parse_time};
+pub use verify::{BucketVerifySettings, Issue, Overlap, VerifiedBucket, verify_bucket};

@@ -1,6 +1,7 @@
 //! Behaviour seen through the public API, one module for each.
 
 mod bad_input;
+mod block_cache;
 mod block_fetcher;
 mod block_set;
 mod bucket_contract;

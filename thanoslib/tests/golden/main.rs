@@ -1,5 +1,6 @@
 //! Recorded data of real programs, judged row by row.
 
+mod block_verify;
 mod blocks;
 mod histogram_chunks;
 mod merged_blocks;
@@ -24,6 +25,7 @@ use thanoslib::testing::golden::Golden;
 fn main() -> ExitCode {
     let mut golden = Golden::new(env!("CARGO_MANIFEST_DIR"), &["tsdb", "thanos", "promql", "query/http"]);
     tsdb_blocks::run(&mut golden);
+    block_verify::run(&mut golden);
     tsdb_chunks::run(&mut golden);
     tsdb_appender::run(&mut golden);
     tsdb_index::run(&mut golden);

@@ -1,6 +1,6 @@
 //! Indexes of recorded blocks: every part, every query.
 
-use std::path::Path;
+use std::{io::Cursor, path::Path};
 
 use serde_json::{Value, json};
 use thanoslib::{
@@ -166,7 +166,7 @@ fn rewritten(path: &Path, row: &Value) -> Verdict {
     if plan == PostingsPlan::default() {
         return Err("no list of all".to_owned());
     }
-    let mut writer = IndexWriter::new(Vec::new(), index.symbols.iter()).map_err(fail)?;
+    let mut writer = IndexWriter::new(Cursor::new(Vec::new()), index.symbols.iter()).map_err(fail)?;
     let mut entry = SeriesEntry::default();
     let ids = file.select(&[Matcher::equal("", "")]).map_err(fail)?;
     equal(&json!(ids.len()), &row["series"])?;
@@ -182,7 +182,7 @@ fn rewritten(path: &Path, row: &Value) -> Verdict {
             return Err(format!("series {id} became {new}"));
         }
     }
-    let got = writer.finish().map_err(fail)?;
+    let got = writer.finish().map_err(fail)?.into_inner();
     let want = std::fs::read(dir.join("index")).map_err(|e| e.to_string())?;
     match got.iter().zip(&want).position(|(a, b)| a != b) {
         None if got.len() == want.len() => Ok(()),

@@ -78,7 +78,8 @@ pub(crate) struct StandaloneFlags {
     /// Writes blocks of two made-up clusters into DIR/demo, serves them and prints queries to try.
     #[arg(long)]
     pub demo: bool,
-    /// Folder for what the process keeps; the bucket served when none is named lies in it.
+    /// Folder for what the process keeps, such as the index-headers of the blocks of buckets; the
+    /// bucket served when none is named lies in it.
     #[arg(long = "data-dir", default_value = "./thanos-data", value_name = "DIR")]
     pub data_dir: PathBuf,
 }

@@ -3,10 +3,17 @@
 mod demo;
 mod flags;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, bail};
 use thanoslib::{
+    ErrorKind,
+    block::{BlockCache, Discovery},
     bucket::{Bucket, config::BucketConfig},
     budget::Budget,
     clock::{Clock, SystemClock},
@@ -98,23 +105,31 @@ struct Set {
 }
 
 fn block_sets(flags: &StandaloneFlags) -> Result<Vec<Set>> {
-    let mut sets = Vec::new();
-    let mut bucket = |bucket: Bucket| {
+    let mut sets: Vec<Set> = Vec::new();
+    let mut caches = Caches { dir: flags.data_dir.join("cache"), names: BTreeSet::new() };
+    let mut bucket = |bucket: Bucket, keep: bool| -> Result<()> {
         let name = format!("bucket {}", bucket.name());
-        let store = Arc::new(BlockSet::new(name.clone(), Arc::new(BucketSource::new(bucket))));
-        sets.push(Set { name, store });
+        let cache = if keep { caches.open(bucket.name())? } else { None };
+        let source = BucketSource::new(bucket).with_discovery(Discovery::Recursive);
+        let source = match cache {
+            Some(cache) => source.with_cache(Arc::new(cache)),
+            None => source,
+        };
+        sets.push(Set { store: Arc::new(BlockSet::new(name.clone(), Arc::new(source))), name });
+        Ok(())
     };
     for file in &flags.objstore_config_file {
         let yaml = std::fs::read_to_string(file).with_context(|| {
             format!("--objstore.config-file must name a readable file: {}", file.display())
         })?;
-        bucket(open_bucket(&yaml).with_context(|| format!("fix the configuration in {}", file.display()))?);
+        let opened = open_bucket(&yaml);
+        bucket(opened.with_context(|| format!("fix the configuration in {}", file.display()))?, true)?;
     }
     for yaml in &flags.objstore_config {
-        bucket(open_bucket(yaml).context("fix --objstore.config")?);
+        bucket(open_bucket(yaml).context("fix --objstore.config")?, true)?;
     }
     if flags.demo {
-        bucket(Bucket::local(&flags.data_dir.join("demo"))?);
+        bucket(Bucket::local(&flags.data_dir.join("demo"))?, false)?;
     }
     let named = flags.demo
         || !flags.tsdb_path.is_empty()
@@ -124,7 +139,7 @@ fn block_sets(flags: &StandaloneFlags) -> Result<Vec<Set>> {
         let dir = flags.data_dir.join("bucket");
         std::fs::create_dir_all(&dir)
             .with_context(|| format!("cannot make {} (--data-dir)", dir.display()))?;
-        bucket(Bucket::local(&dir)?);
+        bucket(Bucket::local(&dir)?, false)?;
     }
     for text in &flags.tsdb_path {
         let (dir, labels) = flags::tsdb_path(text)?;
@@ -134,6 +149,32 @@ fn block_sets(flags: &StandaloneFlags) -> Result<Vec<Set>> {
         sets.push(Set { name, store });
     }
     Ok(sets)
+}
+
+/// The files that keep what must be known of a bucket's blocks, below `--data-dir`.
+struct Caches {
+    dir: PathBuf,
+    names: BTreeSet<String>,
+}
+
+impl Caches {
+    /// The file of a bucket; none when another process uses it.
+    fn open(&mut self, bucket: &str) -> Result<Option<BlockCache>> {
+        let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
+        let name: String = bucket.chars().map(plain).take(100).collect();
+        let names = std::iter::once(name.clone()).chain((2..).map(|n| format!("{name}.{n}")));
+        let Some(name) = names.into_iter().find(|n| !self.names.contains(n)) else { return Ok(None) };
+        let path = self.dir.join(format!("{name}.blocks"));
+        self.names.insert(name);
+        match BlockCache::open(path) {
+            Ok(cache) => Ok(Some(cache)),
+            Err(e) if e.kind() == ErrorKind::Conflict => {
+                tracing::warn!("blocks of bucket {bucket} are read anew at each start: {e}");
+                Ok(None)
+            }
+            Err(e) => Err(e).context("name a writable folder with --data-dir"),
+        }
+    }
 }
 
 fn open_bucket(yaml: &str) -> Result<Bucket> {

@@ -5,6 +5,7 @@
 mod block_dump;
 mod bucket_inspect;
 mod bucket_ls;
+mod bucket_verify;
 mod promql_test;
 
 use chrono::{Local, Offset, TimeZone};
@@ -54,6 +55,8 @@ enum BucketCommand {
     Ls(bucket_ls::LsFlags),
     /// Shows the blocks in a table.
     Inspect(bucket_inspect::InspectFlags),
+    /// Looks for blocks that are damaged or overlap.
+    Verify(bucket_verify::VerifyFlags),
 }
 
 /// Runs a tool; what it shows goes to standard output.
@@ -69,6 +72,7 @@ pub(crate) async fn run(command: ToolsCommand) -> anyhow::Result<()> {
             match flags.command {
                 BucketCommand::Ls(ls) => bucket_ls::run(&bucket, ls).await,
                 BucketCommand::Inspect(inspect) => bucket_inspect::run(&bucket, inspect).await,
+                BucketCommand::Verify(verify) => bucket_verify::run(&bucket, verify).await,
             }
         }
     }
@@ -114,6 +118,9 @@ mod tests {
         assert!(parse(&["bucket", "inspect", "-l", "a=b"]).is_err());
         assert!(parse(&["bucket", "inspect", "--output=html"]).is_err());
         assert!(parse(&["bucket", "ls", "--timeout=-5m"]).is_err());
+        assert!(parse(&["bucket", "verify", "-r", "-i", "index_known_issues", "--delete-delay=1h"]).is_ok());
+        assert!(parse(&["bucket", "verify", "--id=01M82CCJ63Q7Y59TX0CVD4PNZB"]).is_ok());
+        assert!(parse(&["bucket", "verify", "--id=x"]).is_err());
     }
 
     #[tokio::test]
@@ -122,7 +129,7 @@ mod tests {
         assert!(without.to_string().contains("objstore.config is required"), "{without}");
         let dir = tempfile::tempdir().expect("tempdir");
         let yaml = format!("--objstore.config={{type: FILESYSTEM, config: {{directory: {:?}}}}}", dir.path());
-        for tool in ["ls", "inspect"] {
+        for tool in ["ls", "inspect", "verify"] {
             run(parse(&["bucket", tool, &yaml]).expect("flags")).await.expect(tool);
         }
     }

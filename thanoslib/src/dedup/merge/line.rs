@@ -29,122 +29,97 @@ fn push_run(runs: &mut Vec<Run>, track: usize, i: usize) {
 /// Source: Thanos `pkg/dedup/iter.go`.
 #[derive(Debug, Default)]
 pub(super) struct Line {
-    ts: Vec<i64>,
-    /// Track and index of each sample.
-    picks: Vec<(u32, u32)>,
-    /// The latest time at which a side that was never taken would still be skipped, after each
-    /// sample.
-    reach: Vec<i64>,
-    tail_ts: Vec<i64>,
-    tail_picks: Vec<(u32, u32)>,
+    samples: Vec<Taken>,
+    /// The samples of the line that a track is being merged with.
+    tail: Vec<Taken>,
+}
+
+/// A sample of the line.
+#[derive(Clone, Copy, Debug)]
+struct Taken {
+    t: i64,
+    /// The latest time up to which a side that was never taken is skipped here.
+    reach: i64,
+    track: u32,
+    i: u32,
 }
 
 impl Line {
     pub(super) fn clear(&mut self) {
-        self.ts.clear();
-        self.picks.clear();
-        self.reach.clear();
-    }
-
-    #[inline(always)]
-    fn push(&mut self, t: i64, pick: (u32, u32)) {
-        let n = self.ts.len();
-        let reach = match n.checked_sub(1) {
-            None => t.saturating_add(INITIAL_PENALTY_MS),
-            Some(last) => self.reach[last].max(t.saturating_add(penalty(self.ts[last], t))),
-        };
-        self.ts.push(t);
-        self.picks.push(pick);
-        self.reach.push(reach);
+        self.samples.clear();
     }
 
     /// Merges a track behind those so far.
     pub(super) fn fold(&mut self, b: &[i64], track: usize) {
         let Some(&begin) = b.first() else { return };
         // What lies before the track is taken whatever the track holds.
-        let keep = self.ts.partition_point(|t| *t <= begin);
-        self.tail_ts.clear();
-        self.tail_ts.extend_from_slice(&self.ts[keep..]);
-        self.tail_picks.clear();
-        self.tail_picks.extend_from_slice(&self.picks[keep..]);
-        let reached = keep.checked_sub(1).map(|last| self.reach[last]);
-        self.ts.truncate(keep);
-        self.picks.truncate(keep);
-        self.reach.truncate(keep);
-        let (tail, picks) = (std::mem::take(&mut self.tail_ts), std::mem::take(&mut self.tail_picks));
-        self.merge((&tail, &picks), (b, track as u32), reached);
-        (self.tail_ts, self.tail_picks) = (tail, picks);
+        let keep = self.samples.partition_point(|s| s.t <= begin);
+        let mut tail = std::mem::take(&mut self.tail);
+        tail.clear();
+        tail.extend_from_slice(&self.samples[keep..]);
+        self.samples.truncate(keep);
+        self.samples.reserve(tail.len() + b.len());
+        self.merge(&tail, b, track as u32);
+        self.tail = tail;
     }
 
-    /// Merges what is left of the line with a track that was skipped up to `reached`.
-    fn merge(&mut self, a: (&[i64], &[(u32, u32)]), b: (&[i64], u32), reached: Option<i64>) {
-        let ((a, picks), (b, track)) = (a, b);
+    /// Merges what is left of the line with a track.
+    fn merge(&mut self, a: &[Taken], b: &[i64], track: u32) {
         let (mut i, mut j) = (0, 0);
-        let mut last = self.ts.last().copied();
+        let last = self.samples.last().copied();
+        let mut reach = last.map(|s| s.reach);
+        let mut last = last.map(|s| s.t);
         // Samples up to here are skipped.
-        let (mut skip_a, mut skip_b) = (last, reached);
+        let (mut skip_a, mut skip_b) = (last, reach);
         loop {
-            while i < a.len() && skip_a.is_some_and(|skip| a[i] <= skip) {
+            while i < a.len() && skip_a.is_some_and(|skip| a[i].t <= skip) {
                 i += 1;
             }
             while j < b.len() && skip_b.is_some_and(|skip| b[j] <= skip) {
                 j += 1;
             }
-            let t = match (a.get(i), b.get(j)) {
+            let (ta, tb) = (a.get(i), b.get(j));
+            let take_a = match (ta, tb) {
                 (None, None) => return,
-                (Some(&t), None) => {
-                    self.push(t, picks[i]);
-                    (skip_a, skip_b) = (Some(t), Some(t));
-                    t
-                }
-                (None, Some(&t)) => {
-                    self.push(t, (track, j as u32));
-                    (skip_a, skip_b) = (Some(t), Some(t));
-                    t
-                }
-                (Some(&ta), Some(&tb)) => {
-                    let t = ta.min(tb);
-                    let wait = last.map_or(INITIAL_PENALTY_MS, |last| penalty(last, t));
-                    let skip_other = Some(t.saturating_add(wait));
-                    if ta <= tb {
-                        self.push(t, picks[i]);
-                        (skip_a, skip_b) = (Some(t), skip_other);
-                    } else {
-                        self.push(t, (track, j as u32));
-                        (skip_a, skip_b) = (skip_other, Some(t));
-                    }
-                    t
-                }
+                (Some(_), None) => true,
+                (None, Some(_)) => false,
+                (Some(a), Some(b)) => a.t <= *b,
             };
-            last = Some(t);
+            let (t, track, at) = match ta {
+                Some(a) if take_a => (a.t, a.track, a.i),
+                _ => (b[j], track, j as u32),
+            };
+            let skip = t.saturating_add(last.map_or(INITIAL_PENALTY_MS, |last| penalty(last, t)));
+            let furthest = reach.map_or(skip, |reach| reach.max(skip));
+            self.samples.push(Taken { t, reach: furthest, track, i: at });
+            (skip_a, skip_b) = match (ta, tb) {
+                (Some(_), Some(_)) if take_a => (Some(t), Some(skip)),
+                (Some(_), Some(_)) => (Some(skip), Some(t)),
+                // Nothing to wait for.
+                _ => (Some(t), Some(t)),
+            };
+            (last, reach) = (Some(t), Some(furthest));
         }
     }
 
     /// The samples of the line as runs.
     pub(super) fn runs(&self, runs: &mut Vec<Run>) {
-        for (track, i) in &self.picks {
-            push_run(runs, *track as usize, *i as usize);
-        }
+        self.samples.iter().for_each(|s| push_run(runs, s.track as usize, s.i as usize));
     }
 
     /// The samples of the line and of another one in order of time; at equal times those of the
     /// line.
     pub(super) fn runs_with(&self, other: &Self, runs: &mut Vec<Run>) {
-        let mut at = 0;
-        for (&t, &(track, i)) in self.ts.iter().zip(&self.picks) {
-            while let (Some(&earlier), Some(&(track, i))) = (other.ts.get(at), other.picks.get(at))
-                && earlier <= t
-            {
-                if earlier < t {
-                    push_run(runs, track as usize, i as usize);
+        let mut others = other.samples.iter().peekable();
+        for s in &self.samples {
+            while let Some(earlier) = others.next_if(|o| o.t <= s.t) {
+                if earlier.t < s.t {
+                    push_run(runs, earlier.track as usize, earlier.i as usize);
                 }
-                at += 1;
             }
-            push_run(runs, track as usize, i as usize);
+            push_run(runs, s.track as usize, s.i as usize);
         }
-        for &(track, i) in &other.picks[at..] {
-            push_run(runs, track as usize, i as usize);
-        }
+        others.for_each(|s| push_run(runs, s.track as usize, s.i as usize));
     }
 }
 
@@ -232,7 +207,7 @@ mod tests {
         let mut line = Line::default();
         tracks.iter().enumerate().for_each(|(i, ts)| line.fold(ts, i));
         let want = tracks.iter().skip(1).fold(tracks[0].to_vec(), |a, b| pair(&a, b));
-        assert_eq!(line.ts, want, "{tracks:?}");
+        assert_eq!(line.samples.iter().map(|s| s.t).collect::<Vec<_>>(), want, "{tracks:?}");
         let mut runs = Vec::new();
         line.runs(&mut runs);
         let back: Vec<i64> = runs.iter().flat_map(|r| &tracks[r.track][r.start..r.end]).copied().collect();
@@ -272,7 +247,7 @@ mod tests {
         let mut line = Line::default();
         line.fold(&[i64::MIN, i64::MAX], 0);
         line.fold(&[i64::MIN, i64::MAX], 1);
-        assert_eq!(line.ts, [i64::MIN, i64::MAX]);
+        assert_eq!(line.samples.iter().map(|s| s.t).collect::<Vec<_>>(), [i64::MIN, i64::MAX]);
         let mut runs = Vec::new();
         chain(&[&[i64::MIN, 0], &[i64::MIN, i64::MAX]], &mut runs);
         assert_eq!(runs.iter().map(|r| r.end - r.start).sum::<usize>(), 3);

@@ -5,12 +5,14 @@
 //! Invariant: knows numbers only; neither labels nor files.
 
 mod blocks;
+mod codec;
 mod dense;
 mod gallop;
 mod ids;
 mod members;
 mod ops;
 
+pub use codec::{PostingsDecoder, PostingsEncoder, encode_postings};
 pub use ids::{Id, SortedIds};
 pub use ops::{intersect, intersects, subtract, union};
 pub(super) use ops::{intersect_any, subtract_all};

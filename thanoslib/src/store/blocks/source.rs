@@ -3,13 +3,18 @@
 use std::{fmt, path::PathBuf, sync::Arc, time::UNIX_EPOCH};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use object_store::path::Path;
 
 use crate::{
-    block::{Block, BlockFilter, BlockId, BlockMeta, LocalReader, MetaFetcher, ObjectReader, Partial},
+    block::{
+        Block, BlockCache, BlockFilter, BlockId, BlockMeta, Discovery, LocalReader, MetaFetcher,
+        ObjectReader, Partial, build_index_header,
+    },
     bucket::Bucket,
     context::Context,
-    error::{Error, Result},
+    error::{DecodeError, Error, Result},
+    index::{INDEX_HEADER_SAMPLING, IndexHeader},
     model::{
         Interval, Labels, LabelsBuilder, Warning,
         duration::{UnixTime, format_rfc3339},
@@ -171,6 +176,8 @@ impl FolderSource {
 pub struct BucketSource {
     bucket: Bucket,
     fetcher: MetaFetcher,
+    cache: Option<Arc<BlockCache>>,
+    sampling: usize,
 }
 
 impl BucketSource {
@@ -181,7 +188,59 @@ impl BucketSource {
 
     /// The blocks that pass a filter.
     pub fn with_filter(bucket: Bucket, filter: BlockFilter) -> Self {
-        Self { fetcher: MetaFetcher::new(bucket.clone(), filter), bucket }
+        let fetcher = MetaFetcher::new(bucket.clone(), filter);
+        Self { fetcher, bucket, cache: None, sampling: INDEX_HEADER_SAMPLING }
+    }
+
+    /// The same source that looks for blocks in another way.
+    #[must_use]
+    pub fn with_discovery(self, discovery: Discovery) -> Self {
+        Self { fetcher: self.fetcher.with_discovery(discovery), ..self }
+    }
+
+    /// The same source that keeps descriptions and index-headers in a file. Together with
+    /// [`Discovery::Recursive`], a source whose blocks are all in the file only lists.
+    #[must_use]
+    pub fn with_cache(self, cache: Arc<BlockCache>) -> Self {
+        Self { fetcher: self.fetcher.with_cache(Arc::clone(&cache)), cache: Some(cache), ..self }
+    }
+
+    /// The same source that holds the place of every `sampling`-th symbol and label value of
+    /// an index-header from the file; the memory for them is divided by it, and finding one takes
+    /// as many steps at most. Default: 32.
+    #[must_use]
+    pub fn with_index_sampling(self, sampling: usize) -> Self {
+        Self { sampling, ..self }
+    }
+
+    /// The index-header of a block: from the file, or built from the bucket and kept there.
+    async fn index_header(
+        &self,
+        ctx: &Context,
+        cache: &BlockCache,
+        reader: &ObjectReader,
+        meta: &BlockMeta,
+    ) -> Result<IndexHeader> {
+        let id = meta.ulid;
+        let parse = |bytes: &Bytes| IndexHeader::parse(bytes, self.sampling);
+        if let Some(bytes) = cache.index_header(id) {
+            match parse(&bytes) {
+                Ok(header) => return Ok(header),
+                Err(e) => cache.drop_index_header(id, &e.to_string()),
+            }
+        }
+        let built = build_index_header(ctx, reader, meta.index_bytes()).await;
+        let built = built.map_err(|e| e.context(format_args!("block {id}")))?;
+        let failed = |e: DecodeError| e.context(format_args!("block {id}: index"));
+        // Only what is sound is kept.
+        let header = parse(&built).map_err(failed)?;
+        match cache.put_index_header(id, &built) {
+            Ok(mapped) => parse(&mapped).map_err(failed),
+            Err(e) => {
+                tracing::warn!(block = %id, error = %e, "index-header is not kept");
+                Ok(header)
+            }
+        }
     }
 }
 
@@ -189,6 +248,12 @@ impl BucketSource {
 impl BlockSource for BucketSource {
     async fn list(&self, ctx: &Context) -> Result<Listing> {
         let view = self.fetcher.fetch(ctx).await?;
+        if let Some(cache) = self.cache.as_ref().filter(|_| view.error.is_none()) {
+            let known = |id| view.metas.contains_key(&id) || view.excluded.contains_key(&id);
+            if let Err(e) = cache.retain(known) {
+                tracing::warn!(error = %e, "cache file is not written anew");
+            }
+        }
         let mut listing = Listing { complete: view.error.is_none(), ..Listing::default() };
         for meta in view.metas.into_values() {
             let external_labels = external_labels(&meta);
@@ -209,6 +274,10 @@ impl BlockSource for BucketSource {
     async fn open(&self, ctx: &Context, listed: Listed) -> Result<Arc<Block>> {
         let prefix = Path::from(listed.meta.ulid.to_string());
         let reader = Arc::new(ObjectReader::new(Arc::clone(self.bucket.store()), prefix));
-        Block::open_with_meta(ctx, reader, listed.meta).await
+        let Some(cache) = &self.cache else {
+            return Block::open_with_meta(ctx, reader, listed.meta).await;
+        };
+        let header = self.index_header(ctx, cache, &reader, &listed.meta).await?;
+        Block::open_with_index(ctx, reader, listed.meta, header).await
     }
 }

@@ -1,0 +1,106 @@
+//! What is held in memory while an index is written does not grow with its series.
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use thanoslib::{
+    index::{ChunkRef, IndexChunk, IndexFile, IndexWriter},
+    model::{Interval, Labels},
+};
+
+/// Counts the bytes that are allocated, and the most that were at any time.
+struct Counting;
+
+static HELD: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+
+fn count(more: usize, less: usize) {
+    let held = HELD.fetch_add(more, Ordering::Relaxed) + more;
+    PEAK.fetch_max(held, Ordering::Relaxed);
+    HELD.fetch_sub(less, Ordering::Relaxed);
+}
+
+// SAFETY: every call is passed on to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size(), 0);
+        // SAFETY: the caller keeps the rules of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        count(0, layout.size());
+        // SAFETY: the caller keeps the rules of `dealloc`.
+        unsafe { System.dealloc(at, layout) }
+    }
+
+    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count(size, layout.size());
+        // SAFETY: the caller keeps the rules of `realloc`.
+        unsafe { System.realloc(at, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Entries that the writer may hold: fewer than the smaller index has.
+const ENTRIES_MAX: usize = 20_000;
+
+/// Writes an index of a million divided by `step` series, all with the same strings; gives the
+/// most memory that was held.
+fn write(step: usize) -> (usize, std::fs::File) {
+    let value = |prefix: char, i: usize| format!("{prefix}{i:02}");
+    let file = tempfile::tempfile().expect("a file");
+    let mut symbols: Vec<String> = ["a", "b", "c", "job", "one"].map(str::to_owned).into();
+    symbols.extend(['a', 'b', 'c'].iter().flat_map(|p| (0..100).map(|i| value(*p, i))));
+    symbols.sort();
+    let before = HELD.load(Ordering::Relaxed);
+    PEAK.store(before, Ordering::Relaxed);
+    let writer = IndexWriter::new(file, symbols).expect("a file");
+    let mut writer = writer.with_entries_max(ENTRIES_MAX);
+    let mut series = 0;
+    for (a, b) in (0..100).flat_map(|a| (0..100).map(move |b| (a, b))) {
+        // Of each hundred that differ in the last label, some; which ones depends on the others.
+        for c in (0..100).filter(|c| (c + a + b) % step == 0) {
+            let (a, b, c) = (value('a', a), value('b', b), value('c', c));
+            let labels = Labels::from_pairs([("a", a.as_str()), ("b", &b), ("c", &c), ("job", "one")]);
+            let chunk = IndexChunk { interval: Interval::new(0, 1), reference: ChunkRef(8 + series * 20) };
+            writer.add(labels.view(), &[chunk]).expect("ascending");
+            series += 1;
+        }
+    }
+    assert_eq!(series as usize, 1_000_000 / step);
+    let file = writer.finish().expect("a file");
+    (PEAK.load(Ordering::Relaxed) - before, file)
+}
+
+#[test]
+fn memory_of_the_index_writer_does_not_grow_with_series() {
+    // A million series take minutes without optimisation; all of them with the variable.
+    let all = !cfg!(debug_assertions) || std::env::var_os("THANOSLIB_MILLION").is_some();
+    let (small, file) = write(100);
+    let index = IndexFile::open(read(file).into()).expect("an index");
+    let list = |name: &str, value: &str| {
+        let list = index.index().table.find(name.as_bytes(), value.as_bytes()).expect("a list");
+        index.postings(list).expect("sound").len()
+    };
+    assert_eq!(
+        (list("", ""), list("job", "one"), list("a", "a07"), list("c", "c99")),
+        (10_000, 10_000, 100, 100)
+    );
+    drop(index);
+    let (large, _) = write(if all { 1 } else { 10 });
+    println!("{small} bytes for 10 000 series, {large} for {}", if all { 1_000_000 } else { 100_000 });
+    assert!(large * 10 <= small * 11 && small * 10 <= large * 11, "{small} bytes became {large}");
+}
+
+fn read(mut file: std::fs::File) -> Vec<u8> {
+    use std::io::{Read, Seek, SeekFrom};
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(0)).expect("a file");
+    file.read_to_end(&mut bytes).expect("a file");
+    bytes
+}
