@@ -70,18 +70,15 @@ impl Server {
         Self { child, log, started, out, http }
     }
 
+    /// Its process.
+    #[allow(dead_code, reason = "not every test looks at the process")]
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Status and body of a path with parameters that are not encoded yet.
     pub(crate) fn get(&self, path: &str, params: &[(&str, &str)]) -> (u16, String) {
-        let query: Vec<String> = params.iter().map(|(k, v)| format!("{k}={}", encode(v))).collect();
-        let mut stream = TcpStream::connect(&self.http).expect("it listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a socket option");
-        write!(stream, "GET {path}?{} HTTP/1.0\r\nHost: {}\r\n\r\n", query.join("&"), self.http)
-            .expect("sent");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("an answer");
-        let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
-        let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).expect("a status");
-        (status, body.to_owned())
+        get(&self.http, path, params)
     }
 
     /// The answer of the Prometheus API.
@@ -106,6 +103,19 @@ impl Server {
             thread::sleep(Duration::from_millis(20));
         }
     }
+}
+
+/// Status and body of a path at an address; see [`Server::get`].
+pub(crate) fn get(http: &str, path: &str, params: &[(&str, &str)]) -> (u16, String) {
+    let query: Vec<String> = params.iter().map(|(k, v)| format!("{k}={}", encode(v))).collect();
+    let mut stream = TcpStream::connect(http).expect("it listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a socket option");
+    write!(stream, "GET {path}?{} HTTP/1.0\r\nHost: {http}\r\n\r\n", query.join("&")).expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).expect("a status");
+    (status, body.to_owned())
 }
 
 impl Drop for Server {
