@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, ensure};
 
 /// Turns of ours, the bare cost and the peer.
-const TURNS: usize = 3;
+const TURNS: usize = 7;
 
 /// A job with its input.
 pub trait Case {
@@ -67,7 +67,7 @@ pub fn run(wanted: &[String]) -> Result<()> {
         }
         let of_bare = measure::ratios(&ours, &bare);
         print!(
-            "| {name} | {items} | {:.3} | {:.1} | {:.1} |",
+            "| {name} | {items} | {:.3} | {:.2} | {:.2} |",
             measure::mean(&ours),
             measure::mean(&of_bare),
             measure::max(&of_bare)

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// How long a job is repeated.
-const SPAN: Duration = Duration::from_millis(600);
+const SPAN: Duration = Duration::from_millis(250);
 /// Rounds that are run at least.
 const ROUNDS: usize = 5;
 
