@@ -65,6 +65,45 @@ pub mod testing;
 #[cfg(feature = "store")]
 pub mod tools;
 
+// What an error says to its caller.
 pub use error::{DecodeError, Error, ErrorKind, Result};
+
+// Values.
+pub use model::{
+    FloatHistogram, Histogram, Interval, Labels, LabelsBuilder, MatchOp, Matcher, SampleColumns, Value,
+    Warning,
+};
+
+// Samples as bytes.
+pub use chunk::{Chunk, Encoding, XorAppender};
+pub use series::{BatchBuilder, SeriesBatch};
+
+// What an embedder hands in.
+pub use budget::Budget;
+pub use clock::{Clock, SystemClock};
+#[cfg(feature = "store")]
+pub use context::Context;
 #[cfg(feature = "store")]
 pub use object_store;
+#[cfg(feature = "store")]
+pub use runtime::Pool;
+
+// Blocks and where they lie.
+#[cfg(feature = "store")]
+pub use block::{Block, BlockId, BlockMeta, BlockWriter, LocalReader};
+#[cfg(feature = "store")]
+pub use bucket::{Bucket, BucketConfig};
+
+// Stores, and the easy ways to be one.
+#[cfg(feature = "store")]
+pub use store::{
+    BlockSet, BucketSource, ChunkSink, ChunkSource, ChunkStore, Conform, Fanout, FolderSource, Frame,
+    LabelNamesRequest, LabelValuesRequest, MemoryStore, SampleSink, SampleSource, Scan, SeriesRequest,
+    SeriesStream, SourceStore, Store, StoreInfo,
+};
+
+// Queries.
+#[cfg(feature = "promql")]
+pub use promql::{Engine, EngineOptions, InstantQuery, QueryValue, RangeQuery};
+#[cfg(feature = "promql")]
+pub use query::{SelectOptions, StoreQueryable};

@@ -11,8 +11,7 @@ use thanoslib::{
     dedup::{Algorithm, ChunkMerge},
     downsample::SeriesDownsampler,
     encoding::crc32c,
-    model::{Interval, Resolution},
-    series::FloatColumn,
+    model::{FloatColumn, Interval, Resolution},
 };
 
 use super::Make;

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Requests under way at a time, unless set otherwise.
-pub const FETCH_CONCURRENCY: usize = 32;
+pub(crate) const FETCH_CONCURRENCY: usize = 32;
 /// Longest `meta.json` that is read.
 pub(super) const META_BYTES_MAX: u64 = 64 << 20;
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::error::Result;
 
 /// Ranges that lie at most this many bytes apart are fetched as one.
-pub const GAP_MAX: u64 = 512 << 10;
+pub(crate) const GAP_MAX: u64 = 512 << 10;
 
 /// Where the objects of one block lie: a folder, or a prefix of a bucket.
 ///
@@ -54,7 +54,7 @@ pub trait RangeReader: fmt::Debug + Send + Sync + 'static {
 ///
 /// Gives the joined ranges in order and, for each of `ranges`, the number of the joined
 /// range that holds it.
-pub fn coalesce(ranges: &[Range<u64>], gap_max: u64) -> (Vec<Range<u64>>, Vec<usize>) {
+pub(crate) fn coalesce(ranges: &[Range<u64>], gap_max: u64) -> (Vec<Range<u64>>, Vec<usize>) {
     let mut order: Vec<usize> = (0..ranges.len()).collect();
     order.sort_by_key(|i| (ranges[*i].start, ranges[*i].end));
     let mut parts: Vec<Range<u64>> = Vec::new();

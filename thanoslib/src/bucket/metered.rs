@@ -157,14 +157,14 @@ impl BucketMetrics for CountingMetrics {
 
 /// An [`ObjectStore`] that tells every operation of another to a [`BucketMetrics`].
 #[derive(Debug)]
-pub struct Metered {
+pub(crate) struct Metered {
     inner: Arc<dyn ObjectStore>,
     metrics: Arc<dyn BucketMetrics>,
 }
 
 impl Metered {
     /// The operations of `inner`, told to `metrics`.
-    pub fn new(inner: Arc<dyn ObjectStore>, metrics: Arc<dyn BucketMetrics>) -> Self {
+    pub(crate) fn new(inner: Arc<dyn ObjectStore>, metrics: Arc<dyn BucketMetrics>) -> Self {
         Self { inner, metrics }
     }
 

@@ -7,7 +7,7 @@
 //!
 //! Invariant: knows object names and bytes; knows no blocks, no labels, no queries.
 
-pub mod config;
+mod config;
 mod error;
 mod list;
 mod metered;
@@ -22,13 +22,14 @@ use std::{fmt, sync::Arc};
 
 use object_store::{ObjectStore, memory::InMemory, path::Path};
 
+pub use config::BucketConfig;
 pub use list::Entry;
-pub use metered::{BucketMetrics, CountingMetrics, Metered, Observation, Operation, OperationCounts};
-pub use prefix::Prefixed;
+pub(crate) use metered::Metered;
+pub use metered::{BucketMetrics, CountingMetrics, Observation, Operation, OperationCounts};
+pub(crate) use prefix::Prefixed;
 pub use read::Attributes;
-pub use retry::{RetryPolicy, Retrying};
-#[cfg(feature = "s3")]
-pub use s3::{Connector, HttpSettings, TlsSettings};
+pub use retry::RetryPolicy;
+pub(crate) use retry::Retrying;
 pub use write::PutSettings;
 
 pub(crate) use error::map_err;

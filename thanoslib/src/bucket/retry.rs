@@ -67,14 +67,14 @@ struct Policy {
 
 /// An [`ObjectStore`] that tries idempotent operations of another several times.
 #[derive(Debug)]
-pub struct Retrying {
+pub(crate) struct Retrying {
     inner: Arc<dyn ObjectStore>,
     policy: Arc<Policy>,
 }
 
 impl Retrying {
     /// The operations of `inner`, repeated under `policy`.
-    pub fn new(inner: Arc<dyn ObjectStore>, policy: RetryPolicy) -> Self {
+    pub(crate) fn new(inner: Arc<dyn ObjectStore>, policy: RetryPolicy) -> Self {
         let random = AtomicU64::new(policy.seed);
         Self { inner, policy: Arc::new(Policy { settings: policy, random }) }
     }

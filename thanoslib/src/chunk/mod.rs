@@ -40,9 +40,10 @@ pub use float_histogram::FloatHistogramDecoder;
 pub use histogram::HistogramDecoder;
 pub use histogram_appender::{FloatHistogramAppender, HistogramAppender, IntHistogramAppender};
 pub use kind::HistogramKind;
+#[cfg(feature = "store")]
+pub(crate) use segment::SEGMENT_HEADER_LEN;
 pub use segment::{
-    ChunkRecord, SEGMENT_HEADER_LEN, SEGMENT_SIZE_MAX, SegmentWriter, parse_segment_header, put_chunk_record,
-    segment_name,
+    ChunkRecord, SEGMENT_SIZE_MAX, SegmentWriter, parse_segment_header, put_chunk_record, segment_name,
 };
 pub use transcode::transcode;
 pub use view::Chunk;

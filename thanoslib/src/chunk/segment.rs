@@ -20,7 +20,7 @@ use crate::{
 const MAGIC: u32 = 0x85bd_40dd;
 
 /// Length of the header of a segment file; the first chunk lies there.
-pub const SEGMENT_HEADER_LEN: usize = 8;
+pub(crate) const SEGMENT_HEADER_LEN: usize = 8;
 
 /// Size from which on Prometheus begins another segment: 512 MiB.
 pub const SEGMENT_SIZE_MAX: u64 = 512 << 20;

@@ -24,7 +24,7 @@ pub use merge::{ChunkMerge, MergedChunk};
 pub use reader::Reader;
 pub use replica::Replica;
 pub use series::Deduplicator;
-pub use split::split_overlaps;
+pub(crate) use split::split_overlaps;
 
 use crate::model::Interval;
 

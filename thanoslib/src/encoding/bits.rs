@@ -6,7 +6,7 @@ use crate::error::DecodeError;
 ///
 /// Reading past the end is an error; the unused low bits of the last byte are readable.
 #[derive(Clone, Debug)]
-pub struct BitReader<'a> {
+pub(crate) struct BitReader<'a> {
     bytes: &'a [u8],
     /// Next byte to load.
     pos: usize,
@@ -18,12 +18,12 @@ pub struct BitReader<'a> {
 
 impl<'a> BitReader<'a> {
     /// A reader at the first bit of `bytes`.
-    pub fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, pos: 0, word: 0, loaded: 0 }
     }
 
     /// A reader at a bit of `bytes`; one behind the end reads nothing.
-    pub fn at(bytes: &'a [u8], bit: usize) -> Self {
+    pub(crate) fn at(bytes: &'a [u8], bit: usize) -> Self {
         let mut r = Self { bytes, pos: (bit / 8).min(bytes.len()), word: 0, loaded: 0 };
         if !bit.is_multiple_of(8) {
             r.refill();
@@ -33,12 +33,12 @@ impl<'a> BitReader<'a> {
     }
 
     /// All bytes, those read already included.
-    pub fn bytes(&self) -> &'a [u8] {
+    pub(crate) fn bytes(&self) -> &'a [u8] {
         self.bytes
     }
 
     /// Byte offset of the next unread bit.
-    pub fn offset(&self) -> usize {
+    pub(crate) fn offset(&self) -> usize {
         self.pos - (self.loaded as usize).div_ceil(8)
     }
 
@@ -48,12 +48,12 @@ impl<'a> BitReader<'a> {
     }
 
     /// Number of bits read so far.
-    pub fn position(&self) -> usize {
+    pub(crate) fn position(&self) -> usize {
         self.pos * 8 - self.loaded as usize
     }
 
     /// Number of bits left, the unused low bits of the last byte included.
-    pub fn remaining(&self) -> usize {
+    pub(crate) fn remaining(&self) -> usize {
         (self.bytes.len() - self.pos) * 8 + self.loaded as usize
     }
 
@@ -78,20 +78,9 @@ impl<'a> BitReader<'a> {
         }
     }
 
-    /// The next bits from the top of a word, and how many of them are real.
-    ///
-    /// At least 56 are, unless the input ends sooner.
+    /// Skips `n` bits, fewer than 64 and at most those that are loaded.
     #[inline]
-    pub fn peek(&mut self) -> (u64, u32) {
-        if self.loaded < 56 {
-            self.refill();
-        }
-        (self.word, self.loaded)
-    }
-
-    /// Skips `n` bits, fewer than 64 and at most what [`peek`](Self::peek) found.
-    #[inline]
-    pub fn consume(&mut self, n: u32) {
+    pub(crate) fn consume(&mut self, n: u32) {
         debug_assert!(n <= self.loaded && n < 64);
         self.word <<= n;
         self.loaded -= n;
@@ -99,7 +88,7 @@ impl<'a> BitReader<'a> {
 
     /// Reads one bit.
     #[inline]
-    pub fn bit(&mut self) -> Result<bool, DecodeError> {
+    pub(crate) fn bit(&mut self) -> Result<bool, DecodeError> {
         if self.loaded == 0 {
             self.refill();
             if self.loaded == 0 {
@@ -114,7 +103,7 @@ impl<'a> BitReader<'a> {
 
     /// Reads `n` bits (at most 64) as the low bits of a u64.
     #[inline]
-    pub fn bits(&mut self, n: u32) -> Result<u64, DecodeError> {
+    pub(crate) fn bits(&mut self, n: u32) -> Result<u64, DecodeError> {
         debug_assert!(n <= 64);
         if n > 56 {
             let high = self.short(n - 32)?;
@@ -143,7 +132,7 @@ impl<'a> BitReader<'a> {
 
     /// Counts one bits up to the first zero bit, at most `max`; the zero is consumed if reached.
     #[inline]
-    pub fn ones(&mut self, max: u32) -> Result<u32, DecodeError> {
+    pub(crate) fn ones(&mut self, max: u32) -> Result<u32, DecodeError> {
         debug_assert!(max < 32);
         if self.loaded <= max {
             self.refill();
@@ -159,7 +148,7 @@ impl<'a> BitReader<'a> {
     }
 
     /// Reads an unsigned LEB128 number at the current bit position.
-    pub fn uvarint(&mut self) -> Result<u64, DecodeError> {
+    pub(crate) fn uvarint(&mut self) -> Result<u64, DecodeError> {
         let mut x = 0u64;
         for i in 0..10 {
             let b = self.bits(8)?;
@@ -175,7 +164,7 @@ impl<'a> BitReader<'a> {
     }
 
     /// Reads a zig-zag signed varint at the current bit position.
-    pub fn varint(&mut self) -> Result<i64, DecodeError> {
+    pub(crate) fn varint(&mut self) -> Result<i64, DecodeError> {
         let u = self.uvarint()?;
         Ok((u >> 1) as i64 ^ -((u & 1) as i64))
     }

@@ -30,11 +30,12 @@ pub use postings::{
 };
 pub use reader::{Index, IndexFile};
 pub use select::{PostingsPlan, label_values, plan_postings};
-pub use series::{ChunkRef, Entry, SeriesEntry, SeriesRef};
+pub use series::{ChunkRef, Entry, SeriesEntry};
 pub use symbols::Symbols;
 pub use table::{ListRef, PostingsTable};
-pub use toc::{HEADER_LEN, Toc, Version, parse_header};
-pub use writer::{IndexChunk, IndexWriter, POSTINGS_ENTRIES_MAX};
+pub(crate) use toc::HEADER_LEN;
+pub use toc::{Toc, Version, parse_header};
+pub use writer::{IndexChunk, IndexWriter};
 
 use crate::{
     encoding::{Take, crc32c},

@@ -9,10 +9,6 @@ use crate::{
     model::{Interval, Label},
 };
 
-/// Number of a series in an index, as postings lists hold it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SeriesRef(pub u32);
-
 /// Place of a chunk: number of the segment, counted from 0, and offset in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChunkRef(pub u64);

@@ -8,7 +8,7 @@ use crate::{
 const MAGIC: u32 = 0xbaaa_d700;
 
 /// Length of the file header.
-pub const HEADER_LEN: usize = 5;
+pub(crate) const HEADER_LEN: usize = 5;
 
 /// Format version of an index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::{borrow::Borrow, cmp::Ordering, fmt, sync::Arc};
 use xxhash_rust::xxh64::{Xxh64, xxh64};
 
 /// Name of the label that holds the metric name.
-pub const LABEL_NAME: &str = "__name__";
+pub(crate) const LABEL_NAME: &str = "__name__";
 
 const SEPARATOR: u8 = 0xff;
 

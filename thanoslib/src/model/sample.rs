@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::FloatHistogram;
 
 /// Bits of the NaN that marks the end of a series. Compare bits, never values.
-pub const STALE_NAN: u64 = 0x7ff0_0000_0000_0002;
+pub(crate) const STALE_NAN: u64 = 0x7ff0_0000_0000_0002;
 
 /// The stale marker as a float.
 pub fn stale_nan() -> f64 {

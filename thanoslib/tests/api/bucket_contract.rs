@@ -36,7 +36,7 @@ mod s3 {
         time::Duration,
     };
 
-    use thanoslib::{bucket::config::BucketConfig, testing::bucket_contract};
+    use thanoslib::{bucket::BucketConfig, testing::bucket_contract};
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         net::TcpStream,

@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 
 /// Certificates of a client; by default the system's authorities are trusted.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct TlsSettings {
+pub(crate) struct TlsSettings {
     /// PEM file of the only trusted authorities.
     pub ca_file: Option<PathBuf>,
     /// PEM file of the client's own certificate chain.

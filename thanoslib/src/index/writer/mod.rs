@@ -31,7 +31,7 @@ pub struct IndexChunk {
 }
 
 /// Pairs of a label and a series that are held in memory while postings are made.
-pub const POSTINGS_ENTRIES_MAX: usize = 4 << 20;
+pub(crate) const POSTINGS_ENTRIES_MAX: usize = 4 << 20;
 
 /// Writes a version 2 index: all symbols first, then series in label order.
 ///

@@ -171,7 +171,7 @@ pub fn write_general_precision(out: &mut impl Write, v: f64, precision: usize) -
 ///
 /// # Errors
 /// Those of the writer.
-pub fn write_fixed(out: &mut impl Write, v: f64, decimals: usize) -> fmt::Result {
+pub(crate) fn write_fixed(out: &mut impl Write, v: f64, decimals: usize) -> fmt::Result {
     write_special(out, v).unwrap_or_else(|| write!(out, "{v:.decimals$}"))
 }
 

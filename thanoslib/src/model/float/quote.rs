@@ -8,7 +8,7 @@ use std::{fmt, sync::OnceLock};
 ///
 /// # Errors
 /// Those of the formatter.
-pub fn write_quoted(f: &mut impl fmt::Write, s: &[u8]) -> fmt::Result {
+pub(crate) fn write_quoted(f: &mut impl fmt::Write, s: &[u8]) -> fmt::Result {
     f.write_char('"')?;
     for chunk in s.utf8_chunks() {
         let valid = chunk.valid();
@@ -48,7 +48,7 @@ fn write_escape(f: &mut impl fmt::Write, c: char) -> fmt::Result {
 
 /// True for what Go's `strconv.IsPrint` accepts: letters, marks, numbers, punctuation, symbols
 /// and the ASCII blank.
-pub fn is_print(c: char) -> bool {
+pub(crate) fn is_print(c: char) -> bool {
     if c.is_ascii() {
         return (' '..='~').contains(&c);
     }

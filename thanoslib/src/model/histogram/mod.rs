@@ -8,11 +8,11 @@
 mod add;
 mod bounds;
 mod buckets;
+#[cfg(any(feature = "promql", test))]
 mod classic;
 mod compact;
 mod compare;
 mod flat;
-mod interpolate;
 mod interpolation;
 mod quantile;
 mod scale;
@@ -24,12 +24,10 @@ mod variance;
 
 use std::fmt;
 
-pub use bounds::{
-    CUSTOM_BUCKETS_SCHEMA, SCHEMA_MAX, SCHEMA_MAX_RESERVED, SCHEMA_MIN, SCHEMA_MIN_RESERVED, custom_bound,
-    exponential_bound,
-};
+pub use bounds::CUSTOM_BUCKETS_SCHEMA;
 pub use buckets::Bucket;
-pub use classic::{ClassicBucket, ClassicQuantile, ForcedMonotonicity, bucket_fraction, bucket_quantile};
+#[cfg(feature = "promql")]
+pub(crate) use classic::{ClassicBucket, ForcedMonotonicity, bucket_fraction, bucket_quantile};
 pub use flat::AddOutcome;
 pub use quantile::{Fraction, NanObservations, Quantile};
 pub use sum::{HistogramAverage, HistogramSum};
@@ -212,7 +210,7 @@ mod tests {
             // What a scrape gives: no buckets inside the zero bucket.
             for h in [&mut a, &mut b] {
                 let inside = h.zero_threshold;
-                let cells = h.positive().filter(|(i, _)| exponential_bound(h.schema, i - 1) >= inside);
+                let cells = h.positive().filter(|(i, _)| bounds::exponential_bound(h.schema, i - 1) >= inside);
                 let cells: Vec<_> = cells.collect();
                 *h = histogram(h.schema, inside, 1.0, &cells);
             }
