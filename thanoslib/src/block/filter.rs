@@ -23,6 +23,13 @@ const MARK_BYTES_MAX: u64 = 1 << 20;
 const PROMPT_SOURCES: [&str; 3] = ["compactor", "compactor.repair", "bucket.repair"];
 
 /// Which blocks count; the default lets every complete block through.
+///
+/// ```
+/// use thanoslib::{Bucket, BucketSource, Interval, block::BlockFilter};
+/// let filter = BlockFilter { interval: Interval::new(0, 86_400_000), ..BlockFilter::gateway() };
+/// let first_day = BucketSource::with_filter(Bucket::memory("demo"), filter);
+/// # assert!(format!("{first_day:?}").contains("demo"));
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct BlockFilter {
     /// Only blocks that touch this time. Default: all.
@@ -48,6 +55,8 @@ impl Default for BlockFilter {
 }
 
 /// Why a filter left a block out.
+///
+/// See [`MetaFetcher`](super::MetaFetcher).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Excluded {

@@ -13,6 +13,8 @@ pub(crate) const GAP_MAX: u64 = 512 << 10;
 /// Where the objects of one block lie: a folder, or a prefix of a bucket.
 ///
 /// Object names are relative to the block: `meta.json`, `index`, `chunks/000001`.
+///
+/// See [`Block`](super::Block), which is opened over one.
 #[async_trait]
 pub trait RangeReader: fmt::Debug + Send + Sync + 'static {
     /// Size of an object in bytes.

@@ -37,6 +37,8 @@ pub(crate) use error::map_err;
 use crate::error::{Error, Result};
 
 /// What kind of server or medium keeps a bucket.
+///
+/// See [`Bucket::provider`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Provider {

@@ -30,6 +30,18 @@ use tokio::time::Instant;
 const DELETE_BATCH: usize = 1000;
 
 /// How often and how long [`Retrying`] tries.
+///
+/// ```
+/// use thanoslib::bucket::{Bucket, RetryPolicy};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let policy = RetryPolicy { tries_max: 3, ..RetryPolicy::default() };
+/// let bucket = Bucket::memory("demo").with_retries(policy);
+/// bucket.put("a", "text").await?;
+/// assert!(bucket.exists("a").await?);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct RetryPolicy {
     /// Tries of one operation, the first included. Default: 4.

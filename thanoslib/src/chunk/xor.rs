@@ -22,6 +22,16 @@ use crate::{
 };
 
 /// Decodes an XOR chunk in as many pieces as wanted.
+///
+/// ```
+/// use thanoslib::{chunk::{XorAppender, XorDecoder}, model::FloatColumn};
+/// let mut chunk = XorAppender::new();
+/// chunk.extend(&[1_000, 2_000, 3_000], &[1.0, 2.0, 4.0])?;
+/// let (mut decoder, mut column) = (XorDecoder::new(chunk.bytes())?, FloatColumn::default());
+/// assert_eq!(decoder.fill(&mut column, 2)?, 1);
+/// assert_eq!(column.vs, [1.0, 2.0]);
+/// # Ok::<(), thanoslib::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct XorDecoder<'a> {
     r: BitReader<'a>,
@@ -115,6 +125,16 @@ fn second(r: &mut BitReader<'_>, t: &mut i64, delta: &mut i64, v: &mut XorState)
 /// Writes an XOR chunk sample by sample.
 ///
 /// When to begin a new chunk (120 samples, time ranges) is for the caller to decide.
+///
+/// ```
+/// use thanoslib::chunk::XorAppender;
+/// let mut chunk = XorAppender::new();
+/// chunk.append(1_000, 0.5)?;
+/// chunk.append(16_000, 0.5)?;
+/// assert_eq!(chunk.len(), 2);
+/// assert!(chunk.into_bytes().len() < 32);
+/// # Ok::<(), thanoslib::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct XorAppender {
     w: BitWriter,

@@ -174,6 +174,14 @@ impl<'a> BitReader<'a> {
 ///
 /// Bits that do not fill a byte yet are kept in a register; every write stores the register
 /// behind the whole bytes, so that the bytes so far can be read at any time.
+///
+/// ```
+/// use thanoslib::encoding::BitWriter;
+/// let mut bits = BitWriter::after(Vec::new());
+/// bits.bits(0b101, 3);
+/// bits.bit(true);
+/// assert_eq!(bits.into_bytes(), [0b1011_0000]);
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct BitWriter {
     /// Whole bytes, then the register, then room.

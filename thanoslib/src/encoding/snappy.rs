@@ -125,6 +125,15 @@ impl SnappyWriter {
 }
 
 /// Reads a stream, piece by piece.
+///
+/// ```
+/// use thanoslib::{encoding::SnappyReader, index::encode_postings};
+/// let bytes = encode_postings([16, 17])?;
+/// let (mut stream, mut differences) = (SnappyReader::new(&bytes[3..]), Vec::new());
+/// while stream.next_into(&mut differences)? {}
+/// assert_eq!(differences, [16, 1]);
+/// # Ok::<(), thanoslib::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct SnappyReader<'a> {
     take: Take<'a>,

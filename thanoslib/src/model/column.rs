@@ -7,6 +7,14 @@ use super::{
 };
 
 /// Float samples in time order.
+///
+/// ```
+/// use thanoslib::model::FloatColumn;
+/// let mut column = FloatColumn::default();
+/// column.push(1_000, 0.5);
+/// column.push(16_000, 0.75);
+/// assert_eq!((column.len(), &column.ts[..]), (2, &[1_000, 16_000][..]));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FloatColumn {
     /// Times in milliseconds.
@@ -67,6 +75,14 @@ impl FloatColumn {
 }
 
 /// What consecutive histograms of one series share.
+///
+/// ```
+/// use thanoslib::model::{FloatHistogram, FloatHistogramColumn};
+/// let mut column = FloatHistogramColumn::default();
+/// column.push(1_000, &FloatHistogram { schema: 3, ..FloatHistogram::default() });
+/// column.push(2_000, &FloatHistogram { schema: 3, ..FloatHistogram::default() });
+/// assert_eq!((column.layouts.len(), column.layout(1).schema), (1, 3));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct HistogramLayout {
     /// Resolution: -4 to 8 exponential, -53 custom bounds.
@@ -102,6 +118,20 @@ impl HistogramLayout {
 /// `C` is the type of counts and `B` of buckets: `u64` and `i64` deltas for integer
 /// histograms, `f64` and absolute `f64` for float histograms. A stale sample has a stale
 /// `sum` and the empty layout.
+///
+/// ```
+/// use thanoslib::model::{Histogram, IntHistogramColumn, Span};
+/// let histogram = Histogram {
+///     count: 3,
+///     sum: 4.5,
+///     positive_spans: vec![Span { offset: 0, length: 2 }],
+///     positive_deltas: vec![2, -1],
+///     ..Histogram::default()
+/// };
+/// let mut column = IntHistogramColumn::default();
+/// column.push(1_000, &histogram);
+/// assert_eq!(column.get(0), histogram);
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct HistogramColumn<C, B> {
     /// Times in milliseconds.
@@ -350,6 +380,13 @@ impl IntHistogramColumn {
 /// The samples of one series: floats and histograms, each in time order.
 ///
 /// The two columns together are one time line; no time stands in both.
+///
+/// ```
+/// use thanoslib::model::{Interval, SampleColumns};
+/// let mut samples = SampleColumns::default();
+/// (0..10).for_each(|i| samples.floats.push(i * 15_000, 1.0));
+/// assert_eq!(samples.within(Interval::new(15_000, 60_000)).len(), 4);
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SampleColumns {
     /// Float samples.

@@ -19,6 +19,15 @@ pub fn is_stale(v: f64) -> bool {
 }
 
 /// A float or a native histogram.
+///
+/// ```
+/// use thanoslib::model::Value;
+/// let half = |value: Value| match value {
+///     Value::Float(v) => v / 2.0,
+///     Value::Histogram(h) => h.count / 2.0,
+/// };
+/// assert_eq!(half(Value::Float(3.0)), 1.5);
+/// ```
 #[derive(Clone, Debug)]
 pub enum Value {
     /// A float.
@@ -28,6 +37,12 @@ pub enum Value {
 }
 
 /// A value at a time in milliseconds.
+///
+/// ```
+/// use thanoslib::model::{Sample, Value, is_stale, stale_nan};
+/// let last = Sample { t_ms: 15_000, value: Value::Float(stale_nan()) };
+/// assert!(matches!(last.value, Value::Float(v) if is_stale(v)));
+/// ```
 #[derive(Clone, Debug)]
 pub struct Sample {
     /// Milliseconds since the Unix epoch.

@@ -183,6 +183,8 @@ impl BitSet {
 }
 
 /// Answer of a query.
+///
+/// See [`Engine`](super::Engine).
 #[derive(Clone, Debug)]
 pub struct QueryResult {
     /// The value.
@@ -196,6 +198,8 @@ pub struct QueryResult {
 }
 
 /// Value of a query.
+///
+/// See [`Engine`](super::Engine).
 #[derive(Clone, Debug)]
 pub enum QueryValue {
     /// A float at the evaluation time.
@@ -219,6 +223,8 @@ pub enum QueryValue {
 }
 
 /// One series of an instant vector.
+///
+/// See [`Engine`](super::Engine).
 #[derive(Clone, Debug)]
 pub struct VectorSample {
     /// Labels.
@@ -230,6 +236,8 @@ pub struct VectorSample {
 }
 
 /// One series of a matrix.
+///
+/// See [`Engine`](super::Engine).
 #[derive(Clone, Debug, Default)]
 pub struct MatrixSeries {
     /// Labels.
@@ -241,6 +249,8 @@ pub struct MatrixSeries {
 }
 
 /// What a query cost.
+///
+/// See [`Engine`](super::Engine).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct QueryStats {
     /// Samples that operators looked at; a histogram counts by its size.

@@ -29,6 +29,20 @@ const BATCH_SERIES: usize = 256;
 /// What the store inside can do it does; what is missing is done here. Where labels change,
 /// the answer is collected under the budget of the request and sorted anew, since a label
 /// that is added or removed changes the order.
+///
+/// ```
+/// use std::sync::Arc;
+/// use thanoslib::{Conform, Context, Interval, LabelNamesRequest, Labels, MemoryStore, Store};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = MemoryStore::new(Labels::empty());
+/// store.push(&Labels::from_pairs([("__name__", "up")]), 15_000, 1.0)?;
+/// let store = Conform::new(Arc::new(store), Labels::from_pairs([("cluster", "eu1")]));
+/// let request = LabelNamesRequest::new(Interval::ALL, Vec::new());
+/// assert_eq!(store.label_names(&Context::default(), request).await?.names, ["__name__", "cluster"]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Conform {
     inner: Arc<dyn Store>,

@@ -42,6 +42,21 @@ use crate::{
 /// Contract: labels ascend over the whole stream; a batch's last series may go on in the
 /// next batch; dropping the stream cancels the work behind it. What a store does not do
 /// itself it says in [`StoreInfo::abilities`], and [`Conform`](crate::store) does it.
+///
+/// ```
+/// use futures::TryStreamExt;
+/// use thanoslib::{Context, Frame, Interval, Labels, Matcher, MemoryStore, SeriesRequest, Store};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = MemoryStore::new(Labels::empty());
+/// store.push(&Labels::from_pairs([("__name__", "up"), ("job", "api")]), 15_000, 1.0)?;
+/// let request = SeriesRequest::new(Interval::ALL, vec![Matcher::equal("__name__", "up")]);
+/// let frames: Vec<Frame> = store.series(&Context::default(), request).await?.try_collect().await?;
+/// let Some(Frame::Batch(batch)) = frames.first() else { panic!("the series comes first") };
+/// assert_eq!(batch.get(0).map(|series| series.chunk_count()), Some(1));
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Label sets, time range and abilities of this store, as of now.
@@ -64,6 +79,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 pub type SeriesStream = BoxStream<'static, Result<Frame>>;
 
 /// One item of a [`SeriesStream`].
+///
+/// See [`Store`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Frame {
@@ -76,6 +93,8 @@ pub enum Frame {
 }
 
 /// What a store did to answer.
+///
+/// See [`BlockSet`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Hints {
@@ -84,6 +103,16 @@ pub struct Hints {
 }
 
 /// What a store holds and does, as of now.
+///
+/// ```
+/// use thanoslib::{Labels, MemoryStore, Store};
+/// let store = MemoryStore::new(Labels::from_pairs([("cluster", "eu1")]));
+/// store.push(&Labels::from_pairs([("__name__", "up")]), 15_000, 1.0)?;
+/// let info = store.info();
+/// assert_eq!(info.interval.map(|i| i.mint), Some(15_000));
+/// assert!(!info.abilities.external_labels);
+/// # Ok::<(), thanoslib::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoreInfo {
     /// What it is: `store`, `sidecar`, `query`, …
@@ -99,6 +128,8 @@ pub struct StoreInfo {
 }
 
 /// Labels and time of one producer's data.
+///
+/// See [`StoreInfo`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct TsdbInfo {
     /// External labels.
@@ -108,6 +139,8 @@ pub struct TsdbInfo {
 }
 
 /// What a store does itself; nothing by default.
+///
+/// See [`StoreInfo`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Abilities {
     /// Removes the request's replica labels and sorts without them.

@@ -22,6 +22,14 @@ const DIFFERENCE_BYTES_MAX: usize = 10;
 const BLOCK_BYTES_MAX: usize = (1 << 32) + (1 << 20);
 
 /// Writes the `dss` form, id by id.
+///
+/// ```
+/// use thanoslib::index::{PostingsEncoder, encode_postings};
+/// let mut encoder = PostingsEncoder::default();
+/// [16, 17].into_iter().try_for_each(|id| encoder.push(id))?;
+/// assert_eq!(encoder.finish(), encode_postings([16, 17])?);
+/// # Ok::<(), thanoslib::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct PostingsEncoder {
     stream: SnappyWriter,
@@ -87,6 +95,8 @@ pub fn encode_postings(ids: impl IntoIterator<Item = u64>) -> Result<Vec<u8>> {
 }
 
 /// Reads either form, piece by piece.
+///
+/// See [`encode_postings`].
 #[derive(Debug)]
 pub struct PostingsDecoder<'a> {
     source: Source<'a>,

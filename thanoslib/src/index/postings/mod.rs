@@ -27,6 +27,8 @@ use crate::{
 /// **Layout**: `len BE32 | count BE32 | count × BE32 | CRC-32C of count and numbers`.
 ///
 /// Source: Prometheus `tsdb/docs/format/index.md`.
+///
+/// See [`PostingsTable`](super::PostingsTable).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Postings<'a> {
     ids: &'a [[u8; 4]],

@@ -22,6 +22,17 @@ use lists::Series;
 use strings::Strings;
 
 /// Time and place of a chunk of a series.
+///
+/// ```
+/// use std::io::Cursor;
+/// use thanoslib::index::{ChunkRef, IndexChunk, IndexWriter};
+/// use thanoslib::model::{Interval, Labels};
+/// let chunk = IndexChunk { interval: Interval::new(0, 60_000), reference: ChunkRef::new(0, 8) };
+/// let mut writer = IndexWriter::new(Cursor::new(Vec::new()), ["job", "api"])?;
+/// writer.add(Labels::from_pairs([("job", "api")]).view(), &[chunk])?;
+/// assert!(writer.finish()?.into_inner().starts_with(&[0xba, 0xaa, 0xd7, 0x00, 2]));
+/// # Ok::<(), thanoslib::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IndexChunk {
     /// First and last sample.
@@ -44,6 +55,8 @@ pub(crate) const POSTINGS_ENTRIES_MAX: usize = 4 << 20;
 /// The file must be empty, and be readable too: a `File` opened so, or a `Cursor`.
 ///
 /// Source: Prometheus `tsdb/docs/format/index.md`, `tsdb/index/index.go`.
+///
+/// See [`IndexChunk`] and [`IndexFile`](super::IndexFile).
 #[derive(Debug)]
 pub struct IndexWriter<W> {
     out: Out<W>,

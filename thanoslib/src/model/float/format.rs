@@ -229,6 +229,11 @@ pub fn write_openmetrics(out: &mut impl Write, v: f64) -> fmt::Result {
 }
 
 /// Displays a float as [`write_plain`] does.
+///
+/// ```
+/// use thanoslib::model::float::Plain;
+/// assert_eq!(Plain(1e6).to_string(), "1000000");
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Plain(pub f64);
 
@@ -239,6 +244,11 @@ impl fmt::Display for Plain {
 }
 
 /// Displays a float as [`write_general`] does.
+///
+/// ```
+/// use thanoslib::model::float::General;
+/// assert_eq!(General(1e6).to_string(), "1e+06");
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct General(pub f64);
 

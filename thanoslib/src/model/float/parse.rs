@@ -14,6 +14,12 @@ pub enum ParseFloatErrorKind {
 }
 
 /// A text that is no float; displays as Go's error does.
+///
+/// ```
+/// use thanoslib::model::float::parse_float;
+/// assert_eq!(parse_float("0x1.8p3").ok(), Some(12.0));
+/// assert!(parse_float("12 ").is_err_and(|e| e.to_string().contains("invalid syntax")));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseFloatError {
     input: String,

@@ -71,6 +71,11 @@ fn printable() -> &'static [(char, char)] {
 }
 
 /// Displays a byte string as [`write_quoted`] does.
+///
+/// ```
+/// use thanoslib::model::float::Quoted;
+/// assert_eq!(Quoted(b"a\"\xff\n").to_string(), r#""a\"\xff\n""#);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Quoted<'a>(pub &'a [u8]);
 

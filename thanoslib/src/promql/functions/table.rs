@@ -3,6 +3,12 @@
 use super::super::ast::ValueType::{self, Matrix, Scalar, String, Vector};
 
 /// Name and signature of a function.
+///
+/// ```
+/// use thanoslib::promql::find_function;
+/// let rate = find_function("rate").expect("a function of PromQL");
+/// assert_eq!((rate.args.len(), rate.experimental), (1, false));
+/// ```
 #[derive(Debug, PartialEq, Eq)]
 pub struct Function {
     /// Which one it is.

@@ -29,6 +29,26 @@ const BATCH_BYTES: u64 = 4 << 20;
 ///
 /// [`ChunkStore`] turns it into a [`Store`]: it applies the matchers, sorts, joins and
 /// answers label calls without any chunk.
+///
+/// ```
+/// use thanoslib::{ChunkSink, ChunkSource, Context, Encoding, Interval, Labels, Result, Scan, store::ChunkRow};
+///
+/// #[derive(Debug)]
+/// struct One(bytes::Bytes);
+///
+/// #[async_trait::async_trait]
+/// impl ChunkSource for One {
+///     async fn series(&self, _: &Context, _: &Scan, sink: &mut ChunkSink) -> Result<()> {
+///         let size_bytes = self.0.len() as u32;
+///         let row = ChunkRow { interval: Interval::new(0, 60_000), encoding: Encoding::Xor, id: 0, size_bytes };
+///         sink.series(&Labels::from_pairs([("__name__", "one")]), [row])
+///     }
+///
+///     async fn chunks(&self, _: &Context, ids: &[u64]) -> Result<Vec<bytes::Bytes>> {
+///         Ok(vec![self.0.clone(); ids.len()])
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait ChunkSource: fmt::Debug + Send + Sync + 'static {
     /// Puts every series that may match, with its chunks inside the interval, into the sink.
@@ -49,6 +69,8 @@ pub trait ChunkSource: fmt::Debug + Send + Sync + 'static {
 }
 
 /// One chunk of a series of a [`ChunkSource`].
+///
+/// See [`ChunkSource`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChunkRow {
     /// First and last sample.
@@ -62,6 +84,8 @@ pub struct ChunkRow {
 }
 
 /// Takes the series of a [`ChunkSource`] and charges them to the budget of the request.
+///
+/// See [`ChunkSource`].
 #[derive(Debug)]
 pub struct ChunkSink {
     scan: Scan,
@@ -127,6 +151,8 @@ impl ChunkSink {
 }
 
 /// A [`Store`] over a [`ChunkSource`].
+///
+/// See [`ChunkSource`], and [`SourceStore`](super::SourceStore) for how a source becomes a store.
 #[derive(Debug)]
 pub struct ChunkStore {
     source: Arc<dyn ChunkSource>,

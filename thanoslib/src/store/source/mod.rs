@@ -60,6 +60,8 @@ pub trait SampleSource: fmt::Debug + Send + Sync + 'static {
 }
 
 /// What a [`SampleSource`] or a [`ChunkSource`] is asked for.
+///
+/// See [`SampleSource`].
 #[derive(Clone, Debug)]
 pub struct Scan {
     /// Wanted time, both ends inside.
@@ -71,6 +73,8 @@ pub struct Scan {
 }
 
 /// How a [`SourceStore`] works; plain data.
+///
+/// See [`SourceStore`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceSettings {
     /// Folder for temporary files, which hold rows that memory does not. Without one, a scan
@@ -94,6 +98,31 @@ impl Default for SourceSettings {
 }
 
 /// A [`Store`] over a [`SampleSource`].
+///
+/// ```
+/// use std::sync::Arc;
+/// use thanoslib::{Context, Interval, LabelNamesRequest, Labels, Result, store::*};
+///
+/// #[derive(Debug)]
+/// struct Answer;
+///
+/// #[async_trait::async_trait]
+/// impl SampleSource for Answer {
+///     async fn scan(&self, _: &Context, _: &Scan, sink: &mut SampleSink) -> Result<()> {
+///         sink.sample(&Labels::from_pairs([("__name__", "answer")]), 60_000, 42.0)
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let settings = SourceSettings { spill_dir: Some(std::env::temp_dir()), ..SourceSettings::default() };
+/// let site = Labels::from_pairs([("site", "home")]);
+/// let store = SourceStore::with_settings(Arc::new(Answer), site, settings);
+/// let request = LabelNamesRequest::new(Interval::ALL, Vec::new());
+/// assert_eq!(store.label_names(&Context::default(), request).await?.names, ["__name__", "site"]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct SourceStore {
     source: Arc<dyn SampleSource>,
