@@ -303,79 +303,50 @@ impl<C: Copy, B: Copy> HistogramColumn<C, B> {
     }
 }
 
-impl FloatHistogramColumn {
-    /// Appends one histogram; the number of buckets must be that of the spans.
-    pub fn push(&mut self, t_ms: i64, h: &FloatHistogram) {
-        let fields = Fields {
-            hint: h.hint,
-            schema: h.schema,
-            zero_threshold: h.zero_threshold,
-            zero_count: h.zero_count,
-            count: h.count,
-            sum: h.sum,
-            positive: (&h.positive_spans, &h.positive_buckets),
-            negative: (&h.negative_spans, &h.negative_buckets),
-            custom_values: &h.custom_values,
-        };
-        self.push_fields(t_ms, fields);
-    }
+/// Whole histograms into and out of the column of their kind, whose buckets have names of their own.
+macro_rules! whole_histograms {
+    ($column:ty, $histogram:ident { $positive:ident, $negative:ident }) => {
+        impl $column {
+            /// Appends one histogram; the number of buckets must be that of the spans.
+            pub fn push(&mut self, t_ms: i64, h: &$histogram) {
+                let fields = Fields {
+                    hint: h.hint,
+                    schema: h.schema,
+                    zero_threshold: h.zero_threshold,
+                    zero_count: h.zero_count,
+                    count: h.count,
+                    sum: h.sum,
+                    positive: (&h.positive_spans, &h.$positive),
+                    negative: (&h.negative_spans, &h.$negative),
+                    custom_values: &h.custom_values,
+                };
+                self.push_fields(t_ms, fields);
+            }
 
-    /// Sample `i` as a histogram of its own.
-    pub fn get(&self, i: usize) -> FloatHistogram {
-        let layout = self.layout(i);
-        let (positive, negative) = self.buckets(i);
-        FloatHistogram {
-            hint: self.hints[i],
-            schema: layout.schema,
-            zero_threshold: layout.zero_threshold,
-            zero_count: self.zero_counts[i],
-            count: self.counts[i],
-            sum: self.sums[i],
-            positive_spans: layout.positive_spans.clone(),
-            negative_spans: layout.negative_spans.clone(),
-            positive_buckets: positive.to_vec(),
-            negative_buckets: negative.to_vec(),
-            custom_values: layout.custom_values.clone(),
+            /// Sample `i` as a histogram of its own.
+            pub fn get(&self, i: usize) -> $histogram {
+                let layout = self.layout(i);
+                let (positive, negative) = self.buckets(i);
+                $histogram {
+                    hint: self.hints[i],
+                    schema: layout.schema,
+                    zero_threshold: layout.zero_threshold,
+                    zero_count: self.zero_counts[i],
+                    count: self.counts[i],
+                    sum: self.sums[i],
+                    positive_spans: layout.positive_spans.clone(),
+                    negative_spans: layout.negative_spans.clone(),
+                    $positive: positive.to_vec(),
+                    $negative: negative.to_vec(),
+                    custom_values: layout.custom_values.clone(),
+                }
+            }
         }
-    }
+    };
 }
 
-impl IntHistogramColumn {
-    /// Appends one histogram; the number of buckets must be that of the spans.
-    pub fn push(&mut self, t_ms: i64, h: &Histogram) {
-        let fields = Fields {
-            hint: h.hint,
-            schema: h.schema,
-            zero_threshold: h.zero_threshold,
-            zero_count: h.zero_count,
-            count: h.count,
-            sum: h.sum,
-            positive: (&h.positive_spans, &h.positive_deltas),
-            negative: (&h.negative_spans, &h.negative_deltas),
-            custom_values: &h.custom_values,
-        };
-        self.push_fields(t_ms, fields);
-    }
-
-    /// Sample `i` as a histogram of its own.
-    pub fn get(&self, i: usize) -> Histogram {
-        let layout = self.layout(i);
-        let (positive, negative) = self.buckets(i);
-        Histogram {
-            hint: self.hints[i],
-            schema: layout.schema,
-            zero_threshold: layout.zero_threshold,
-            zero_count: self.zero_counts[i],
-            count: self.counts[i],
-            sum: self.sums[i],
-            positive_spans: layout.positive_spans.clone(),
-            negative_spans: layout.negative_spans.clone(),
-            positive_deltas: positive.to_vec(),
-            negative_deltas: negative.to_vec(),
-            custom_values: layout.custom_values.clone(),
-        }
-    }
-}
+whole_histograms!(FloatHistogramColumn, FloatHistogram { positive_buckets, negative_buckets });
+whole_histograms!(IntHistogramColumn, Histogram { positive_deltas, negative_deltas });
 
 /// The samples of one series: floats and histograms, each in time order.
 ///
