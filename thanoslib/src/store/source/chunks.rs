@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 
-use super::{Scan, Strings, info};
+use super::{EachLabels, Scan, ScanLabels, info, label_names, label_values};
 use crate::{
     budget::Lease,
     chunk::Encoding,
@@ -183,11 +183,8 @@ impl Store for ChunkStore {
     }
 
     async fn series(&self, ctx: &Context, request: SeriesRequest) -> Result<SeriesStream> {
-        if request.matchers.is_empty() {
-            return Ok(merge::ready(Vec::new()));
-        }
-        let labels_only = request.skip_chunks;
-        let scan = Scan { interval: request.interval, matchers: request.matchers, labels_only };
+        let Some(scan) = Scan::of_series(request) else { return Ok(merge::ready(Vec::new())) };
+        let labels_only = scan.labels_only;
         let (series, lease) = self.collect(ctx, scan).await?.finish();
         let source = Arc::clone(&self.source);
         let read = Reading { source, ctx: ctx.clone(), series, labels_only, _lease: lease };
@@ -198,23 +195,19 @@ impl Store for ChunkStore {
     }
 
     async fn label_names(&self, ctx: &Context, request: LabelNamesRequest) -> Result<LabelNames> {
-        let scan = Scan { interval: request.interval, matchers: request.matchers, labels_only: true };
-        let sink = self.collect(ctx, scan).await?;
-        let mut found = Strings::new(ctx)?;
-        for (labels, _) in &sink.series {
-            labels.iter().try_for_each(|l| found.add(l.name))?;
-        }
-        Ok(LabelNames { names: found.finish(request.limit), ..LabelNames::default() })
+        label_names(self, ctx, request).await
     }
 
     async fn label_values(&self, ctx: &Context, request: LabelValuesRequest) -> Result<LabelValues> {
-        let scan = Scan { interval: request.interval, matchers: request.matchers, labels_only: true };
+        label_values(self, ctx, request).await
+    }
+}
+
+#[async_trait]
+impl ScanLabels for ChunkStore {
+    async fn each_labels(&self, ctx: &Context, scan: Scan, each: &mut EachLabels<'_>) -> Result<()> {
         let sink = self.collect(ctx, scan).await?;
-        let mut found = Strings::new(ctx)?;
-        for value in sink.series.iter().filter_map(|(labels, _)| labels.get(&request.label)) {
-            found.add(value)?;
-        }
-        Ok(LabelValues { values: found.finish(request.limit), ..LabelValues::default() })
+        sink.series.iter().try_for_each(|(labels, _)| each(labels.view()))
     }
 }
 
