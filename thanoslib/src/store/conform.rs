@@ -7,8 +7,8 @@ use futures::{StreamExt, TryStreamExt, stream};
 use xxhash_rust::xxh64::Xxh64;
 
 use super::{
-    Frame, LabelNames, LabelNamesRequest, LabelValues, LabelValuesRequest, Projection, SeriesRequest,
-    SeriesStream, ShardInfo, Store, StoreInfo,
+    Abilities, Frame, LabelNames, LabelNamesRequest, LabelValues, LabelValuesRequest, Projection,
+    SeriesRequest, SeriesStream, ShardInfo, Store, StoreInfo,
     external::{consume, overlay},
     merge,
 };
@@ -52,7 +52,7 @@ pub struct Conform {
 impl Conform {
     /// Wraps a store whose series get these external labels, if it does not add its own.
     pub fn new(inner: Arc<dyn Store>, external: Labels) -> Self {
-        let external = if inner.info().abilities.external_labels { Labels::empty() } else { external };
+        let external = if inner.abilities().external_labels { Labels::empty() } else { external };
         Self { inner, external }
     }
 }
@@ -68,20 +68,20 @@ impl Store for Conform {
                     tsdb.labels = self.external.clone();
                 }
             }
-            info.abilities.external_labels = true;
         }
-        info.abilities.without_replica_labels = true;
-        info.abilities.sharding = true;
-        info.abilities.limit = true;
-        info.abilities.projection = true;
+        info.abilities = Abilities::ALL;
         info
+    }
+
+    fn abilities(&self) -> Abilities {
+        Abilities::ALL
     }
 
     async fn series(&self, ctx: &Context, request: SeriesRequest) -> Result<SeriesStream> {
         let Some(matchers) = consume(&self.external, &request.matchers) else {
             return Ok(merge::ready(Vec::new()));
         };
-        let able = self.inner.info().abilities;
+        let able = self.inner.abilities();
         let mut work = Work {
             replica_labels: request.without_replica_labels.clone(),
             external: self.external.clone(),

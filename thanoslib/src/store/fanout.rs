@@ -83,6 +83,10 @@ impl Store for Fanout {
         join_infos(self.component, infos)
     }
 
+    fn abilities(&self) -> Abilities {
+        Abilities::ALL
+    }
+
     async fn series(&self, ctx: &Context, request: SeriesRequest) -> Result<SeriesStream> {
         let members = self.asked(&request.matchers, request.interval);
         series(ctx, members, request).await
@@ -117,13 +121,7 @@ pub(crate) fn join_infos(component: &'static str, infos: Vec<StoreInfo>) -> Stor
         label_sets: sets.into_iter().collect(),
         interval,
         tsdbs,
-        abilities: Abilities {
-            without_replica_labels: true,
-            sharding: true,
-            external_labels: true,
-            limit: true,
-            projection: true,
-        },
+        abilities: Abilities::ALL,
     }
 }
 

@@ -62,6 +62,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Label sets, time range and abilities of this store, as of now.
     fn info(&self) -> StoreInfo;
 
+    /// What this store does itself, equal to [`StoreInfo::abilities`]; worth writing where making
+    /// the whole info takes time, since every request asks for it.
+    fn abilities(&self) -> Abilities {
+        self.info().abilities
+    }
+
     /// Streams every series that satisfies all matchers and overlaps the range.
     ///
     /// An empty stream means that nothing matches. A request without matchers selects
@@ -153,4 +159,15 @@ pub struct Abilities {
     pub limit: bool,
     /// Sends only the labels that the request's projection wants.
     pub projection: bool,
+}
+
+impl Abilities {
+    /// All of them.
+    pub const ALL: Self = Self {
+        without_replica_labels: true,
+        sharding: true,
+        external_labels: true,
+        limit: true,
+        projection: true,
+    };
 }

@@ -16,8 +16,8 @@ use async_trait::async_trait;
 use futures::{FutureExt, StreamExt, stream};
 
 use super::{
-    Conform, Frame, LabelNames, LabelNamesRequest, LabelValues, LabelValuesRequest, PartialResponse,
-    SeriesRequest, SeriesStream, Store, StoreInfo,
+    Abilities, Conform, Frame, LabelNames, LabelNamesRequest, LabelValues, LabelValuesRequest,
+    PartialResponse, SeriesRequest, SeriesStream, Store, StoreInfo,
     external::may_match,
     fanout::{self, Member},
 };
@@ -289,6 +289,10 @@ impl Store for BlockSet {
             }
         }
         StoreInfo { tsdbs: joined, ..fanout::join_infos("store", infos) }
+    }
+
+    fn abilities(&self) -> Abilities {
+        Abilities::ALL
     }
 
     async fn series(&self, ctx: &Context, request: SeriesRequest) -> Result<SeriesStream> {
