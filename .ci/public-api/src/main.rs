@@ -1,7 +1,7 @@
 //! Prints the public items of a crate, one sorted line each: kind, path, signature.
 //!
 //! `public-api thanoslib.json` reads what `cargo rustdoc -- -Z unstable-options
-//! --output-format json` wrote. What the root takes over from public modules is listed there once.
+//! --output-format json` wrote. What a module takes over from a public one is listed there once.
 //! At the end stand the types whose docs neither hold an example nor name, after "See", the type
 //! whose example shows them; and how many names the root takes over, of which it has 60 at most.
 
@@ -98,10 +98,11 @@ impl<'a> Listing<'a> {
         self.children(self.root).into_iter().filter(|item| matches!(inner(item), Some(("use", _)))).count()
     }
 
-    /// True when the root shows the module that a path begins with.
+    /// True when the module at hand shows the module that a path begins with.
     fn is_public(&self, source: &str) -> bool {
-        let first = source.split("::").find(|s| !matches!(*s, "crate" | "self"));
-        self.children(self.root).into_iter().any(|item| {
+        let first = source.split("::").find(|s| *s != "self");
+        let module = self.open.last().map_or(self.root, |id| &self.index[id]);
+        self.children(module).into_iter().any(|item| {
             item["visibility"] == "public"
                 && matches!(inner(item), Some(("module", _)))
                 && Some(text(&item["name"])) == first
@@ -181,8 +182,8 @@ impl<'a> Listing<'a> {
             self.add("use", &format!("{parent}::{name}"), &format!(" = {}", text(&import["source"])));
             return;
         };
-        if !parent.contains("::") && self.is_public(text(&import["source"])) {
-            // Listed in its module.
+        if self.is_public(text(&import["source"])) {
+            // Listed in its own module.
             self.add("use", &format!("{parent}::{name}"), &format!(" = {}", text(&import["source"])));
             return;
         }
