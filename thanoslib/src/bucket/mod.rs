@@ -2,7 +2,7 @@
 //!
 //! [`Bucket`] is a thin handle with the operations that blocks need and with errors that
 //! name the object. What a bucket does beyond its store comes from decorators, each an
-//! `ObjectStore` of its own: [`Prefixed`], [`Retrying`], [`Metered`]. Object names are
+//! `ObjectStore` of its own: a prefix, retries, metrics. Object names are
 //! taken as they stand in listings; nothing is percent-encoded.
 //!
 //! Invariant: knows object names and bytes; knows no blocks, no labels, no queries.
@@ -122,7 +122,7 @@ impl Bucket {
         Ok(Self::new(Arc::new(store), &shown.to_string(), Provider::Filesystem))
     }
 
-    /// The same bucket with its objects below `prefix`; see [`Prefixed`].
+    /// The same bucket with its objects below `prefix`.
     ///
     /// # Errors
     /// `Invalid` for a prefix that no object name can start with.

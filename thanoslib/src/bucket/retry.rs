@@ -29,7 +29,7 @@ use tokio::time::Instant;
 /// Objects that are deleted, and if need be deleted again, together.
 const DELETE_BATCH: usize = 1000;
 
-/// How often and how long [`Retrying`] tries.
+/// How often and how long a bucket tries what may fail for a while.
 ///
 /// ```
 /// use thanoslib::bucket::{Bucket, RetryPolicy};

@@ -47,8 +47,8 @@ pub(crate) const POSTINGS_ENTRIES_MAX: usize = 4 << 20;
 /// Writes a version 2 index: all symbols first, then series in label order.
 ///
 /// Series go out as they come. At the end the series section is read back from the file,
-/// as many times as it takes to make all postings with at most [`POSTINGS_ENTRIES_MAX`]
-/// entries in memory. So memory grows with the number of symbols (less than one byte each) and of
+/// as many times as it takes to make all postings with at most 4 Mi entries
+/// in memory. So memory grows with the number of symbols (less than one byte each) and of
 /// label pairs (about four bytes each), not with the number of series.
 /// The bytes are those that Prometheus writes for the same symbols, series and chunks.
 ///

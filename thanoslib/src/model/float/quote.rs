@@ -70,7 +70,7 @@ fn printable() -> &'static [(char, char)] {
     })
 }
 
-/// Displays a byte string as [`write_quoted`] does.
+/// Displays a byte string as Go's `%q` does: in double quotes, with escapes for what cannot be printed.
 ///
 /// ```
 /// use thanoslib::model::float::Quoted;
