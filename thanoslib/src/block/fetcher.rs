@@ -60,7 +60,7 @@ pub struct MetaFetcher {
 
 /// How blocks are looked for.
 ///
-/// See [`MetaFetcher`].
+/// See [`BucketSource`](crate::store::BucketSource).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Discovery {
     /// The root is listed, then each block is asked for its description and its marks. A

@@ -56,7 +56,22 @@ impl Default for BlockFilter {
 
 /// Why a filter left a block out.
 ///
-/// See [`MetaFetcher`](super::MetaFetcher).
+/// ```
+/// use std::time::Duration;
+/// use thanoslib::{Bucket, Context, clock::SystemClock};
+/// use thanoslib::block::{BlockFilter, BlockIdGenerator, BlockMeta, Excluded, MetaFetcher};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let id = BlockIdGenerator::new(std::sync::Arc::new(SystemClock), 1).next_id();
+/// let meta = BlockMeta { ulid: id, version: 1, ..BlockMeta::default() };
+/// let bucket = Bucket::memory("demo");
+/// bucket.put(&format!("{id}/meta.json"), meta.encode()?).await?;
+/// let filter = BlockFilter { consistency_delay: Duration::from_secs(1800), ..BlockFilter::default() };
+/// let view = MetaFetcher::new(bucket, filter).fetch(&Context::default()).await?;
+/// assert_eq!(view.excluded[&id], Excluded::TooFresh);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Excluded {

@@ -14,7 +14,35 @@ pub(crate) const GAP_MAX: u64 = 512 << 10;
 ///
 /// Object names are relative to the block: `meta.json`, `index`, `chunks/000001`.
 ///
-/// See [`Block`](super::Block), which is opened over one.
+/// ```
+/// use bytes::Bytes;
+/// use std::{collections::BTreeMap, ops::Range};
+/// use thanoslib::{Error, Result, block::RangeReader};
+///
+/// #[derive(Debug)]
+/// struct InMemory(BTreeMap<String, Bytes>);
+///
+/// #[async_trait::async_trait]
+/// impl RangeReader for InMemory {
+///     async fn size(&self, object: &str) -> Result<u64> {
+///         Ok(self.read(object).await?.len() as u64)
+///     }
+///
+///     async fn read_ranges(&self, object: &str, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+///         let bytes = self.read(object).await?;
+///         let at = |place: u64| bytes.len().min(place as usize);
+///         Ok(ranges.iter().map(|range| bytes.slice(at(range.start)..at(range.end))).collect())
+///     }
+///
+///     async fn read(&self, object: &str) -> Result<Bytes> {
+///         self.0.get(object).cloned().ok_or_else(|| Error::not_found(format!("no object {object}")))
+///     }
+///
+///     async fn list(&self, folder: &str) -> Result<Vec<String>> {
+///         Ok(self.0.keys().filter(|name| name.starts_with(folder)).cloned().collect())
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait RangeReader: fmt::Debug + Send + Sync + 'static {
     /// Size of an object in bytes.

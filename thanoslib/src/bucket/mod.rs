@@ -38,7 +38,11 @@ use crate::error::{Error, Result};
 
 /// What kind of server or medium keeps a bucket.
 ///
-/// See [`Bucket::provider`].
+/// ```
+/// use thanoslib::bucket::{Bucket, Provider};
+/// assert_eq!(Bucket::memory("demo").provider(), Provider::Memory);
+/// assert_eq!(Provider::S3.to_string(), "S3");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Provider {

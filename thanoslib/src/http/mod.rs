@@ -108,7 +108,7 @@ impl Default for Settings {
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let engine = Engine::new(EngineOptions::default(), Arc::new(Inline));
 /// let store = Arc::new(MemoryStore::new(Labels::empty()));
-/// let settings = http::Settings { queries_max: 4, ..http::Settings::default() };
+/// let settings = http::Settings { cors: false, ..http::Settings::default() };
 /// let api = http::Api::new(settings, engine, store, Arc::new(SystemClock), Budget::unlimited());
 /// let request = Request::get("/api/v1/query?query=1%2B1&time=60").body(Body::empty())?;
 /// let answer = http::router(Arc::clone(&api)).oneshot(request).await?;

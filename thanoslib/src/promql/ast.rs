@@ -317,7 +317,13 @@ impl AggregateOp {
 
 /// Type of a value or expression.
 ///
-/// See [`Expr::value_type`].
+/// ```
+/// use thanoslib::promql::{EngineOptions, ast::ValueType, parse};
+/// let type_of = |text| parse(text, &EngineOptions::default()).map(|expr| expr.value_type());
+/// assert_eq!(type_of("1 + 1")?, ValueType::Scalar);
+/// assert_eq!(type_of("up[5m]")?, ValueType::Matrix);
+/// # Ok::<(), thanoslib::promql::ParseError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ValueType {
     /// One float.

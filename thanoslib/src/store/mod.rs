@@ -100,7 +100,12 @@ pub enum Frame {
 
 /// What a store did to answer.
 ///
-/// See [`BlockSet`].
+/// ```
+/// use thanoslib::{Frame, store::Hints};
+/// let mut hints = Hints::default();
+/// hints.queried_blocks.push("01BX5ZZKBKACTAV9WEVGEMMVS0".to_owned());
+/// assert!(matches!(Frame::Hints(hints), Frame::Hints(hints) if hints.queried_blocks.len() == 1));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Hints {

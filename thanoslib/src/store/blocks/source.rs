@@ -183,10 +183,11 @@ impl FolderSource {
 ///
 /// ```
 /// use std::sync::Arc;
-/// use thanoslib::{BlockSet, Bucket, BucketSource, Context};
+/// use thanoslib::{BlockSet, Bucket, BucketSource, Context, block::Discovery};
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let source = BucketSource::new(Bucket::memory("demo")).with_index_sampling(32);
+/// let bucket = Bucket::memory("demo");
+/// let source = BucketSource::new(bucket).with_discovery(Discovery::Recursive).with_index_sampling(32);
 /// let blocks = BlockSet::new("gateway", Arc::new(source));
 /// assert_eq!(blocks.sync(&Context::default()).await?.loaded, 0);
 /// # Ok(())
