@@ -61,12 +61,10 @@ impl Conform {
 impl Store for Conform {
     fn info(&self) -> StoreInfo {
         let mut info = self.inner.info();
-        if !info.abilities.external_labels {
-            if !self.external.is_empty() {
-                info.label_sets = vec![self.external.clone()];
-                for tsdb in &mut info.tsdbs {
-                    tsdb.labels = self.external.clone();
-                }
+        if !info.abilities.external_labels && !self.external.is_empty() {
+            info.label_sets = vec![self.external.clone()];
+            for tsdb in &mut info.tsdbs {
+                tsdb.labels = self.external.clone();
             }
         }
         info.abilities = Abilities::ALL;
