@@ -25,8 +25,7 @@ pub use header::{INDEX_HEADER_SAMPLING, IndexHeader, IndexHeaderPlan};
 #[cfg(feature = "store")]
 pub(crate) use memory::{MemoryIndex, SeriesIds};
 pub use postings::{
-    Id, Postings, PostingsDecoder, PostingsEncoder, SortedIds, encode_postings, intersect, intersects,
-    subtract, union,
+    Id, Postings, PostingsDecoder, SortedIds, encode_postings, intersect, intersects, subtract, union,
 };
 pub use reader::{Index, IndexFile};
 pub use select::{PostingsPlan, label_values, plan_postings};

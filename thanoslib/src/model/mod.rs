@@ -29,6 +29,6 @@ pub use labels::{Label, Labels, LabelsBuilder, LabelsIter, LabelsRef};
 pub use matcher::{MatchOp, Matcher};
 pub use regex::{Regex, RegexError, TemplateRegex};
 pub(crate) use sample::STALE_NAN;
-pub use sample::{Sample, Value, is_stale, stale_nan};
+pub use sample::{Value, is_stale, stale_nan};
 pub use time::{Interval, Resolution, TimeRange};
 pub use warnings::{Warning, Warnings};

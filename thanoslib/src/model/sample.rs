@@ -13,6 +13,11 @@ pub fn stale_nan() -> f64 {
 }
 
 /// True for the stale marker, false for every other NaN.
+///
+/// ```
+/// use thanoslib::model::{is_stale, stale_nan};
+/// assert!(is_stale(stale_nan()) && !is_stale(f64::NAN));
+/// ```
 #[inline]
 pub fn is_stale(v: f64) -> bool {
     v.to_bits() == STALE_NAN
@@ -34,19 +39,4 @@ pub enum Value {
     Float(f64),
     /// A native histogram in float form.
     Histogram(Arc<FloatHistogram>),
-}
-
-/// A value at a time in milliseconds.
-///
-/// ```
-/// use thanoslib::model::{Sample, Value, is_stale, stale_nan};
-/// let last = Sample { t_ms: 15_000, value: Value::Float(stale_nan()) };
-/// assert!(matches!(last.value, Value::Float(v) if is_stale(v)));
-/// ```
-#[derive(Clone, Debug)]
-pub struct Sample {
-    /// Milliseconds since the Unix epoch.
-    pub t_ms: i64,
-    /// Value.
-    pub value: Value,
 }

@@ -22,16 +22,8 @@ const DIFFERENCE_BYTES_MAX: usize = 10;
 const BLOCK_BYTES_MAX: usize = (1 << 32) + (1 << 20);
 
 /// Writes the `dss` form, id by id.
-///
-/// ```
-/// use thanoslib::index::{PostingsEncoder, encode_postings};
-/// let mut encoder = PostingsEncoder::default();
-/// [16, 17].into_iter().try_for_each(|id| encoder.push(id))?;
-/// assert_eq!(encoder.finish(), encode_postings([16, 17])?);
-/// # Ok::<(), thanoslib::Error>(())
-/// ```
 #[derive(Debug)]
-pub struct PostingsEncoder {
+struct PostingsEncoder {
     stream: SnappyWriter,
     last: u64,
     buf: Vec<u8>,
@@ -48,7 +40,7 @@ impl PostingsEncoder {
     ///
     /// # Errors
     /// `Invalid` for an id that is less.
-    pub fn push(&mut self, id: u64) -> Result<()> {
+    fn push(&mut self, id: u64) -> Result<()> {
         let Some(difference) = id.checked_sub(self.last) else {
             return Err(Error::invalid(format!("postings do not ascend: {id} comes after {}", self.last)));
         };
@@ -66,7 +58,7 @@ impl PostingsEncoder {
     }
 
     /// The bytes of all ids.
-    pub fn finish(mut self) -> Vec<u8> {
+    fn finish(mut self) -> Vec<u8> {
         self.flush();
         self.stream.finish()
     }

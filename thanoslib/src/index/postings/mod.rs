@@ -12,7 +12,7 @@ mod ids;
 mod members;
 mod ops;
 
-pub use codec::{PostingsDecoder, PostingsEncoder, encode_postings};
+pub use codec::{PostingsDecoder, encode_postings};
 pub use ids::{Id, SortedIds};
 pub use ops::{intersect, intersects, subtract, union};
 pub(super) use ops::{intersect_any, subtract_all};

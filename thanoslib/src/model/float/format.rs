@@ -244,13 +244,8 @@ impl fmt::Display for Plain {
 }
 
 /// Displays a float as [`write_general`] does.
-///
-/// ```
-/// use thanoslib::model::float::General;
-/// assert_eq!(General(1e6).to_string(), "1e+06");
-/// ```
 #[derive(Clone, Copy, Debug)]
-pub struct General(pub f64);
+pub(crate) struct General(pub(crate) f64);
 
 impl fmt::Display for General {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -9,10 +9,10 @@ mod format;
 mod parse;
 mod quote;
 
-pub(crate) use format::write_fixed;
+pub(crate) use format::{General, write_fixed};
 pub use format::{
-    General, Plain, write_api_timestamp, write_api_value, write_exponent, write_general,
-    write_general_precision, write_openmetrics, write_plain,
+    Plain, write_api_timestamp, write_api_value, write_exponent, write_general, write_general_precision,
+    write_openmetrics, write_plain,
 };
 pub use parse::{ParseFloatError, parse_float};
 pub use quote::Quoted;

@@ -6,7 +6,7 @@ use super::quote::Quoted;
 
 /// Why a text is no float.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ParseFloatErrorKind {
+enum ParseFloatErrorKind {
     /// It is not spelled like a float.
     Syntax,
     /// Its magnitude is too large.
@@ -24,13 +24,6 @@ pub enum ParseFloatErrorKind {
 pub struct ParseFloatError {
     input: String,
     kind: ParseFloatErrorKind,
-}
-
-impl ParseFloatError {
-    /// Whether spelling or magnitude is the fault.
-    pub fn kind(&self) -> ParseFloatErrorKind {
-        self.kind
-    }
 }
 
 impl fmt::Display for ParseFloatError {
