@@ -7,6 +7,7 @@ mod buf;
 mod crc;
 mod snappy;
 
+pub(crate) use bits::{BIT_ROOM, BitRun, PutBits};
 pub use bits::{BitReader, BitWriter};
 pub use buf::{Take, put_uvarint, put_varint};
 pub use crc::{Crc32c, crc32c};
