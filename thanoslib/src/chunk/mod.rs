@@ -29,6 +29,7 @@ mod widen;
 mod xor;
 mod xor2;
 mod xor_run;
+mod xor_write;
 
 pub use aggr::{AGGREGATES, AggrChunk, AggrError};
 pub use clip::clip;

@@ -276,8 +276,14 @@ impl BitWriter {
     /// Appends the low `n` bits of `value`, from 1 to 57.
     #[inline(always)]
     pub(crate) fn short(&mut self, value: u64, n: u32) {
+        self.top(value << (64 - n), n);
+    }
+
+    /// Appends the top `n` bits of `top`, from 1 to 57; the others are 0.
+    #[inline(always)]
+    fn top(&mut self, top: u64, n: u32) {
         debug_assert!((1..=Self::SHORT_MAX).contains(&n));
-        self.word |= value << (64 - n) >> self.filled;
+        self.word |= top >> self.filled;
         match self.bytes.get_mut(self.pos..self.pos + 8) {
             Some(room) => room.copy_from_slice(&self.word.to_be_bytes()),
             None => grow(&mut self.bytes, self.pos, self.word),
@@ -289,18 +295,96 @@ impl BitWriter {
         self.filled %= 8;
     }
 
+    /// The state of the writer, to be kept in registers while some bits are written; they are in
+    /// the bytes after [`take_back`](Self::take_back).
+    pub(crate) fn lend<'a>(&self, room: &'a mut BitRoom) -> BitRun<'a> {
+        BitRun { room, pos: 0, word: self.word, filled: self.filled }
+    }
+
+    /// Goes on where a lent state has come to: takes its position, its last bits, its bytes.
+    pub(crate) fn take_back(&mut self, (pos, word, filled): (usize, u64, u32), room: &BitRoom) {
+        let end = self.pos + pos;
+        self.bytes.truncate(self.pos);
+        // With the open byte, which is stored behind the whole ones.
+        self.bytes.extend_from_slice(&room[..pos + 8]);
+        (self.pos, self.word, self.filled) = (end, word, filled);
+    }
+
     /// Appends an unsigned LEB128 number at the current bit position.
     pub fn uvarint(&mut self, mut x: u64) {
+        // Up to seven bytes go out at once.
+        let (mut bytes, mut n) = (0, 0);
         while x >= 0x80 {
-            self.bits(x & 0x7f | 0x80, 8);
+            bytes = bytes << 8 | x & 0x7f | 0x80;
+            n += 8;
+            if n == 56 {
+                self.short(bytes, n);
+                (bytes, n) = (0, 0);
+            }
             x >>= 7;
         }
-        self.bits(x, 8);
+        self.short(bytes << 8 | x, n + 8);
     }
 
     /// Appends a zig-zag signed varint at the current bit position.
     pub fn varint(&mut self, x: i64) {
         self.uvarint(((x << 1) ^ (x >> 63)) as u64);
+    }
+}
+
+/// Takes bits, most significant bit first.
+pub(crate) trait PutBits {
+    /// Most bits that [`put`](Self::put) takes: with those of an open byte they are not a word.
+    const MOST: u32 = 56;
+
+    /// Appends the top `n` bits of `top`, from 1 to 56; the others are 0.
+    fn put(&mut self, top: u64, n: u32);
+}
+
+impl PutBits for BitWriter {
+    #[inline(always)]
+    fn put(&mut self, top: u64, n: u32) {
+        self.top(top, n);
+    }
+}
+
+/// Bytes that a [`BitRun`] writes at most.
+const ROOM: usize = 1024;
+
+/// Where a [`BitRun`] writes: a word may begin at each byte.
+pub(crate) type BitRoom = [u8; ROOM + 7];
+/// A room before its first use.
+pub(crate) const BIT_ROOM: BitRoom = [0; _];
+
+/// The state of a [`BitWriter`] while it writes to a small room of its own.
+///
+/// Nothing takes its address, so that a loop keeps it in registers.
+#[derive(Debug)]
+pub(crate) struct BitRun<'a> {
+    room: &'a mut BitRoom,
+    pos: usize,
+    word: u64,
+    filled: u32,
+}
+
+impl BitRun<'_> {
+    /// What the writer has to take back.
+    pub(crate) fn end(self) -> (usize, u64, u32) {
+        (self.pos, self.word, self.filled)
+    }
+}
+
+impl PutBits for BitRun<'_> {
+    #[inline(always)]
+    fn put(&mut self, top: u64, n: u32) {
+        debug_assert!((1..=Self::MOST).contains(&n) && self.pos < ROOM);
+        self.word |= top >> self.filled;
+        let at = self.pos % ROOM;
+        self.room[at..at + 8].copy_from_slice(&self.word.to_be_bytes());
+        let filled = self.filled + n;
+        self.pos += (filled / 8) as usize;
+        self.word <<= filled / 8 * 8;
+        self.filled = filled % 8;
     }
 }
 

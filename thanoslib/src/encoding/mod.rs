@@ -7,8 +7,8 @@ mod buf;
 mod crc;
 mod snappy;
 
-pub(crate) use bits::BitReader;
 pub use bits::BitWriter;
+pub(crate) use bits::{BIT_ROOM, BitReader, BitRun, PutBits};
 pub(crate) use buf::{Take, put_uvarint, put_varint};
 pub use crc::{Crc32c, crc32c};
 pub use snappy::SnappyReader;
