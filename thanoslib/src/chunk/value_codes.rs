@@ -16,7 +16,7 @@ use super::{
 use crate::error::DecodeError;
 
 /// Codes that are taken from one word at most.
-const STEPS: usize = 3;
+const STEPS: usize = 4;
 /// Bits of a word that are there at any position.
 const WORD_BITS: u32 = 57;
 /// The control bits and the window.
