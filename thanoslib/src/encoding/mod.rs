@@ -6,8 +6,10 @@ mod bits;
 mod buf;
 mod crc;
 mod snappy;
+mod words;
 
 pub use bits::{BitReader, BitWriter};
 pub use buf::{Take, put_uvarint, put_varint};
 pub use crc::{Crc32c, crc32c};
 pub use snappy::{SNAPPY_PIECE_BYTES, SnappyReader, SnappyWriter, put_snappy_block, take_snappy_block};
+pub(crate) use words::Words;

@@ -23,6 +23,7 @@ pub use column::{
 };
 pub use histogram::{CounterReset, FloatHistogram, Histogram, Span};
 pub use kahan::{KahanSum, kahan_add};
+pub(crate) use labels::append_flat_string;
 pub use labels::{LABEL_NAME, Label, Labels, LabelsBuilder, LabelsIter, LabelsRef};
 pub use matcher::{MatchOp, Matcher};
 pub use regex::Regex;
