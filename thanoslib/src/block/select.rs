@@ -1,6 +1,11 @@
 //! Selecting series of a block: postings, series entries, chunks.
 
-use std::{collections::BTreeSet, collections::VecDeque, fmt, ops::Range, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap, VecDeque},
+    fmt,
+    ops::Range,
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use futures::{StreamExt, stream, stream::BoxStream};
@@ -31,6 +36,9 @@ const SERIES_SIZE_MAX: u64 = 64 << 10;
 const CHUNK_SIZE: u64 = 16_000;
 /// Bytes read behind an entry, so that the last of its numbers are read as words too.
 const WORD: u64 = 8;
+/// Bytes of the lists of all values of a label that are read before it is known which series
+/// are asked for.
+const VALUES_BYTES: u64 = 64 << 10;
 /// Series whose entries are read at a time.
 const SERIES_BATCH: usize = 4096;
 /// Bytes of chunks that are read at a time and make up one batch.
@@ -137,17 +145,46 @@ impl Block {
             return Ok(Vec::new());
         }
         let work = async {
-            let mut lists = plan.lists();
-            lists.extend(self.index.table.values(name).map(|(_, list)| list));
-            lists.sort_unstable();
-            lists.dedup();
+            let mut of_values: Vec<ListRef> = self.index.table.values(name).map(|(_, list)| list).collect();
+            let bytes: u64 = of_values.iter().map(|list| list.end - list.start).sum();
             let mut lease = ctx.budget().reserve(0)?;
-            let lists = self.fetch_lists(ctx, lists, &mut lease).await?;
+            if bytes > VALUES_BYTES {
+                let (ids, _lease) = self.series_ids(ctx, matchers).await?;
+                // Fewer entries than lists: the series are asked what they have.
+                if ids.len() < of_values.len() {
+                    return self.values_of(ctx, name, &ids).await;
+                }
+                let lists = self.fetch_lists(ctx, of_values, &mut lease).await?;
+                let values = label_values(&self.index.table, name, &ids, |list| lists.get(list))?;
+                return Ok(values.into_iter().map(text).collect());
+            }
+            of_values.extend(plan.lists());
+            of_values.sort_unstable();
+            of_values.dedup();
+            let lists = self.fetch_lists(ctx, of_values, &mut lease).await?;
             let ids = plan.series(|list| lists.get(list))?;
             let values = label_values(&self.index.table, name, &ids, |list| lists.get(list))?;
             Ok(values.into_iter().map(text).collect())
         };
         work.await.map_err(|e| self.named(e))
+    }
+
+    /// Sorted values of a label, from the entries of some series.
+    async fn values_of(&self, ctx: &Context, name: &[u8], ids: &[u32]) -> Result<Vec<String>> {
+        let symbols = &self.index.symbols;
+        let (mut is_name, mut values) = (HashMap::new(), BTreeSet::new());
+        for ids in ids.chunks(SERIES_BATCH) {
+            let (entries, _lease) = self.entries(ctx, ids).await?;
+            for (other, value) in &entries.labels {
+                if *is_name.entry(*other).or_insert_with(|| symbols.get(*other) == Some(name)) {
+                    values.insert(*value);
+                }
+            }
+        }
+        let values = values.into_iter().filter_map(|value| symbols.get(value)).filter(|v| !v.is_empty());
+        let mut values: Vec<&[u8]> = values.collect();
+        values.sort_unstable();
+        Ok(values.into_iter().map(text).collect())
     }
 
     fn named(&self, e: Error) -> Error {
@@ -210,6 +247,9 @@ impl Lists {
     }
 }
 
+/// File offset, references of the labels, and chunks of an entry.
+type Decoded<'a> = (u64, &'a [(u32, u32)], &'a [(Interval, ChunkRef)]);
+
 /// Decodes series entries; those longer than assumed are asked for again.
 #[derive(Default)]
 struct Entries {
@@ -228,8 +268,8 @@ impl Entries {
         Self { offsets, done, waiting, ..Self::default() }
     }
 
-    /// The file offset, the labels and the chunks of each entry.
-    fn iter(&self) -> impl Iterator<Item = (u64, &[(u32, u32)], &[(Interval, ChunkRef)])> {
+    /// The entries in order.
+    fn iter(&self) -> impl Iterator<Item = Decoded<'_>> {
         self.offsets.iter().zip(&self.done).map(|(offset, (labels, chunks))| {
             let labels = self.labels.get(labels.clone()).unwrap_or_default();
             (*offset, labels, self.chunks.get(chunks.clone()).unwrap_or_default())
