@@ -9,7 +9,7 @@ use thanoslib::{
     },
     chunk::{ChunkRecord, parse_segment_header},
     context::Context,
-    encoding::crc32c,
+    encoding::{crc32c, put_uvarint},
     index::{
         Entry, IndexFile, IndexHeader, Postings, PostingsDecoder, PostingsTable, SeriesEntry, Symbols, Toc,
         Version, encode_postings, intersect, intersects, parse_header, subtract, union,
@@ -85,12 +85,22 @@ pub fn postings(data: &[u8]) {
     }
 }
 
-/// One series entry.
+/// One series entry: bare, and as the content of an entry with bytes behind it.
 pub fn series_entry(data: &[u8]) {
     let mut entry = SeriesEntry::default();
-    let _ = entry.read(data, 0);
     if let Ok(Entry::Whole(content)) = Entry::parse(data, 0) {
         let _ = entry.read(content, 0);
+    }
+    let read = entry.read(data, 0);
+    let mut framed = Vec::new();
+    put_uvarint(&mut framed, data.len() as u64);
+    framed.extend_from_slice(data);
+    framed.extend_from_slice(&crc32c(data).to_be_bytes());
+    framed.extend_from_slice(data.get(..8).unwrap_or(&[0xff; 8]));
+    let mut parsed = SeriesEntry::default();
+    assert_eq!(parsed.parse(&framed, 0), read.map(|()| Entry::Whole(data)));
+    if read.is_ok() {
+        assert_eq!((parsed.labels, parsed.chunks), (entry.labels, entry.chunks));
     }
 }
 
