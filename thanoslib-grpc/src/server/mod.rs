@@ -30,6 +30,8 @@ mod store;
 mod transport;
 mod unknown;
 
+use thanoslib::context::AdmissionSettings;
+
 pub use info::InfoServer;
 pub use readiness::Readiness;
 pub use series::ResponseStream;
@@ -43,4 +45,6 @@ pub use transport::{TransportSettings, transport};
 pub struct Settings {
     /// Sends hints in Series answers, too; Thanos' own store gateway does not.
     pub series_hints: bool,
+    /// How many calls of the Store service run and wait, and for how much memory.
+    pub admission: AdmissionSettings,
 }

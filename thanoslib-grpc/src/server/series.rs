@@ -2,7 +2,7 @@
 
 use futures::{StreamExt, future, stream};
 use thanoslib::{
-    context::Context,
+    context::{Admitted, Context},
     series::SeriesBatch,
     store::{Frame, PartialResponse, SeriesRequest, SeriesStream, Store},
 };
@@ -29,8 +29,8 @@ struct Answer {
     /// How the answer ends once all frames are sent.
     end: Option<Result<(), Status>>,
     ctx: Context,
-    /// Cancels the work behind the stream when the client goes away.
-    _guard: DropGuard,
+    /// Gives its place back, and cancels the work behind the stream, when the client goes away.
+    _held: (Admitted, DropGuard),
 }
 
 /// Begins an answer; fails when the first frame does, so that the client gets the error at once.
@@ -39,12 +39,12 @@ pub(super) async fn answer(
     settings: Settings,
     request: SeriesRequest,
     ctx: Context,
-    guard: DropGuard,
+    held: (Admitted, DropGuard),
 ) -> Result<Response<ResponseStream>, Status> {
     let abort = request.partial_response == PartialResponse::Abort;
     let frames = Frames::new(request.batch_series);
     let source = ctx.run(store.series(&ctx, request)).await.map_err(|e| from_error(&e))?;
-    let answer = Answer { source, frames, batch: None, abort, settings, end: None, ctx, _guard: guard };
+    let answer = Answer { source, frames, batch: None, abort, settings, end: None, ctx, _held: held };
     let Some((first, rest)) = answer.next().await? else {
         let mut response = Response::new(stream::empty().boxed());
         response.extensions_mut().insert(Empty);

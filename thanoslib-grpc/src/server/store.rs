@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use thanoslib::{
     Error, Result,
-    context::Context,
+    context::{Admission, Context},
     model::Warnings,
     store::{LabelNamesRequest, LabelValuesRequest, PartialResponse, SeriesRequest, Store},
 };
-use tonic::{Request, Response, Status, async_trait};
+use tokio_util::sync::DropGuard;
+use tonic::{Request, Response, Status, async_trait, metadata::MetadataMap};
 
 use super::{
     Settings, call,
@@ -25,13 +26,14 @@ use crate::{
 pub struct StoreServer {
     store: Arc<dyn Store>,
     settings: Settings,
+    admission: Arc<Admission>,
     base: Context,
 }
 
 impl StoreServer {
     /// A server whose calls draw on the budget of `base` and end with it.
     pub fn new(store: Arc<dyn Store>, settings: Settings, base: Context) -> Self {
-        Self { store, settings, base }
+        Self { store, settings, admission: Arc::new(Admission::new(settings.admission)), base }
     }
 
     /// The service with the message limits of Thanos.
@@ -39,6 +41,13 @@ impl StoreServer {
         store_server::StoreServer::new(self)
             .max_decoding_message_size(MESSAGE_MAX_BYTES)
             .max_encoding_message_size(MESSAGE_MAX_BYTES)
+    }
+
+    /// The context of one call with its own part of the budget.
+    fn context(&self, metadata: &MetadataMap) -> (Context, DropGuard) {
+        let (ctx, guard) = call::context(&self.base, metadata);
+        let budget = self.admission.budget("call", self.base.budget());
+        (ctx.with_budget(budget), guard)
     }
 
     /// Store gateways differ from other components in a few answers.
@@ -62,20 +71,24 @@ impl store_server::Store for StoreServer {
     type SeriesStream = ResponseStream;
 
     async fn series(&self, request: Request<pb::SeriesRequest>) -> Result<Response<ResponseStream>, Status> {
-        let (ctx, guard) = call::context(&self.base, request.metadata());
+        let (ctx, guard) = self.context(request.metadata());
         let request = SeriesRequest::try_from(request.into_inner()).map_err(|e| from_error(&e))?;
-        let answer = series::answer(&*self.store, self.settings, request, ctx, guard);
-        call::guarded(answer).await
+        call::guarded(async {
+            let place = self.admission.enter(&ctx).await.map_err(|e| from_error(&e))?;
+            series::answer(&*self.store, self.settings, request, ctx, (place, guard)).await
+        })
+        .await
     }
 
     async fn label_names(
         &self,
         request: Request<pb::LabelNamesRequest>,
     ) -> Result<Response<pb::LabelNamesResponse>, Status> {
-        let (ctx, _guard) = call::context(&self.base, request.metadata());
+        let (ctx, _guard) = self.context(request.metadata());
         let request = LabelNamesRequest::try_from(request.into_inner()).map_err(|e| self.refused(e))?;
         let partial = request.partial_response;
         call::guarded(async {
+            let _place = self.admission.enter(&ctx).await.map_err(|e| from_error(&e))?;
             let work = self.store.label_names(&ctx, request);
             let answer = ctx.run(work).await.map_err(|e| from_error(&e))?;
             complete(partial, &answer.warnings)?;
@@ -88,7 +101,7 @@ impl store_server::Store for StoreServer {
         &self,
         request: Request<pb::LabelValuesRequest>,
     ) -> Result<Response<pb::LabelValuesResponse>, Status> {
-        let (ctx, _guard) = call::context(&self.base, request.metadata());
+        let (ctx, _guard) = self.context(request.metadata());
         let request = LabelValuesRequest::try_from(request.into_inner()).map_err(|e| self.refused(e))?;
         let empty_name = request.label.is_empty();
         if empty_name && !self.is_gateway() {
@@ -97,6 +110,7 @@ impl store_server::Store for StoreServer {
         let all = request.matchers.is_empty();
         let partial = request.partial_response;
         call::guarded(async {
+            let _place = self.admission.enter(&ctx).await.map_err(|e| from_error(&e))?;
             let work = self.store.label_values(&ctx, request);
             let mut answer = ctx.run(work).await.map_err(|e| from_error(&e))?;
             complete(partial, &answer.warnings)?;

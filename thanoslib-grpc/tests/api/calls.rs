@@ -3,6 +3,7 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use bytes::Bytes;
+use thanoslib::context::AdmissionSettings;
 use thanoslib_grpc::{
     TENANT_METADATA,
     pb::thanos::{
@@ -134,5 +135,21 @@ async fn a_unary_call_ends_with_its_client() {
     let call = client.label_names(LabelNamesRequest::default());
     assert!(tokio::time::timeout(Duration::from_millis(300), call).await.is_err());
     assert!(dropped(&server).await, "the call goes on without a client");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_call_too_many_is_refused_until_one_ends() {
+    let admission = AdmissionSettings { running_max: 1, waiting_max: 0, ..AdmissionSettings::default() };
+    let script = vec![Step::Batch(vec![("1", vec![1])]), Step::Hang];
+    let store = Scripted { component: "sidecar", steps: script, ..Scripted::default() };
+    let server = scripted(store, Settings { admission, ..Settings::default() }).await;
+    let mut client = StoreClient::new(server.channel.clone());
+    let first = client.series(SeriesRequest::default()).await.expect("the first frame");
+    let status = client.series(SeriesRequest::default()).await.expect_err("one runs");
+    assert_eq!((status.code(), status.message()), (Code::Unavailable, "too many queries: 0 wait already"));
+    drop(first);
+    assert!(dropped(&server).await, "the work of the first stops");
+    client.series(SeriesRequest::default()).await.expect("a place is free");
     server.stop().await;
 }

@@ -104,7 +104,7 @@ async fn warnings_hints_and_errors_reach_the_client_in_order() {
         Step::Error(ErrorKind::Limit, "too many"),
     ];
     let store = Scripted { component: "query", steps: script, ..Scripted::default() };
-    let server = scripted(store, Settings { series_hints: true }).await;
+    let server = scripted(store, Settings { series_hints: true, ..Settings::default() }).await;
     let client = server.client().await;
     let got = read(&client, &Context::default(), SeriesRequest::new(AT, Vec::new())).await;
     assert_eq!(

@@ -120,7 +120,7 @@ async fn a_frame_may_pass_the_default_limits_of_tonic() {
 async fn hints_are_sent_when_they_are_wanted() {
     let script = || Scripted { steps: vec![one("1"), Step::Hints("01X")], ..Scripted::default() };
     check(scripted(script(), Settings::default()).await, batches_of(1), &["series 1"], Ok(())).await;
-    let wanted = Settings { series_hints: true };
+    let wanted = Settings { series_hints: true, ..Settings::default() };
     let want = ["series 1", "hints [\"01X\"]"];
     check(scripted(script(), wanted).await, batches_of(1), &want, Ok(())).await;
 }

@@ -9,7 +9,21 @@ use crate::error::{Error, ErrorKind};
 /// Our error for a store's error, with `what` (operation and object) in front.
 pub(crate) fn map_err(what: &str, e: object_store::Error) -> Error {
     let kind = kind(&e);
-    Error::new(kind, format!("{what}: {e}")).with_source(e)
+    let mut text = format!("{what}: {e}");
+    // Clients of HTTP say that sending failed; the reason is the innermost cause.
+    let cause = root(&e).to_string();
+    if !text.contains(&cause) {
+        text.push_str(": ");
+        text.push_str(&cause);
+    }
+    Error::new(kind, text).with_source(e)
+}
+
+fn root<'a>(mut e: &'a (dyn error::Error + 'static)) -> &'a (dyn error::Error + 'static) {
+    while let Some(source) = e.source() {
+        e = source;
+    }
+    e
 }
 
 fn kind(e: &object_store::Error) -> ErrorKind {

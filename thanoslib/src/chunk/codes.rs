@@ -23,8 +23,8 @@ pub(super) fn word(bytes: &[u8], bit: usize) -> u64 {
     let at = bit / 8;
     let Some([head @ .., last]) = bytes.get(at..at + 9) else { return 0 };
     let Some(head) = head.first_chunk::<8>() else { return 0 };
-    let shift = (bit % 8) as u32;
-    u64::from_be_bytes(*head) << shift | u64::from(*last) >> (8 - shift)
+    let shift = bit % 8;
+    u64::from_be_bytes(*head) << shift | (u64::from(*last) << shift) >> 8
 }
 
 /// For the first eight bits of a varbit number: the width of its prefix, of its payload, of both.

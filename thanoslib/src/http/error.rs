@@ -57,6 +57,14 @@ impl ApiError {
         Self { kind: ApiErrorKind::Unavailable, message: message.into() }
     }
 
+    /// A query that was not let in.
+    pub(super) fn admission(e: &Error) -> Self {
+        match e.kind() {
+            ErrorKind::Unavailable => Self::unavailable(e.message()),
+            _ => Self::execution(e),
+        }
+    }
+
     /// A query or select that failed while it ran.
     ///
     /// Compat: a failing query is 422 whatever failed, 503 when it was cancelled or timed out
@@ -68,6 +76,12 @@ impl ApiError {
             _ => ApiErrorKind::Execution,
         };
         Self { kind, message: e.message().to_owned() }
+    }
+
+    /// What went wrong.
+    #[cfg(test)]
+    pub(super) fn message(&self) -> &str {
+        &self.message
     }
 
     pub(super) fn into_response(self) -> Response {

@@ -4,7 +4,6 @@
 
 mod endpoint;
 mod error;
-mod gate;
 mod json;
 mod labels;
 mod metrics;
@@ -27,14 +26,13 @@ use axum::{
 use crate::{
     budget::Budget,
     clock::Clock,
-    context::Context,
+    context::{Admission, AdmissionSettings, Context},
     dedup::{Algorithm, Counters},
     promql::Engine,
     store::Store,
 };
 use endpoint::Endpoint;
 use error::ApiError;
-use gate::Gate;
 pub use metrics::HttpMetrics;
 use params::Params;
 pub use probe::{Readiness, probes};
@@ -44,14 +42,8 @@ pub use probe::{Readiness, probes};
 pub struct Settings {
     /// Longest time of one request.
     pub timeout: Duration,
-    /// Queries that run at a time; the others wait in order.
-    pub queries_max: usize,
-    /// Queries that wait at most; one more is refused.
-    pub queries_waiting_max: usize,
-    /// Memory of one query in bytes.
-    pub query_bytes_max: u64,
-    /// Bytes that are reserved for a query before it begins, and waited for.
-    pub query_floor_bytes: u64,
+    /// How many queries run and wait, and for how much memory.
+    pub admission: AdmissionSettings,
     /// Bytes of one request body.
     pub body_bytes_max: usize,
     /// Labels that tell the replicas of an HA pair apart.
@@ -85,10 +77,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             timeout: Duration::from_secs(120),
-            queries_max: 20,
-            queries_waiting_max: 1000,
-            query_bytes_max: 2 << 30,
-            query_floor_bytes: 1 << 20,
+            admission: AdmissionSettings::default(),
             body_bytes_max: 10 << 20,
             replica_labels: Vec::new(),
             algorithm: Algorithm::Penalty,
@@ -114,7 +103,7 @@ pub struct Api {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     budget: Arc<Budget>,
-    gate: Gate,
+    admission: Admission,
     metrics: HttpMetrics,
     started_ms: i64,
 }
@@ -129,7 +118,7 @@ impl Api {
         budget: Arc<Budget>,
     ) -> Arc<Self> {
         Arc::new(Self {
-            gate: Gate::new(settings.queries_max, settings.queries_waiting_max, settings.query_floor_bytes),
+            admission: Admission::new(settings.admission),
             started_ms: clock.now_ms(),
             metrics: HttpMetrics::default(),
             settings,
@@ -147,7 +136,7 @@ impl Api {
 
     /// A context for one request, with its own part of the budget.
     fn context(&self) -> Context {
-        let budget = self.budget.child("query", self.settings.query_bytes_max);
+        let budget = self.admission.budget("query", &self.budget);
         Context::new(budget).with_timeout(self.settings.timeout)
     }
 }
@@ -188,7 +177,7 @@ async fn serve(State(api): State<Arc<Api>>, request: Request) -> Result<Response
     }
     let started = std::time::Instant::now();
     let name = endpoint.handler_name();
-    let response = match Params::read(request, api.settings.body_bytes_max).await {
+    let response = match Params::read(request, api.settings.body_bytes_max, &api.budget).await {
         Ok(params) => answer(&api, endpoint, &params).await,
         Err(e) => e.into_response(),
     };

@@ -1,22 +1,39 @@
 //! Parameters of requests: query string and form body, as Go reads them.
 
+use std::sync::Arc;
+
 use axum::{
-    body::to_bytes,
+    body::Body,
     extract::Request,
     http::{Method, header},
 };
+use futures::StreamExt;
 
 use super::error::ApiError;
+use crate::budget::{Budget, Lease};
+
+/// Most parameters of a request.
+///
+/// Compat: `urlmaxqueryparams` of Go's `net/url`.
+const PARAMS_MAX: usize = 10_000;
 
 /// The parameters of a request, those of the body first.
 #[derive(Debug, Default)]
-pub(super) struct Params(Vec<(String, String)>);
+pub(super) struct Params {
+    pairs: Vec<(String, String)>,
+    /// What the body takes of the budget.
+    _lease: Option<Lease>,
+}
 
 impl Params {
-    /// Reads the query string and, of a POST with a form, the body.
-    pub(super) async fn read(request: Request, body_bytes_max: usize) -> Result<Self, ApiError> {
+    /// Reads the query string and, of a POST with a form, the body, which draws on `budget`.
+    pub(super) async fn read(
+        request: Request,
+        body_bytes_max: usize,
+        budget: &Arc<Budget>,
+    ) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
-        let mut params = Vec::new();
+        let mut params = Self::default();
         let form = parts
             .headers
             .get(header::CONTENT_TYPE)
@@ -24,23 +41,23 @@ impl Params {
             .and_then(|v| v.split(';').next())
             .is_some_and(|v| v.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded"));
         if parts.method == Method::POST && form {
-            let body = to_bytes(body, body_bytes_max)
-                .await
-                .map_err(|e| ApiError::bad_data(format!("cannot read the request body: {e}")))?;
-            parse(&body, &mut params);
+            let mut lease = budget.reserve(0).map_err(|e| ApiError::execution(&e))?;
+            let body = read_body(body, body_bytes_max, &mut lease).await?;
+            params._lease = Some(lease);
+            parse(&body, &mut params.pairs)?;
         }
-        parse(parts.uri.query().unwrap_or_default().as_bytes(), &mut params);
-        Ok(Self(params))
+        parse(parts.uri.query().unwrap_or_default().as_bytes(), &mut params.pairs)?;
+        Ok(params)
     }
 
     /// The first value of a parameter; empty when it is not given.
     pub(super) fn get(&self, name: &str) -> &str {
-        self.0.iter().find(|(n, _)| n == name).map_or("", |(_, v)| v)
+        self.pairs.iter().find(|(n, _)| n == name).map_or("", |(_, v)| v)
     }
 
     /// Every value of a parameter.
     pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> + 'a {
-        self.0.iter().filter(move |(n, _)| n == name).map(|(_, v)| v.as_str())
+        self.pairs.iter().filter(move |(n, _)| n == name).map(|(_, v)| v.as_str())
     }
 
     /// A flag as Go's `ParseBool` reads it; `default` when it is not given.
@@ -68,8 +85,28 @@ impl Params {
     }
 }
 
-fn parse(form: &[u8], out: &mut Vec<(String, String)>) {
+/// Reads a body of limited length; the lease grows before it does.
+async fn read_body(body: Body, bytes_max: usize, lease: &mut Lease) -> Result<Vec<u8>, ApiError> {
+    let failed = |e: String| ApiError::bad_data(format!("cannot read the request body: {e}"));
+    let mut frames = body.into_data_stream();
+    let mut out = Vec::new();
+    while let Some(frame) = frames.next().await {
+        let frame = frame.map_err(|e| failed(e.to_string()))?;
+        if frame.len() > bytes_max - out.len() {
+            return Err(failed(format!("it is longer than {bytes_max} bytes")));
+        }
+        // The frame and the parameter made of it.
+        lease.grow(2 * frame.len() as u64).map_err(|e| ApiError::execution(&e))?;
+        out.extend_from_slice(&frame);
+    }
+    Ok(out)
+}
+
+fn parse(form: &[u8], out: &mut Vec<(String, String)>) -> Result<(), ApiError> {
     for pair in form.split(|b| *b == b'&').filter(|p| !p.is_empty()) {
+        if out.len() == PARAMS_MAX {
+            return Err(ApiError::bad_data(format!("more than {PARAMS_MAX} parameters")));
+        }
         // Go drops pairs with a semicolon or a broken escape.
         if pair.contains(&b';') {
             continue;
@@ -82,6 +119,7 @@ fn parse(form: &[u8], out: &mut Vec<(String, String)>) {
             out.push((lossy(name), lossy(value)));
         }
     }
+    Ok(())
 }
 
 fn lossy(bytes: Vec<u8>) -> String {
@@ -114,9 +152,8 @@ mod tests {
 
     #[test]
     fn forms_are_read_as_go_reads_them() {
-        let mut out = Vec::new();
-        parse(b"a=1&b=x+y%2B&c&d=%zz&e=1;2&a=2&=v", &mut out);
-        let params = Params(out);
+        let mut params = Params::default();
+        parse(b"a=1&b=x+y%2B&c&d=%zz&e=1;2&a=2&=v", &mut params.pairs).expect("few");
         assert_eq!(params.get("a"), "1");
         assert_eq!(params.all("a").collect::<Vec<_>>(), ["1", "2"]);
         assert_eq!(
@@ -125,9 +162,34 @@ mod tests {
         );
     }
 
+    #[tokio::test]
+    async fn a_body_draws_on_the_budget_and_holds_so_many_parameters() {
+        let budget = Budget::new("process", 100);
+        let request = |body: String| {
+            Request::post("/")
+                .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+                .body(Body::from(body))
+                .expect("a request")
+        };
+        let params = Params::read(request("a=1&b=2".to_owned()), 1000, &budget).await.expect("fits");
+        assert_eq!((params.get("b"), budget.used()), ("2", 14));
+        let refused = |body, bytes_max, budget| {
+            let read = Params::read(request(body), bytes_max, budget);
+            async move { read.await.expect_err("refused").message().to_owned() }
+        };
+        assert!(refused("x".repeat(60), 1000, &budget).await.contains("budget used up"));
+        assert!(refused("x".repeat(11), 10, &budget).await.contains("longer than 10 bytes"));
+        let roomy = Budget::unlimited();
+        assert!(refused("a&".repeat(PARAMS_MAX + 1), 1 << 20, &roomy).await.contains("more than 10000"));
+        assert_eq!(budget.used(), 14);
+        drop(params);
+        assert_eq!((budget.used(), roomy.used()), (0, 0));
+    }
+
     #[test]
     fn flags_and_limits_are_checked() {
-        let params = Params(vec![("x".into(), "T".into()), ("limit".into(), "-1".into())]);
+        let mut params = Params::default();
+        parse(b"x=T&limit=-1", &mut params.pairs).expect("few");
         assert!(params.flag("x", false).expect("a flag"));
         assert!(params.flag("y", true).expect("the default"));
         assert!(params.limit().is_err());

@@ -27,7 +27,7 @@ pub(super) async fn instant(api: &Arc<Api>, ctx: &Context, params: &Params) -> R
     let lookback_ms = lookback(api, params, options.max_resolution_ms)?;
     let expr = parse(api, params)?;
     let query = InstantQuery { expr, text: Arc::from(params.get("query")), time_ms, lookback_ms };
-    let _place = api.gate.enter(&ctx).await?;
+    let _place = api.admission.enter(&ctx).await.map_err(|e| ApiError::admission(&e))?;
     let queryable = Arc::new(StoreQueryable::new(Arc::clone(&api.store), options));
     let result = api.engine.instant(&ctx, queryable, query).await.map_err(|e| ApiError::execution(&e))?;
     respond(params, &result)
@@ -48,7 +48,7 @@ pub(super) async fn range(api: &Arc<Api>, ctx: &Context, params: &Params) -> Res
     let query =
         RangeQuery { expr, text: Arc::from(params.get("query")), start_ms, end_ms, step_ms, lookback_ms };
     query.check().map_err(|e| ApiError::bad_data(e.message()))?;
-    let _place = api.gate.enter(&ctx).await?;
+    let _place = api.admission.enter(&ctx).await.map_err(|e| ApiError::admission(&e))?;
     let queryable = Arc::new(StoreQueryable::new(Arc::clone(&api.store), options));
     let result = api.engine.range(&ctx, queryable, query).await.map_err(|e| ApiError::execution(&e))?;
     respond(params, &result)

@@ -11,6 +11,7 @@ use futures::FutureExt;
 use thanoslib::{
     bucket::Operation,
     budget::Budget,
+    context::AdmissionSettings,
     http::{self, Settings},
     model::Labels,
     object_store::memory::InMemory,
@@ -24,6 +25,14 @@ use crate::support::{self, Block, get, labels, post};
 
 /// How long each read of a slow bucket takes.
 const SLOW: Duration = Duration::from_secs(60);
+
+/// One query at a time.
+const ONE: AdmissionSettings =
+    AdmissionSettings { running_max: 1, waiting_max: 1000, bytes_max: 2 << 30, floor_bytes: 1 << 20 };
+
+fn admitting(admission: AdmissionSettings) -> Settings {
+    Settings { admission, ..Settings::default() }
+}
 
 struct Served {
     router: Router,
@@ -124,7 +133,7 @@ async fn a_query_holds_so_many_samples() {
 
 #[tokio::test]
 async fn a_query_holds_so_many_bytes() {
-    let settings = Settings { query_bytes_max: 2_000, ..Settings::default() };
+    let settings = admitting(AdmissionSettings { bytes_max: 2_000, ..AdmissionSettings::default() });
     let served = Served::with_settings(settings).await;
     let (kind, text) = get(&served.router, "/api/v1/query?query=up&time=60").await.failure(422);
     assert_eq!(kind, "execution");
@@ -140,8 +149,7 @@ async fn a_query_holds_so_many_bytes() {
 
 #[tokio::test(start_paused = true)]
 async fn a_query_waits_for_one_that_runs() {
-    let served =
-        Served::with_settings(Settings { queries_max: 1, timeout: 10 * SLOW, ..Settings::default() }).await;
+    let served = Served::with_settings(Settings { timeout: 10 * SLOW, ..admitting(ONE) }).await;
     served.slow_down();
     let first = served.start("/api/v1/query?query=up&time=60");
     settle().await;
@@ -155,8 +163,7 @@ async fn a_query_waits_for_one_that_runs() {
 
 #[tokio::test(start_paused = true)]
 async fn a_waiting_query_times_out() {
-    let served =
-        Served::with_settings(Settings { queries_max: 1, timeout: 10 * SLOW, ..Settings::default() }).await;
+    let served = Served::with_settings(Settings { timeout: 10 * SLOW, ..admitting(ONE) }).await;
     served.slow_down();
     let first = served.start("/api/v1/query?query=up&time=60");
     settle().await;
@@ -168,7 +175,7 @@ async fn a_waiting_query_times_out() {
 
 #[tokio::test(start_paused = true)]
 async fn a_query_too_many_is_refused() {
-    let settings = Settings { queries_max: 1, queries_waiting_max: 0, ..Settings::default() };
+    let settings = admitting(AdmissionSettings { waiting_max: 0, ..ONE });
     let served = Served::with_settings(settings).await;
     served.slow_down();
     let first = served.start("/api/v1/query?query=up&time=60");

@@ -4,6 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use thanoslib::{
+    context::AdmissionSettings,
     dedup::{Algorithm, Counters},
     http,
     model::{Labels, duration},
@@ -48,6 +49,9 @@ pub(crate) struct StandaloneFlags {
     /// Queries that run at a time.
     #[arg(long = "query.max-concurrent", default_value_t = 20)]
     pub query_max_concurrent: usize,
+    /// Calls of the Store API that run at a time.
+    #[arg(long = "store.grpc.series-max-concurrency", default_value_t = 20)]
+    pub grpc_max_concurrent: usize,
     /// Most samples that a query may hold at a time.
     #[arg(long = "query.max-samples", default_value_t = 50_000_000)]
     pub query_max_samples: u64,
@@ -105,6 +109,12 @@ impl StandaloneFlags {
         labels
     }
 
+    /// How many requests of a kind run, and for how much memory.
+    pub(crate) fn admission(&self, running_max: usize) -> Result<AdmissionSettings> {
+        let bytes_max = duration::parse_size(&self.query_max_memory).context("--query.max-memory")?;
+        Ok(AdmissionSettings { running_max, bytes_max, ..AdmissionSettings::default() })
+    }
+
     /// Settings of the HTTP API.
     pub(crate) fn http_settings(&self) -> Result<http::Settings> {
         let algorithm = match self.dedup_func.as_str() {
@@ -119,8 +129,7 @@ impl StandaloneFlags {
         };
         Ok(http::Settings {
             timeout: duration_flag("query.timeout", &self.query_timeout)?,
-            queries_max: self.query_max_concurrent,
-            query_bytes_max: duration::parse_size(&self.query_max_memory).context("--query.max-memory")?,
+            admission: self.admission(self.query_max_concurrent)?,
             replica_labels: self.replica_labels(),
             algorithm,
             counters,
@@ -171,6 +180,7 @@ impl StandaloneFlags {
             ("http-address", self.http_address.clone()),
             ("grpc-address", self.grpc_address.clone()),
             ("query.timeout", self.query_timeout.clone()),
+            ("store.grpc.series-max-concurrency", self.grpc_max_concurrent.to_string()),
             ("query.max-concurrent", self.query_max_concurrent.to_string()),
             ("query.max-samples", self.query_max_samples.to_string()),
             ("query.max-memory", self.query_max_memory.clone()),

@@ -54,6 +54,7 @@ pub(crate) async fn run(flags: StandaloneFlags) -> Result<()> {
 /// What the flags say, read before anything is opened.
 struct Settings {
     http: http::Settings,
+    grpc: server::Settings,
     engine: EngineOptions,
     memory_bytes: u64,
     sync_every: Duration,
@@ -68,6 +69,10 @@ impl Settings {
         }
         Ok(Self {
             http,
+            grpc: server::Settings {
+                admission: flags.admission(flags.grpc_max_concurrent)?,
+                ..server::Settings::default()
+            },
             engine: flags.engine_options()?,
             memory_bytes: flags.memory_limit_bytes()?,
             sync_every: flags::duration_flag("sync-block-duration", &flags.sync_block_duration)?,
@@ -219,7 +224,7 @@ async fn serve(
     let http_address = listeners.http.local_addr()?;
     let grpc_address = listeners.grpc.local_addr()?;
     let http_server = axum_serve(listeners.http, router, until(stopped.clone()));
-    let mut services = server::Services::new(store, server::Settings::default());
+    let mut services = server::Services::new(store, settings.grpc);
     services.context = Context::new(budget);
     let (routes, grpc_readiness) = services.build().await?;
     let grpc_server = server::serve(routes, listeners.grpc, until(stopped));

@@ -1,6 +1,8 @@
 //! What accompanies a request: deadline, cancellation, tenant, budget.
 //!
-//! Invariant: says when to stop, never what to do.
+//! Invariant: says when to start and when to stop, never what to do.
+
+mod admission;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -11,6 +13,8 @@ use crate::{
     budget::Budget,
     error::{Error, Result},
 };
+
+pub use admission::{Admission, AdmissionSettings, Admitted};
 
 /// Tenant of requests that name none.
 pub const DEFAULT_TENANT: &str = "default-tenant";
