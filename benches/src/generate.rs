@@ -1,6 +1,9 @@
 //! Seeded inputs: the shapes that series have in the field.
 
-use thanoslib::{chunk::XorAppender, model::Labels, series::FloatColumn};
+use thanoslib::{
+    chunk::XorAppender,
+    model::{FloatColumn, Labels},
+};
 
 /// The seed of every input.
 pub(crate) const SEED: u64 = 0x9e37_79b9_7f4a_7c15;

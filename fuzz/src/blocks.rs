@@ -9,7 +9,7 @@ use thanoslib::{
     },
     chunk::{ChunkRecord, parse_segment_header},
     context::Context,
-    encoding::{crc32c, put_uvarint},
+    encoding::crc32c,
     index::{
         Entry, IndexFile, IndexHeader, Postings, PostingsDecoder, PostingsTable, SeriesEntry, Symbols, Toc,
         Version, encode_postings, intersect, intersects, parse_header, subtract, union,
@@ -92,8 +92,12 @@ pub fn series_entry(data: &[u8]) {
         let _ = entry.read(content, 0);
     }
     let read = entry.read(data, 0);
-    let mut framed = Vec::new();
-    put_uvarint(&mut framed, data.len() as u64);
+    let (mut framed, mut len) = (Vec::new(), data.len());
+    while len >= 0x80 {
+        framed.push(len as u8 | 0x80);
+        len >>= 7;
+    }
+    framed.push(len as u8);
     framed.extend_from_slice(data);
     framed.extend_from_slice(&crc32c(data).to_be_bytes());
     framed.extend_from_slice(data.get(..8).unwrap_or(&[0xff; 8]));

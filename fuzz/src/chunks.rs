@@ -8,8 +8,7 @@ use thanoslib::{
         XorAppender, XorDecoder, transcode,
     },
     dedup::{Algorithm, Counters, DedupRequest, Deduplicator, SeriesChunk},
-    model::Interval,
-    series::{FloatColumn, FloatHistogramColumn, IntHistogramColumn, SampleColumns},
+    model::{FloatColumn, FloatHistogramColumn, IntHistogramColumn, Interval, SampleColumns},
 };
 
 /// An XOR chunk: pieces equal the whole, and what decodes encodes and decodes again.

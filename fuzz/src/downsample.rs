@@ -3,8 +3,7 @@
 use thanoslib::{
     chunk::{AggrChunk, Chunk, Encoding},
     downsample::{AggrChunks, AggrDownsampler, RawDownsampler},
-    model::Interval,
-    series::{Aggr, SampleColumns},
+    model::{Aggr, Interval, SampleColumns},
 };
 
 /// Windows of raw samples, and of those.

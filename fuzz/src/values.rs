@@ -2,10 +2,9 @@
 
 use thanoslib::{
     model::{
-        FloatHistogram, Regex, Span,
+        FloatHistogram, Regex, Span, TemplateRegex,
         duration::{self, parse_api_duration, parse_api_time, parse_flag, parse_go, parse_size},
         float::{Quoted, parse_float},
-        regex::TemplateRegex,
     },
     promql::{self, EngineOptions},
 };

@@ -9,10 +9,9 @@ use thanoslib::{
     },
     dedup::{Algorithm, ChunkMerge},
     model::{
-        CounterReset, FloatHistogram, FloatHistogramColumn, Histogram, IntHistogramColumn, Interval, Span,
-        is_stale, stale_nan,
+        CounterReset, FloatColumn, FloatHistogram, FloatHistogramColumn, Histogram, IntHistogramColumn,
+        Interval, Span, is_stale, stale_nan,
     },
-    series::FloatColumn,
 };
 
 /// Numbers from bytes; zeros at the end.

@@ -12,6 +12,17 @@ use crate::error::{Error, Result};
 /// A number of bytes that may be held at a time, shared by everything that draws on it.
 ///
 /// A child budget (a query) also draws on its parent (the process).
+///
+/// ```
+/// use thanoslib::{Budget, ErrorKind};
+/// let process = Budget::new("process", 1_000);
+/// let query = process.child("query", 600);
+/// let lease = query.reserve(500)?;
+/// assert_eq!(query.reserve(200).map_err(|e| e.kind()).err(), Some(ErrorKind::Limit));
+/// drop(lease);
+/// assert_eq!((process.used(), process.peak()), (0, 500));
+/// # Ok::<(), thanoslib::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Budget {
     name: &'static str,
@@ -146,6 +157,16 @@ impl Drop for Budget {
 }
 
 /// Bytes reserved from a [`Budget`]; given back when dropped.
+///
+/// ```
+/// use thanoslib::Budget;
+/// let budget = Budget::new("query", 1_000);
+/// let mut lease = budget.reserve(100)?;
+/// lease.grow(50)?;
+/// let part = lease.split(30);
+/// assert_eq!((lease.bytes(), part.bytes(), budget.used()), (120, 30, 150));
+/// # Ok::<(), thanoslib::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Lease {
     budget: Arc<Budget>,

@@ -9,12 +9,19 @@ use std::{
 };
 
 /// A source of the time of day.
+///
+/// See [`ManualClock`].
 pub trait Clock: Debug + Send + Sync + 'static {
     /// Milliseconds since the Unix epoch.
     fn now_ms(&self) -> i64;
 }
 
 /// The time of the system.
+///
+/// ```
+/// use thanoslib::{Clock, SystemClock};
+/// assert!(SystemClock.now_ms() > 1_600_000_000_000);
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
@@ -28,6 +35,13 @@ impl Clock for SystemClock {
 }
 
 /// A clock that stands still until it is set, for tests.
+///
+/// ```
+/// use thanoslib::clock::{Clock, ManualClock};
+/// let clock = ManualClock::new(1_000);
+/// clock.set(2_000);
+/// assert_eq!(clock.now_ms(), 2_000);
+/// ```
 #[derive(Debug, Default)]
 pub struct ManualClock(AtomicI64);
 

@@ -8,6 +8,8 @@ use std::{borrow::Cow, error, fmt};
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What the caller should do about an [`Error`].
+///
+/// See [`Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -36,6 +38,13 @@ pub enum ErrorKind {
 }
 
 /// An error that says what the caller should do.
+///
+/// ```
+/// use thanoslib::{Error, ErrorKind};
+/// let error = Error::unavailable("connection refused").context("store eu1");
+/// assert_eq!(error.kind(), ErrorKind::Unavailable);
+/// assert!(error.to_string().contains("store eu1"));
+/// ```
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
@@ -119,6 +128,12 @@ impl error::Error for Error {
 }
 
 /// Where and why a decoder gave up.
+///
+/// ```
+/// use thanoslib::{ErrorKind, chunk::XorDecoder};
+/// let error = XorDecoder::new(&[0]).expect_err("two bytes are the count");
+/// assert_eq!(error.context("block 01X").kind(), ErrorKind::Corrupt);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DecodeError {
     /// What was wrong, in a few words.

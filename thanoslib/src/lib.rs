@@ -18,6 +18,32 @@
 //! | `http` (feature `http`) | Prometheus' HTTP API |
 //! | `testing` (feature `testing`) | fakes and contract suites |
 //!
+//! The names that an embedder needs most stand in the root too; everything else has one place, in its
+//! module. A query over series in memory:
+//!
+//! ```
+//! use std::sync::Arc;
+//! use thanoslib::{Context, Engine, EngineOptions, InstantQuery, Labels, MemoryStore, Pool};
+//! use thanoslib::{QueryValue, Result, SelectOptions, StoreQueryable, Value, promql};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<()> {
+//! let store = MemoryStore::new(Labels::empty());
+//! for (job, up) in [("api", 1.0), ("web", 0.0)] {
+//!     store.push(&Labels::from_pairs([("__name__", "up"), ("job", job)]), 15_000, up)?;
+//! }
+//! let queryable = Arc::new(StoreQueryable::new(Arc::new(store), SelectOptions::default()));
+//!
+//! let engine = Engine::new(EngineOptions::default(), Arc::new(Pool::new(2)?));
+//! let text = "sum(up)";
+//! let expr = promql::parse(text, engine.options())?;
+//! let query = InstantQuery { expr, text: Arc::from(text), time_ms: 20_000, lookback_ms: None };
+//! let answer = engine.instant(&Context::default(), queryable, query).await?;
+//! assert!(matches!(&answer.value, QueryValue::Vector(v) if matches!(v[0].value, Value::Float(1.0))));
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! Without features the crate is sync and small: values, codecs, columns, merges. Features:
 //!
 //! | feature | default | brings |
@@ -65,6 +91,45 @@ pub mod testing;
 #[cfg(feature = "store")]
 pub mod tools;
 
+// What an error says to its caller.
 pub use error::{DecodeError, Error, ErrorKind, Result};
+
+// Values.
+pub use model::{
+    FloatHistogram, Histogram, Interval, Labels, LabelsBuilder, MatchOp, Matcher, SampleColumns, Value,
+    Warning,
+};
+
+// Samples as bytes.
+pub use chunk::{Chunk, Encoding, XorAppender};
+pub use series::{BatchBuilder, SeriesBatch};
+
+// What an embedder hands in.
+pub use budget::Budget;
+pub use clock::{Clock, SystemClock};
+#[cfg(feature = "store")]
+pub use context::Context;
 #[cfg(feature = "store")]
 pub use object_store;
+#[cfg(feature = "store")]
+pub use runtime::Pool;
+
+// Blocks and where they lie.
+#[cfg(feature = "store")]
+pub use block::{Block, BlockId, BlockMeta, BlockWriter, LocalReader};
+#[cfg(feature = "store")]
+pub use bucket::{Bucket, BucketConfig};
+
+// Stores, and the easy ways to be one.
+#[cfg(feature = "store")]
+pub use store::{
+    BlockSet, BucketSource, ChunkSink, ChunkSource, ChunkStore, Conform, Fanout, FolderSource, Frame,
+    LabelNamesRequest, LabelValuesRequest, MemoryStore, SampleSink, SampleSource, Scan, SeriesRequest,
+    SeriesStream, SourceStore, Store, StoreInfo,
+};
+
+// Queries.
+#[cfg(feature = "promql")]
+pub use promql::{Engine, EngineOptions, InstantQuery, QueryValue, RangeQuery};
+#[cfg(feature = "promql")]
+pub use query::{SelectOptions, StoreQueryable};

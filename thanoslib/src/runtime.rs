@@ -12,6 +12,17 @@ use crate::error::{Error, Result};
 pub type Job = Box<dyn FnOnce() + Send + 'static>;
 
 /// Runs jobs: on threads of its own, or at once.
+///
+/// ```
+/// use std::sync::Arc;
+/// use thanoslib::runtime::{Compute, Pool, compute};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let on: Arc<dyn Compute> = Arc::new(Pool::new(2)?);
+/// assert_eq!(compute(&on, || (1..=10).sum::<i32>()).await?, 55);
+/// # Ok(())
+/// # }
+/// ```
 pub trait Compute: fmt::Debug + Send + Sync + 'static {
     /// Takes a job; it may run before this returns.
     fn submit(&self, job: Job);
@@ -34,6 +45,12 @@ pub async fn compute<T: Send + 'static>(
 }
 
 /// Runs every job at once on the calling thread.
+///
+/// ```
+/// use thanoslib::{Engine, EngineOptions, runtime::Inline};
+/// let engine = Engine::new(EngineOptions::default(), std::sync::Arc::new(Inline));
+/// assert_eq!(engine.options().lookback_ms, 300_000);
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Inline;
 
@@ -44,6 +61,8 @@ impl Compute for Inline {
 }
 
 /// A fixed number of threads that take jobs in order; they end when the pool is dropped.
+///
+/// See [`Compute`].
 pub struct Pool {
     jobs: Option<std::sync::mpsc::Sender<Job>>,
     threads: Vec<thread::JoinHandle<()>>,

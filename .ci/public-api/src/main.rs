@@ -1,7 +1,9 @@
 //! Prints the public items of a crate, one sorted line each: kind, path, signature.
 //!
 //! `public-api thanoslib.json` reads what `cargo rustdoc -- -Z unstable-options
-//! --output-format json` wrote. Its last line counts the names in the crate's root.
+//! --output-format json` wrote. What a module takes over from a public one is listed there once.
+//! At the end stand the types whose docs neither hold an example nor name, after "See", the type
+//! whose example shows them; and how many names the root takes over, of which it has 60 at most.
 
 mod types;
 
@@ -14,10 +16,16 @@ use types::{bounds, generics, signature, text};
 /// What is printed of a crate.
 struct Listing<'a> {
     index: &'a Map<String, Value>,
+    root: &'a Value,
     lines: BTreeSet<String>,
+    /// Types without an example.
+    bare: BTreeSet<String>,
     /// Items on the way from the root, so that re-exports in a circle end.
     open: Vec<String>,
 }
+
+/// How many names the root may take over from the modules.
+const ROOT_NAMES_MAX: usize = 60;
 
 fn main() -> ExitCode {
     let Some(path) = env::args().nth(1) else {
@@ -41,15 +49,24 @@ fn list(path: &str) -> Result<String, String> {
     let krate: Value = serde_json::from_slice(&json).map_err(|e| e.to_string())?;
     let index = krate["index"].as_object().ok_or("no index")?;
     let root = &index[&id(&krate["root"])];
-    let mut listing = Listing { index, lines: BTreeSet::new(), open: Vec::new() };
+    let mut listing =
+        Listing { index, root, lines: BTreeSet::new(), bare: BTreeSet::new(), open: Vec::new() };
     listing.module(root, text(&root["name"]));
-    let names = listing.names(root).len();
+    let names = listing.reexports();
+    if names > ROOT_NAMES_MAX {
+        return Err(format!("the root takes over {names} names, more than {ROOT_NAMES_MAX}"));
+    }
     let mut out = String::new();
     for line in &listing.lines {
         out.push_str(line);
         out.push('\n');
     }
-    out.push_str(&format!("{} public items, {names} names in the root\n", listing.lines.len()));
+    for path in &listing.bare {
+        out.push_str(&format!("without example: {path}\n"));
+    }
+    let (items, bare) = (listing.lines.len(), listing.bare.len());
+    out.push_str(&format!("{items} public items, {names} names taken over by the root, "));
+    out.push_str(&format!("{bare} types without an example\n"));
     Ok(out)
 }
 
@@ -76,21 +93,24 @@ impl<'a> Listing<'a> {
         ids(list).filter_map(|id| self.index.get(&id)).collect()
     }
 
-    /// The names that a module gives to the world.
-    fn names(&self, module: &'a Value) -> BTreeSet<String> {
-        let items = inner(module).map(|(_, m)| self.items(&m["items"])).unwrap_or_default();
-        let mut out = BTreeSet::new();
-        for item in items {
-            match inner(item) {
-                Some(("use", import)) if import["is_glob"] == true => {
-                    let target = self.index.get(&id(&import["id"]));
-                    out.extend(target.map(|t| self.names(t)).unwrap_or_default());
-                }
-                Some(("use", import)) => drop(out.insert(text(&import["name"]).to_owned())),
-                _ => drop(out.insert(text(&item["name"]).to_owned())),
-            }
-        }
-        out
+    /// How many names the root takes over from modules and other crates.
+    fn reexports(&self) -> usize {
+        self.children(self.root).into_iter().filter(|item| matches!(inner(item), Some(("use", _)))).count()
+    }
+
+    /// True when the module at hand shows the module that a path begins with.
+    fn is_public(&self, source: &str) -> bool {
+        let first = source.split("::").find(|s| *s != "self");
+        let module = self.open.last().map_or(self.root, |id| &self.index[id]);
+        self.children(module).into_iter().any(|item| {
+            item["visibility"] == "public"
+                && matches!(inner(item), Some(("module", _)))
+                && Some(text(&item["name"])) == first
+        })
+    }
+
+    fn children(&self, module: &'a Value) -> Vec<&'a Value> {
+        inner(module).map(|(_, m)| self.items(&m["items"])).unwrap_or_default()
     }
 
     fn module(&mut self, module: &'a Value, path: &str) {
@@ -99,8 +119,7 @@ impl<'a> Listing<'a> {
             return;
         }
         self.open.push(me);
-        let items = inner(module).map(|(_, m)| self.items(&m["items"])).unwrap_or_default();
-        for item in items {
+        for item in self.children(module) {
             self.item(item, path, text(&item["name"]));
         }
         self.open.pop();
@@ -109,6 +128,12 @@ impl<'a> Listing<'a> {
     fn item(&mut self, item: &'a Value, parent: &str, name: &str) {
         let Some((kind, inner)) = inner(item) else { return };
         let path = format!("{parent}::{name}");
+        if matches!(kind, "struct" | "enum" | "trait" | "union") {
+            let docs = text(&item["docs"]);
+            if !docs.contains("```") && !docs.contains("See [`") {
+                self.bare.insert(path.clone());
+            }
+        }
         match kind {
             "module" => {
                 self.add("mod", &path, "");
@@ -157,6 +182,11 @@ impl<'a> Listing<'a> {
             self.add("use", &format!("{parent}::{name}"), &format!(" = {}", text(&import["source"])));
             return;
         };
+        if self.is_public(text(&import["source"])) {
+            // Listed in its own module.
+            self.add("use", &format!("{parent}::{name}"), &format!(" = {}", text(&import["source"])));
+            return;
+        }
         if import["is_glob"] == true { self.module(target, parent) } else { self.item(target, parent, name) }
     }
 

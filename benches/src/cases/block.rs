@@ -13,8 +13,7 @@ use thanoslib::{
     chunk::{Chunk, ChunkRecord, Encoding},
     clock::ManualClock,
     index::{IndexFile, LabelReader, SeriesEntry},
-    model::{Interval, LabelsRef},
-    series::FloatColumn,
+    model::{FloatColumn, Interval, LabelsRef},
 };
 
 use super::Make;

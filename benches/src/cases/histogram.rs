@@ -8,8 +8,7 @@ use std::{
 use anyhow::{Result, ensure};
 use thanoslib::{
     chunk::{Chunk, ChunkCutter, ChunkFormat, CutPolicy, EncodedChunk, Encoding},
-    model::{FloatHistogram, Histogram, Span},
-    series::{FloatHistogramColumn, IntHistogramColumn, SampleColumns},
+    model::{FloatHistogram, FloatHistogramColumn, Histogram, IntHistogramColumn, SampleColumns, Span},
 };
 
 use super::Make;

@@ -15,8 +15,8 @@ use thanoslib::{
     budget::Budget,
     chunk::Encoding,
     context::Context,
-    model::{Interval, Matcher},
-    series::{Aggr, BatchBuilder, SeriesBatch},
+    model::{Aggr, Interval, Matcher},
+    series::{BatchBuilder, SeriesBatch},
     store::{
         Abilities, Fanout, Frame, LabelNames, LabelNamesRequest, LabelValues, LabelValuesRequest, Member,
         SeriesRequest, SeriesStream, Store, StoreInfo,

@@ -11,8 +11,7 @@ use thanoslib::{
     dedup::{Algorithm, ChunkMerge},
     downsample::SeriesDownsampler,
     encoding::crc32c,
-    model::{Interval, Resolution},
-    series::FloatColumn,
+    model::{FloatColumn, Interval, Resolution},
 };
 
 use super::Make;
@@ -25,15 +24,19 @@ use crate::{
 const SERIES: u64 = 40;
 /// Samples of a series: half a day.
 const SAMPLES: usize = 24 * CHUNK;
+/// Samples of a series in a fresh block: two hours.
+const SAMPLES_2H: usize = 4 * CHUNK;
 
 pub(super) fn cases() -> Vec<(&'static str, Make)> {
     let downsample = [1, 2, 3, 5].map(|i| -> (&'static str, Make) {
         let shape = SHAPES[i];
         (format!("downsample/{}", shape.name).leak(), Box::new(move |_| Ok(Box::new(Downsample::new(shape)))))
     });
-    let merge = [1, 3].map(|i| -> (&'static str, Make) {
-        let shape = SHAPES[i];
-        (format!("penalty_merge/{}", shape.name).leak(), Box::new(move |_| Ok(Box::new(Pairs::new(shape)))))
+    let spans = [("", SAMPLES), ("_2h", SAMPLES_2H)];
+    let merge = spans.into_iter().flat_map(|span| [1, 3].map(|i| (SHAPES[i], span)));
+    let merge = merge.map(|(shape, (suffix, samples))| -> (&'static str, Make) {
+        let name = format!("penalty_merge/{}{suffix}", shape.name).leak();
+        (name, Box::new(move |_| Ok(Box::new(Pairs::new(shape, samples)))))
     });
     downsample.into_iter().chain(merge).collect()
 }
@@ -129,10 +132,10 @@ struct Pairs {
 }
 
 impl Pairs {
-    fn new(shape: Shape) -> Self {
+    fn new(shape: Shape, samples: usize) -> Self {
         let mut replicas = Vec::new();
         for salt in 0..SERIES {
-            let a = floats(shape, salt, SAMPLES);
+            let a = floats(shape, salt, samples);
             let mut random = Random::new(salt + 1000);
             let mut b = FloatColumn::default();
             for (i, (t, v)) in a.ts.iter().zip(&a.vs).enumerate() {

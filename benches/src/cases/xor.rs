@@ -9,7 +9,7 @@ use anyhow::Result;
 use thanoslib::{
     chunk::{Encoding, XorAppender, XorDecoder},
     encoding::crc32c,
-    series::FloatColumn,
+    model::FloatColumn,
 };
 
 use super::Make;

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use thanoslib::bucket::{Bucket, config::BucketConfig};
+use thanoslib::bucket::{Bucket, BucketConfig};
 
 use crate::env::TextPair;
 

@@ -3,11 +3,8 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use thanoslib::{
-    Error, Result,
-    chunk::{Encoding, XorAppender},
-    context::Context,
-    model::{Interval, Labels},
-    store::{ChunkRow, ChunkSink, ChunkSource, SampleSink, SampleSource, Scan},
+    ChunkSink, ChunkSource, Context, Encoding, Error, Interval, Labels, Result, SampleSink, SampleSource, Scan,
+    XorAppender, store::ChunkRow,
 };
 
 /// Readings of some sensors, one a minute, as rows.

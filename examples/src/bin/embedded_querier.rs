@@ -11,14 +11,8 @@ use axum::{
     routing::get,
 };
 use thanoslib::{
-    Result,
-    chunk::{Encoding, XorAppender},
-    context::Context,
-    model::{Interval, Labels},
-    promql::{self, Engine, EngineOptions, InstantQuery, QueryValue},
-    query::{SelectOptions, StoreQueryable},
-    runtime::Pool,
-    store::{Conform, MemoryStore, Store},
+    Conform, Context, Encoding, Engine, EngineOptions, InstantQuery, Interval, Labels, MemoryStore, Pool,
+    QueryValue, Result, SelectOptions, Store, StoreQueryable, XorAppender, promql,
 };
 
 /// What the service's routes share.

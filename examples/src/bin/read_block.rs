@@ -7,11 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use futures::TryStreamExt;
 use thanoslib::{
-    block::{Block, BlockSelect, LocalReader},
-    chunk::Chunk,
-    context::Context,
-    model::{Interval, MatchOp, Matcher},
-    series::SampleColumns,
+    Block, Chunk, Context, Interval, LocalReader, MatchOp, Matcher, SampleColumns, block::BlockSelect,
 };
 
 /// Series that are printed.

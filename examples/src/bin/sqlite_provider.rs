@@ -6,10 +6,8 @@ use std::{future::pending, sync::Arc, sync::Mutex};
 
 use axum::{body::Body, body::to_bytes, http::Request};
 use rusqlite::{Connection, params};
-use thanoslib::clock::{Clock, SystemClock};
-use thanoslib::store::{SampleSink, SampleSource, Scan, SourceStore, Store};
-use thanoslib::{Error, Result, budget::Budget, context::Context, model::Labels, runtime::Pool};
-use thanoslib::{http, promql::Engine, promql::EngineOptions, testing::store_contract};
+use thanoslib::{Budget, Clock, Context, Engine, EngineOptions, Error, Labels, Pool, Result, SystemClock};
+use thanoslib::{SampleSink, SampleSource, Scan, SourceStore, Store, http, testing::store_contract};
 use thanoslib_grpc::server::{self, Services};
 use tokio::net::TcpListener;
 use tower::ServiceExt;

@@ -10,8 +10,8 @@ use thanoslib::{
     Error, Result,
     context::Context,
     store::{
-        LabelNames, LabelNamesRequest, LabelValues, LabelValuesRequest, SeriesRequest, SeriesStream, Store,
-        StoreInfo,
+        Abilities, LabelNames, LabelNamesRequest, LabelValues, LabelValuesRequest, SeriesRequest,
+        SeriesStream, Store, StoreInfo,
     },
 };
 use tonic::{Request, transport::Channel};
@@ -98,6 +98,10 @@ fn request<T>(ctx: &Context, message: T) -> Result<Request<T>> {
 impl Store for StoreClient {
     fn info(&self) -> StoreInfo {
         self.info.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn abilities(&self) -> Abilities {
+        self.info.read().unwrap_or_else(PoisonError::into_inner).abilities
     }
 
     async fn series(&self, ctx: &Context, message: SeriesRequest) -> Result<SeriesStream> {

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use thanoslib::{
     Error, Result,
     chunk::{self, Encoding},
-    model::{Interval, LabelsRef},
-    series::{Aggr, BatchBuilder, ChunkView, SeriesBatch, SeriesView},
+    model::{Aggr, Interval, LabelsRef},
+    series::{BatchBuilder, ChunkView, SeriesBatch, SeriesView},
 };
 use xxhash_rust::xxh64::xxh64;
 

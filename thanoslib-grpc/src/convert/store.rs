@@ -3,8 +3,7 @@
 use bytes::Bytes;
 use thanoslib::{
     Error, Result,
-    model::{Interval, Warning, Warnings},
-    series::Aggr,
+    model::{Aggr, Interval, Warning, Warnings},
     store::{
         Grouping, LabelNames, LabelNamesRequest, LabelValues, LabelValuesRequest, SelectHints, SeriesRequest,
         ShardInfo,

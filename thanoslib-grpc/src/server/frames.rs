@@ -91,8 +91,8 @@ mod tests {
     use bytes::Bytes;
     use thanoslib::{
         chunk::Encoding,
-        model::{Interval, Labels},
-        series::{Aggr, BatchBuilder},
+        model::{Aggr, Interval, Labels},
+        series::BatchBuilder,
     };
 
     use super::*;

@@ -15,8 +15,8 @@ use thanoslib::{
     Error, ErrorKind, Result,
     chunk::Encoding,
     context::Context,
-    model::{Interval, Labels, Warning},
-    series::{Aggr, BatchBuilder},
+    model::{Aggr, Interval, Labels, Warning},
+    series::BatchBuilder,
     store::{
         Abilities, Frame, Hints, LabelNames, LabelNamesRequest, LabelValues, LabelValuesRequest,
         SeriesRequest, SeriesStream, Store, StoreInfo, TsdbInfo,

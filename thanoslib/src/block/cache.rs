@@ -68,6 +68,18 @@ impl Slot {
 /// process may use a file at a time.
 ///
 /// Calls read and write the file and block the calling thread while they do.
+///
+/// ```
+/// use thanoslib::block::{BlockCache, BlockId, BlockMeta};
+/// let folder = tempfile::tempdir()?;
+/// let meta = BlockMeta { ulid: BlockId::from_parts(1, 2), version: 1, ..BlockMeta::default() };
+/// let cache = BlockCache::open(folder.path().join("cache"))?;
+/// cache.put_meta(meta.ulid, 7, &meta.encode()?)?;
+/// drop(cache);
+/// let cache = BlockCache::open(folder.path().join("cache"))?;
+/// assert_eq!(cache.meta(meta.ulid, Some(7)), Some(meta));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[doc = ""]
 #[doc = include_str!("../../docs/format/cache-file.md")]
 #[derive(Debug)]

@@ -9,6 +9,8 @@ use crate::{
 };
 
 /// What became of the series of a block.
+///
+/// See [`downsample_block`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Downsampled {
     /// Series that were written.

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Requests under way at a time, unless set otherwise.
-pub const FETCH_CONCURRENCY: usize = 32;
+pub(crate) const FETCH_CONCURRENCY: usize = 32;
 /// Longest `meta.json` that is read.
 pub(super) const META_BYTES_MAX: u64 = 64 << 20;
 
@@ -31,6 +31,22 @@ pub(super) const META_BYTES_MAX: u64 = 64 << 20;
 ///
 /// A description that was read once is kept, because blocks do not change; whether the
 /// block is still there is asked each time.
+///
+/// ```
+/// use thanoslib::{Bucket, Context, block::{BlockFilter, BlockId, BlockMeta, MetaFetcher, Partial}};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (whole, partial) = (BlockId::from_parts(1, 1), BlockId::from_parts(2, 1));
+/// let meta = BlockMeta { ulid: whole, version: 1, ..BlockMeta::default() };
+/// let bucket = Bucket::memory("demo");
+/// bucket.put(&format!("{whole}/meta.json"), meta.encode()?).await?;
+/// bucket.put(&format!("{partial}/index"), "cut off").await?;
+/// let view = MetaFetcher::new(bucket, BlockFilter::default()).fetch(&Context::default()).await?;
+/// assert!(view.metas.contains_key(&whole));
+/// assert!(matches!(view.partial[&partial], Partial::NoMeta));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct MetaFetcher {
     bucket: Bucket,
@@ -43,6 +59,8 @@ pub struct MetaFetcher {
 }
 
 /// How blocks are looked for.
+///
+/// See [`BucketSource`](crate::store::BucketSource).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Discovery {
     /// The root is listed, then each block is asked for its description and its marks. A
@@ -71,6 +89,8 @@ struct Seen {
 }
 
 /// Why a folder named like a block counts as none.
+///
+/// See [`MetaFetcher`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Partial {
@@ -81,6 +101,8 @@ pub enum Partial {
 }
 
 /// What a fetch saw.
+///
+/// See [`MetaFetcher`].
 #[derive(Debug, Default)]
 pub struct View {
     /// The blocks that passed the filter.

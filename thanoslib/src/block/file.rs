@@ -23,6 +23,8 @@ use crate::error::{Error, ErrorKind, Result};
 /// changed one fails with `Corrupt`; what remains is a file that shrinks during a round, or
 /// under bytes that a caller still holds. Keep writers away from block folders. Reads
 /// that miss the page cache block the calling thread.
+///
+/// See [`Block`](super::Block).
 #[derive(Debug)]
 pub struct LocalReader {
     dir: PathBuf,
@@ -125,6 +127,18 @@ impl RangeReader for LocalReader {
 const REQUESTS_MAX: usize = 8;
 
 /// A block in an object store.
+///
+/// ```
+/// use std::sync::Arc;
+/// use thanoslib::{Block, Context, ErrorKind, block::ObjectReader, object_store::memory::InMemory};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let reader = ObjectReader::new(Arc::new(InMemory::new()), "01BX5ZZKBKACTAV9WEVGEMMVS0".into());
+/// let error = Block::open(&Context::default(), Arc::new(reader)).await.expect_err("an empty bucket");
+/// assert_eq!(error.kind(), ErrorKind::NotFound);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct ObjectReader {
     store: Arc<dyn ObjectStore>,

@@ -23,6 +23,13 @@ const MARK_BYTES_MAX: u64 = 1 << 20;
 const PROMPT_SOURCES: [&str; 3] = ["compactor", "compactor.repair", "bucket.repair"];
 
 /// Which blocks count; the default lets every complete block through.
+///
+/// ```
+/// use thanoslib::{Bucket, BucketSource, Interval, block::BlockFilter};
+/// let filter = BlockFilter { interval: Interval::new(0, 86_400_000), ..BlockFilter::gateway() };
+/// let first_day = BucketSource::with_filter(Bucket::memory("demo"), filter);
+/// # assert!(format!("{first_day:?}").contains("demo"));
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct BlockFilter {
     /// Only blocks that touch this time. Default: all.
@@ -48,6 +55,23 @@ impl Default for BlockFilter {
 }
 
 /// Why a filter left a block out.
+///
+/// ```
+/// use std::time::Duration;
+/// use thanoslib::{Bucket, Context, clock::SystemClock};
+/// use thanoslib::block::{BlockFilter, BlockIdGenerator, BlockMeta, Excluded, MetaFetcher};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let id = BlockIdGenerator::new(std::sync::Arc::new(SystemClock), 1).next_id();
+/// let meta = BlockMeta { ulid: id, version: 1, ..BlockMeta::default() };
+/// let bucket = Bucket::memory("demo");
+/// bucket.put(&format!("{id}/meta.json"), meta.encode()?).await?;
+/// let filter = BlockFilter { consistency_delay: Duration::from_secs(1800), ..BlockFilter::default() };
+/// let view = MetaFetcher::new(bucket, filter).fetch(&Context::default()).await?;
+/// assert_eq!(view.excluded[&id], Excluded::TooFresh);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Excluded {

@@ -15,6 +15,14 @@ const TEXT_LEN: usize = 26;
 /// Name of a block: a ULID, that is 48 bits of milliseconds and 80 random bits.
 ///
 /// Printed in upper case as 26 characters of Crockford's base 32; read in either case.
+///
+/// ```
+/// use thanoslib::BlockId;
+/// let id: BlockId = "01BX5ZZKBKACTAV9WEVGEMMVS0".parse()?;
+/// assert_eq!(id.time_ms(), 1_508_808_576_371);
+/// assert!(BlockId::from_parts(id.time_ms() + 1, 0) > id);
+/// # Ok::<(), thanoslib::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BlockId(u128);
 
@@ -85,6 +93,14 @@ impl<'de> Deserialize<'de> for BlockId {
 }
 
 /// Makes ascending ids from a clock and a seed, so that a run can be repeated.
+///
+/// ```
+/// use std::sync::Arc;
+/// use thanoslib::{block::BlockIdGenerator, clock::ManualClock};
+/// let mut ids = BlockIdGenerator::new(Arc::new(ManualClock::new(1_000)), 42);
+/// let (a, b) = (ids.next_id(), ids.next_id());
+/// assert!(a < b && a.time_ms() == 1_000);
+/// ```
 #[derive(Debug)]
 pub struct BlockIdGenerator {
     clock: Arc<dyn Clock>,

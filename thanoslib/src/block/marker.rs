@@ -11,6 +11,20 @@ use crate::{
 /// A mark of a block.
 ///
 /// Source: Thanos `pkg/block/metadata/markers.go`.
+///
+/// ```
+/// use thanoslib::{Bucket, BlockId, block::{DeletionMark, put_mark, read_mark, remove_mark}};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let bucket = Bucket::memory("demo");
+/// let id = BlockId::from_parts(1, 1);
+/// let mark = DeletionMark { id, version: 1, deletion_time: 1_700_000_000, ..DeletionMark::default() };
+/// assert!(put_mark(&bucket, &mark).await?);
+/// assert_eq!(read_mark(&bucket, id).await?, Some(mark));
+/// assert!(remove_mark::<DeletionMark>(&bucket, id).await?);
+/// # Ok(())
+/// # }
+/// ```
 pub trait Mark: Serialize + DeserializeOwned + Send + Sized + 'static {
     /// Name of the object.
     const FILE: &'static str;
@@ -106,6 +120,8 @@ const KEYS: &[&str] =
     &["id", "version", "details", "deletion_time", "no_compact_time", "no_downsample_time", "reason"];
 
 /// The block will be deleted.
+///
+/// See [`Mark`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DeletionMark {
@@ -121,6 +137,8 @@ pub struct DeletionMark {
 }
 
 /// The block must not be compacted.
+///
+/// See [`Mark`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NoCompactMark {
@@ -138,6 +156,8 @@ pub struct NoCompactMark {
 }
 
 /// The block must not be downsampled.
+///
+/// See [`Mark`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NoDownsampleMark {

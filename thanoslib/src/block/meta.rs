@@ -16,6 +16,17 @@ use crate::{
 /// Unknown keys are accepted and dropped.
 ///
 /// Source: Prometheus `tsdb/block.go`, Thanos `pkg/block/metadata/meta.go`.
+///
+/// ```
+/// use thanoslib::BlockMeta;
+/// let meta = BlockMeta::parse(
+///     br#"{"version": 1, "ulid": "01BX5ZZKBKACTAV9WEVGEMMVS0", "minTime": 0, "maxTime": 7200000,
+///          "thanos": {"labels": {"cluster": "eu1"}, "downsample": {"resolution": 0}, "source": "sidecar"}}"#,
+/// )?;
+/// assert_eq!((meta.range().maxt, meta.thanos.labels["cluster"].as_str()), (7_200_000, "eu1"));
+/// assert_eq!(BlockMeta::parse(&meta.encode()?)?, meta);
+/// # Ok::<(), thanoslib::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct BlockMeta {
@@ -38,6 +49,8 @@ pub struct BlockMeta {
 }
 
 /// Numbers of what is in a block; 0 is left out.
+///
+/// See [`BlockMeta`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct BlockStats {
@@ -62,6 +75,8 @@ pub struct BlockStats {
 }
 
 /// How a block came to be.
+///
+/// See [`BlockMeta`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Compaction {
@@ -85,6 +100,8 @@ pub struct Compaction {
 }
 
 /// A block that was merged.
+///
+/// See [`BlockMeta`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ParentMeta {
@@ -99,6 +116,8 @@ pub struct ParentMeta {
 }
 
 /// What Thanos notes about a block.
+///
+/// See [`BlockMeta`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ThanosMeta {
@@ -130,6 +149,8 @@ pub struct ThanosMeta {
 }
 
 /// Resolution of a block.
+///
+/// See [`BlockMeta`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DownsampleMeta {
@@ -138,6 +159,8 @@ pub struct DownsampleMeta {
 }
 
 /// An object of a block.
+///
+/// See [`BlockMeta`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct FileMeta {
@@ -152,6 +175,8 @@ pub struct FileMeta {
 }
 
 /// Hash of an object.
+///
+/// See [`BlockMeta`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct FileHash {
@@ -163,6 +188,8 @@ pub struct FileHash {
 }
 
 /// A change of a block's content.
+///
+/// See [`BlockMeta`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Rewrite {
@@ -178,6 +205,8 @@ pub struct Rewrite {
 }
 
 /// Deleted samples of some series.
+///
+/// See [`BlockMeta`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Deletion {
@@ -192,6 +221,8 @@ pub struct Deletion {
 }
 
 /// A matcher as Go writes the struct.
+///
+/// See [`BlockMeta`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 pub struct MatcherMeta {
@@ -204,6 +235,8 @@ pub struct MatcherMeta {
 }
 
 /// An inclusive range of times as Go writes the struct.
+///
+/// See [`BlockMeta`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 pub struct RewriteInterval {
@@ -214,6 +247,8 @@ pub struct RewriteInterval {
 }
 
 /// Sizes that help to read by range; 0 when unknown.
+///
+/// See [`BlockMeta`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct IndexStats {
@@ -347,6 +382,12 @@ impl fmt::Display for BlockMeta {
 }
 
 /// When a block was uploaded, as RFC 3339 text; year 1 when it was not noted.
+///
+/// ```
+/// use thanoslib::block::UploadTime;
+/// assert_eq!(UploadTime::from_unix_ms(1_500).unix_ms(), Some(1_500));
+/// assert_eq!(UploadTime::default().unix_ms(), None);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct UploadTime {

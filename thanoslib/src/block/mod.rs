@@ -33,7 +33,7 @@ mod write;
 
 pub use cache::{BlockCache, scan_cache_file};
 pub use downsample::{Downsampled, downsample_block};
-pub use fetcher::{Discovery, FETCH_CONCURRENCY, MetaFetcher, Partial, View};
+pub use fetcher::{Discovery, MetaFetcher, Partial, View};
 pub use file::{LocalReader, ObjectReader};
 pub use filter::{BlockFilter, Excluded};
 pub use id::{BlockId, BlockIdGenerator};
@@ -43,8 +43,7 @@ pub use meta::{
     BlockMeta, BlockStats, Compaction, Deletion, DownsampleMeta, FileHash, FileMeta, IndexStats, MatcherMeta,
     ParentMeta, Rewrite, RewriteInterval, ThanosMeta, UploadTime,
 };
-pub use plan::{Compute, Fetched, ReadPlan, Step, run_plan};
-pub use range::{GAP_MAX, RangeReader, coalesce};
+pub use range::RangeReader;
 pub use read::Block;
 pub use select::{BlockBatch, BlockSelect, BlockStream};
 pub use tombstones::{Tombstones, clip};

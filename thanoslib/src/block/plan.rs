@@ -13,17 +13,17 @@ use crate::{
 
 /// Which bytes of which objects are needed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ReadPlan {
+pub(crate) struct ReadPlan {
     reads: Vec<(String, Vec<Range<u64>>)>,
 }
 
 /// The bytes of a [`ReadPlan`]: for each object, in order, one slice for each range.
 #[derive(Clone, Debug, Default)]
-pub struct Fetched(pub Vec<Vec<Bytes>>);
+pub(crate) struct Fetched(pub Vec<Vec<Bytes>>);
 
 /// What a computation says to the bytes it was given.
 #[derive(Debug)]
-pub enum Step<T> {
+pub(crate) enum Step<T> {
     /// It is done.
     Done(T),
     /// It needs more bytes, because lengths turned out greater than assumed.
@@ -31,7 +31,7 @@ pub enum Step<T> {
 }
 
 /// A computation over fetched bytes; it computes and never waits.
-pub trait Compute: Send {
+pub(crate) trait Compute: Send {
     /// What it gives.
     type Output;
 
@@ -44,25 +44,25 @@ pub trait Compute: Send {
 
 impl ReadPlan {
     /// A plan that reads ranges of one object.
-    pub fn of(object: impl Into<String>, ranges: Vec<Range<u64>>) -> Self {
+    pub(crate) fn of(object: impl Into<String>, ranges: Vec<Range<u64>>) -> Self {
         Self { reads: vec![(object.into(), ranges)] }
     }
 
     /// Adds ranges of another object.
-    pub fn add(&mut self, object: impl Into<String>, ranges: Vec<Range<u64>>) {
+    pub(crate) fn add(&mut self, object: impl Into<String>, ranges: Vec<Range<u64>>) {
         self.reads.push((object.into(), ranges));
-    }
-
-    /// True when nothing is to be read.
-    pub fn is_empty(&self) -> bool {
-        self.reads.iter().all(|(_, ranges)| ranges.is_empty())
     }
 
     /// Fetches all ranges, neighbours together; their bytes are charged to `lease` before.
     ///
     /// # Errors
     /// `Limit` when the budget has too little left, and what the reader fails with.
-    pub async fn fetch(&self, ctx: &Context, reader: &dyn RangeReader, lease: &mut Lease) -> Result<Fetched> {
+    pub(crate) async fn fetch(
+        &self,
+        ctx: &Context,
+        reader: &dyn RangeReader,
+        lease: &mut Lease,
+    ) -> Result<Fetched> {
         let mut parts = Vec::with_capacity(self.reads.len());
         for (object, ranges) in &self.reads {
             let (joined, of) = coalesce(ranges, reader.gap_max());
@@ -91,7 +91,7 @@ impl ReadPlan {
 ///
 /// # Errors
 /// What fetching and computing fail with; `Corrupt` when a third round would be needed.
-pub async fn run_plan<C: Compute>(
+pub(crate) async fn run_plan<C: Compute>(
     ctx: &Context,
     reader: &dyn RangeReader,
     lease: &mut Lease,

@@ -8,11 +8,41 @@ use bytes::Bytes;
 use crate::error::Result;
 
 /// Ranges that lie at most this many bytes apart are fetched as one.
-pub const GAP_MAX: u64 = 512 << 10;
+pub(crate) const GAP_MAX: u64 = 512 << 10;
 
 /// Where the objects of one block lie: a folder, or a prefix of a bucket.
 ///
 /// Object names are relative to the block: `meta.json`, `index`, `chunks/000001`.
+///
+/// ```
+/// use bytes::Bytes;
+/// use std::{collections::BTreeMap, ops::Range};
+/// use thanoslib::{Error, Result, block::RangeReader};
+///
+/// #[derive(Debug)]
+/// struct InMemory(BTreeMap<String, Bytes>);
+///
+/// #[async_trait::async_trait]
+/// impl RangeReader for InMemory {
+///     async fn size(&self, object: &str) -> Result<u64> {
+///         Ok(self.read(object).await?.len() as u64)
+///     }
+///
+///     async fn read_ranges(&self, object: &str, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+///         let bytes = self.read(object).await?;
+///         let at = |place: u64| bytes.len().min(place as usize);
+///         Ok(ranges.iter().map(|range| bytes.slice(at(range.start)..at(range.end))).collect())
+///     }
+///
+///     async fn read(&self, object: &str) -> Result<Bytes> {
+///         self.0.get(object).cloned().ok_or_else(|| Error::not_found(format!("no object {object}")))
+///     }
+///
+///     async fn list(&self, folder: &str) -> Result<Vec<String>> {
+///         Ok(self.0.keys().filter(|name| name.starts_with(folder)).cloned().collect())
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait RangeReader: fmt::Debug + Send + Sync + 'static {
     /// Size of an object in bytes.
@@ -54,7 +84,7 @@ pub trait RangeReader: fmt::Debug + Send + Sync + 'static {
 ///
 /// Gives the joined ranges in order and, for each of `ranges`, the number of the joined
 /// range that holds it.
-pub fn coalesce(ranges: &[Range<u64>], gap_max: u64) -> (Vec<Range<u64>>, Vec<usize>) {
+pub(crate) fn coalesce(ranges: &[Range<u64>], gap_max: u64) -> (Vec<Range<u64>>, Vec<usize>) {
     let mut order: Vec<usize> = (0..ranges.len()).collect();
     order.sort_by_key(|i| (ranges[*i].start, ranges[*i].end));
     let mut parts: Vec<Range<u64>> = Vec::new();

@@ -24,6 +24,33 @@ pub(super) const INDEX: &str = "index";
 /// two; one more when the size must be asked for. A select takes one for postings, one for
 /// series, one for chunks, and one more of either when an entry is longer than assumed. So a
 /// cold request over a block known from its description takes five.
+///
+/// ```
+/// use futures::TryStreamExt;
+/// use std::sync::Arc;
+/// use thanoslib::block::{BlockSelect, BlockSpec};
+/// use thanoslib::{Block, BlockId, Context, Interval, Labels, LocalReader, Matcher, model::TimeRange};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// let id = BlockId::from_parts(1, 1);
+/// let spec = BlockSpec { id, range: TimeRange::new(0, 7_200_000), external_labels: Labels::empty() };
+/// let up = Labels::from_pairs([("__name__", "up")]);
+/// let dir = spec.write(folder.path(), [(up, [(0, 1.0), (60_000, 1.0)])])?;
+///
+/// let ctx = Context::default();
+/// let block = Block::open(&ctx, Arc::new(LocalReader::new(dir))).await?;
+/// let select = BlockSelect {
+///     matchers: vec![Matcher::equal("__name__", "up")],
+///     interval: Interval::ALL,
+///     skip_chunks: false,
+///     aggregates: Vec::new(),
+/// };
+/// let batches: Vec<_> = block.select(&ctx, select).await?.try_collect().await?;
+/// assert_eq!((block.meta().stats.num_samples, batches[0].series.len()), (2, 1));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Block {
     pub(super) meta: BlockMeta,

@@ -45,6 +45,8 @@ const SERIES_BATCH: usize = 4096;
 const CHUNKS_BATCH: u64 = 4 << 20;
 
 /// What to select of a block.
+///
+/// See [`Block`].
 #[derive(Clone, Debug)]
 pub struct BlockSelect {
     /// All must match; they see labels as stored, without external labels.
@@ -58,6 +60,8 @@ pub struct BlockSelect {
 }
 
 /// Some series of a block with their chunks as stored.
+///
+/// See [`Block`].
 #[derive(Debug)]
 pub struct BlockBatch {
     /// Series in label order; the last may go on in the next batch.

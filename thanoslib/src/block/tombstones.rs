@@ -17,6 +17,16 @@ const MAGIC: u32 = 0x0130_ba30;
 /// alone. An entry is the series as uvarint and the first and last millisecond as varint.
 ///
 /// Source: Prometheus `tsdb/docs/format/tombstones.md`, `tsdb/tombstones/tombstones.go`.
+///
+/// ```
+/// use thanoslib::{block::Tombstones, model::Interval};
+/// let mut tombstones = Tombstones::default();
+/// tombstones.add(16, Interval::new(0, 59_999));
+/// let mut file = Vec::new();
+/// tombstones.encode(&mut file);
+/// assert_eq!(Tombstones::parse(&file)?.get(16), [Interval::new(0, 59_999)]);
+/// # Ok::<(), thanoslib::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tombstones {
     series: BTreeMap<u64, Vec<Interval>>,

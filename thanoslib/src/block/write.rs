@@ -31,6 +31,20 @@ type OpenSegment = Box<dyn FnMut(&str) -> std::io::Result<BufWriter<File>> + Sen
 /// writer that is dropped before removes what it wrote. Chunks go out as they come; labels
 /// and places of chunks wait in files of the same folder, because an index begins with its
 /// strings, of which 64 MiB are held in memory.
+///
+/// ```
+/// use thanoslib::{BlockMeta, BlockWriter, Chunk, Encoding, Interval, Labels, XorAppender};
+/// # let folder = tempfile::tempdir()?;
+/// let mut samples = XorAppender::new();
+/// samples.extend(&[0, 60_000], &[1.0, 1.0])?;
+/// let chunk = Chunk { encoding: Encoding::Xor, data: samples.bytes() };
+/// let meta = BlockMeta { max_time: 7_200_000, ..BlockMeta::default() };
+/// let mut writer = BlockWriter::new(folder.path(), meta)?;
+/// let up = Labels::from_pairs([("__name__", "up")]);
+/// writer.add(up.view(), &[(Interval::new(0, 60_000), chunk)])?;
+/// assert!(writer.finish()?.join("index").is_file());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct BlockWriter {
     dir: PathBuf,
     tmp: PathBuf,
@@ -214,6 +228,8 @@ pub(super) fn sync_dir(path: &Path) -> Result<()> {
 }
 
 /// A block to be written from float samples.
+///
+/// See [`Block`](super::Block).
 #[derive(Clone, Debug)]
 pub struct BlockSpec {
     /// Name.

@@ -12,6 +12,20 @@ use crate::error::Result;
 const LOOKS_AT_ONCE: usize = 16;
 
 /// One child of a directory, or one object of a recursive listing.
+///
+/// ```
+/// use thanoslib::Bucket;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let bucket = Bucket::memory("demo");
+/// bucket.put("a/one", "1").await?;
+/// bucket.put("two", "22").await?;
+/// let entries = bucket.list("").await?;
+/// assert!(entries[0].is_dir() && entries[0].name == "a/");
+/// assert_eq!(entries[1].attributes.map(|a| a.size_bytes), Some(2));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// Full name from the bucket's root; ends in `/` for a directory.

@@ -35,6 +35,8 @@ use object_store::{
 use tokio::time::Instant;
 
 /// What was asked of a bucket.
+///
+/// See [`CountingMetrics`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Operation {
@@ -91,6 +93,8 @@ impl Operation {
 }
 
 /// One finished operation.
+///
+/// See [`CountingMetrics`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Observation {
     /// What was asked.
@@ -104,6 +108,8 @@ pub struct Observation {
 }
 
 /// Takes note of operations. Every component that hands in its own sees its own numbers.
+///
+/// See [`CountingMetrics`].
 pub trait BucketMetrics: fmt::Debug + Send + Sync + 'static {
     /// An operation begins.
     fn begun(&self, operation: Operation);
@@ -112,6 +118,8 @@ pub trait BucketMetrics: fmt::Debug + Send + Sync + 'static {
 }
 
 /// Sums of one operation.
+///
+/// See [`CountingMetrics`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OperationCounts {
     /// Operations begun.
@@ -125,6 +133,21 @@ pub struct OperationCounts {
 }
 
 /// Metrics that only add up.
+///
+/// ```
+/// use std::sync::Arc;
+/// use thanoslib::bucket::{Bucket, CountingMetrics, Operation};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let metrics = Arc::new(CountingMetrics::default());
+/// let bucket = Bucket::memory("demo").with_metrics(Arc::clone(&metrics) as _);
+/// bucket.put("a", "text").await?;
+/// bucket.get("a").await?;
+/// assert_eq!(metrics.counts(Operation::Get).fetched_bytes, 4);
+/// assert_eq!(metrics.counts(Operation::Upload).operations, 1);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Default)]
 pub struct CountingMetrics {
     sums: [[AtomicU64; 4]; Operation::ALL.len()],
@@ -157,14 +180,14 @@ impl BucketMetrics for CountingMetrics {
 
 /// An [`ObjectStore`] that tells every operation of another to a [`BucketMetrics`].
 #[derive(Debug)]
-pub struct Metered {
+pub(crate) struct Metered {
     inner: Arc<dyn ObjectStore>,
     metrics: Arc<dyn BucketMetrics>,
 }
 
 impl Metered {
     /// The operations of `inner`, told to `metrics`.
-    pub fn new(inner: Arc<dyn ObjectStore>, metrics: Arc<dyn BucketMetrics>) -> Self {
+    pub(crate) fn new(inner: Arc<dyn ObjectStore>, metrics: Arc<dyn BucketMetrics>) -> Self {
         Self { inner, metrics }
     }
 

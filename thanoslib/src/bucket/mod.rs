@@ -2,12 +2,12 @@
 //!
 //! [`Bucket`] is a thin handle with the operations that blocks need and with errors that
 //! name the object. What a bucket does beyond its store comes from decorators, each an
-//! `ObjectStore` of its own: [`Prefixed`], [`Retrying`], [`Metered`]. Object names are
+//! `ObjectStore` of its own: a prefix, retries, metrics. Object names are
 //! taken as they stand in listings; nothing is percent-encoded.
 //!
 //! Invariant: knows object names and bytes; knows no blocks, no labels, no queries.
 
-pub mod config;
+mod config;
 mod error;
 mod list;
 mod metered;
@@ -22,13 +22,14 @@ use std::{fmt, sync::Arc};
 
 use object_store::{ObjectStore, memory::InMemory, path::Path};
 
+pub use config::BucketConfig;
 pub use list::Entry;
-pub use metered::{BucketMetrics, CountingMetrics, Metered, Observation, Operation, OperationCounts};
-pub use prefix::Prefixed;
+pub(crate) use metered::Metered;
+pub use metered::{BucketMetrics, CountingMetrics, Observation, Operation, OperationCounts};
+pub(crate) use prefix::Prefixed;
 pub use read::Attributes;
-pub use retry::{RetryPolicy, Retrying};
-#[cfg(feature = "s3")]
-pub use s3::{Connector, HttpSettings, TlsSettings};
+pub use retry::RetryPolicy;
+pub(crate) use retry::Retrying;
 pub use write::PutSettings;
 
 pub(crate) use error::map_err;
@@ -36,6 +37,12 @@ pub(crate) use error::map_err;
 use crate::error::{Error, Result};
 
 /// What kind of server or medium keeps a bucket.
+///
+/// ```
+/// use thanoslib::bucket::{Bucket, Provider};
+/// assert_eq!(Bucket::memory("demo").provider(), Provider::Memory);
+/// assert_eq!(Provider::S3.to_string(), "S3");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Provider {
@@ -119,7 +126,7 @@ impl Bucket {
         Ok(Self::new(Arc::new(store), &shown.to_string(), Provider::Filesystem))
     }
 
-    /// The same bucket with its objects below `prefix`; see [`Prefixed`].
+    /// The same bucket with its objects below `prefix`.
     ///
     /// # Errors
     /// `Invalid` for a prefix that no object name can start with.

@@ -16,7 +16,7 @@ use super::dir_path;
 
 /// An [`ObjectStore`] whose objects lie below a prefix of another.
 #[derive(Debug)]
-pub struct Prefixed {
+pub(crate) struct Prefixed {
     inner: Arc<dyn ObjectStore>,
     prefix: Path,
 }
@@ -27,7 +27,7 @@ impl Prefixed {
     ///
     /// # Errors
     /// `Invalid` for a prefix with empty, `.` or `..` parts or control characters inside.
-    pub fn parse(prefix: &str) -> crate::Result<Option<Path>> {
+    pub(crate) fn parse(prefix: &str) -> crate::Result<Option<Path>> {
         let trimmed = prefix.trim_matches('/');
         if trimmed.is_empty() {
             return Ok(None);
@@ -36,7 +36,7 @@ impl Prefixed {
     }
 
     /// The objects of `inner` below `prefix`.
-    pub fn new(inner: Arc<dyn ObjectStore>, prefix: Path) -> Self {
+    pub(crate) fn new(inner: Arc<dyn ObjectStore>, prefix: Path) -> Self {
         Self { inner, prefix }
     }
 

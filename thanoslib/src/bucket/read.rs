@@ -17,6 +17,8 @@ const JOIN_GAP_BYTES: u64 = 64 * 1024;
 const RANGES_AT_ONCE: usize = 10;
 
 /// What is known about an object without reading it.
+///
+/// See [`Entry`](super::Entry).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attributes {
     /// Its length.

@@ -29,7 +29,19 @@ use tokio::time::Instant;
 /// Objects that are deleted, and if need be deleted again, together.
 const DELETE_BATCH: usize = 1000;
 
-/// How often and how long [`Retrying`] tries.
+/// How often and how long a bucket tries what may fail for a while.
+///
+/// ```
+/// use thanoslib::bucket::{Bucket, RetryPolicy};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let policy = RetryPolicy { tries_max: 3, ..RetryPolicy::default() };
+/// let bucket = Bucket::memory("demo").with_retries(policy);
+/// bucket.put("a", "text").await?;
+/// assert!(bucket.exists("a").await?);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct RetryPolicy {
     /// Tries of one operation, the first included. Default: 4.
@@ -67,14 +79,14 @@ struct Policy {
 
 /// An [`ObjectStore`] that tries idempotent operations of another several times.
 #[derive(Debug)]
-pub struct Retrying {
+pub(crate) struct Retrying {
     inner: Arc<dyn ObjectStore>,
     policy: Arc<Policy>,
 }
 
 impl Retrying {
     /// The operations of `inner`, repeated under `policy`.
-    pub fn new(inner: Arc<dyn ObjectStore>, policy: RetryPolicy) -> Self {
+    pub(crate) fn new(inner: Arc<dyn ObjectStore>, policy: RetryPolicy) -> Self {
         let random = AtomicU64::new(policy.seed);
         Self { inner, policy: Arc::new(Policy { settings: policy, random }) }
     }

@@ -20,6 +20,18 @@ const PARTS_MAX: u64 = 10_000;
 const PART_BYTES_MIN: u64 = 5 * 1024 * 1024;
 
 /// How objects are written.
+///
+/// ```
+/// use thanoslib::bucket::{Bucket, PutSettings};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let put = PutSettings { part_bytes: 8 << 20, ..PutSettings::default() };
+/// let bucket = Bucket::memory("demo").with_put_settings(put);
+/// bucket.put("a", "text").await?;
+/// assert_eq!(bucket.attributes("a").await?.size_bytes, 4);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct PutSettings {
     /// Objects at least this long go up in parts of this size. Default: 64 MiB.

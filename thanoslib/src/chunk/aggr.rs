@@ -18,6 +18,18 @@ pub const AGGREGATES: [Aggr; 5] = [Aggr::Count, Aggr::Sum, Aggr::Min, Aggr::Max,
 
 /// A downsampled chunk whose parts are found when asked for.
 ///
+///
+/// ```
+/// use thanoslib::{chunk::AggrChunk, downsample::{AggrChunks, RawDownsampler}, model::{Aggr, SampleColumns}};
+/// let (mut downsampler, mut out) = (RawDownsampler::new(300_000)?, AggrChunks::default());
+/// downsampler.floats(&[0, 60_000], &[1.0, 3.0], &mut out)?;
+/// downsampler.finish(&mut out)?;
+/// let (_, chunk) = out.iter().next().expect("a chunk");
+/// let mut samples = SampleColumns::default();
+/// AggrChunk::new(chunk.data).get(Aggr::Max)?.decode_into(&mut samples)?;
+/// assert_eq!(samples.floats.vs, [3.0]);
+/// # Ok::<(), thanoslib::Error>(())
+/// ```
 #[doc = include_str!("../../docs/format/aggr-chunk.md")]
 #[derive(Clone, Copy, Debug)]
 pub struct AggrChunk<'a> {
@@ -25,6 +37,13 @@ pub struct AggrChunk<'a> {
 }
 
 /// Why an aggregate could not be had.
+///
+/// ```
+/// use thanoslib::{chunk::{AggrChunk, AggrError}, model::Aggr};
+/// let mut bytes = Vec::new();
+/// AggrChunk::encode(&[None; 5], &mut bytes);
+/// assert_eq!(AggrChunk::new(&bytes).get(Aggr::Min).err(), Some(AggrError::Missing));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AggrError {
     /// The chunk has no such aggregate.

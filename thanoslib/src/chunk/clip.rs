@@ -19,6 +19,16 @@ use crate::{
 ///
 /// # Errors
 /// The chunk does not decode.
+///
+/// ```
+/// use thanoslib::{chunk::{Chunk, Encoding, XorAppender, clip}, model::Interval};
+/// let mut chunk = XorAppender::new();
+/// chunk.extend(&[1, 2, 3], &[0.5, 0.5, 0.5])?;
+/// let chunk = Chunk { encoding: Encoding::Xor, data: chunk.bytes() };
+/// let kept = clip(chunk, &[Interval::new(2, 9)])?.expect("a sample is left");
+/// assert_eq!((kept.samples, kept.interval), (1, Interval::new(1, 1)));
+/// # Ok::<(), thanoslib::Error>(())
+/// ```
 pub fn clip(chunk: Chunk<'_>, deleted: &[Interval]) -> Result<Option<EncodedChunk>> {
     let encoding = chunk.encoding;
     let done = match encoding {

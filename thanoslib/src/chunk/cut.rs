@@ -16,6 +16,8 @@ const HISTOGRAM_BYTES_TARGET: usize = 1024;
 const HISTOGRAM_SAMPLES_MIN: usize = 10;
 
 /// When a chunk is full.
+///
+/// See [`ChunkCutter`](super::ChunkCutter).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CutPolicy {
     /// After this many samples: what compaction does, with 120.

@@ -12,6 +12,8 @@ use crate::{
 };
 
 /// A finished chunk.
+///
+/// See [`ChunkCutter`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EncodedChunk {
     /// First and last sample.
@@ -35,6 +37,15 @@ impl EncodedChunk {
 ///
 /// A sample with one always goes into a chunk that can hold it, and so do those that follow it
 /// in the same chunk.
+///
+/// ```
+/// use thanoslib::chunk::{ChunkCutter, ChunkFormat, CutPolicy, Encoding};
+/// let format = ChunkFormat { xor2: true, ..ChunkFormat::default() };
+/// let mut cutter = ChunkCutter::new(CutPolicy::default(), format);
+/// cutter.append_float(0, 1_000, 0.5)?;
+/// assert_eq!(cutter.finish().map(|chunk| chunk.encoding), Some(Encoding::Xor2));
+/// # Ok::<(), thanoslib::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ChunkFormat {
     /// Floats become XOR2 chunks, not XOR.

@@ -3,6 +3,12 @@
 /// How the samples of a chunk are encoded; the number is the byte in chunk files.
 ///
 /// Source: Prometheus `tsdb/chunkenc/chunk.go`; 0xff is Thanos' downsampled chunk.
+///
+/// ```
+/// use thanoslib::chunk::Encoding;
+/// assert_eq!(Encoding::from_u8(4), Some(Encoding::Xor2));
+/// assert_eq!(Encoding::from_u8(9), None);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Encoding {

@@ -11,6 +11,8 @@ use crate::{
 };
 
 /// What became of a sample that was to be appended.
+///
+/// See [`HistogramAppender`](super::HistogramAppender).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Fit {
@@ -33,6 +35,8 @@ pub enum Fit {
 /// | `Counter` | no reset for integer histograms, unknown for float ones |
 /// | `Hinted`, `Fell`, `Bounds` | reset |
 /// | `Stale`, `Layout`, `Full` | unknown |
+///
+/// See [`HistogramAppender`](super::HistogramAppender).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum NewChunk {
     /// A gauge follows a counter, or its buckets do not fit those of the gauge before.

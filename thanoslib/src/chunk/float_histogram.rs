@@ -20,6 +20,19 @@ use crate::{
 };
 
 /// Decodes a chunk of float histograms in as many pieces as wanted.
+///
+/// ```
+/// use thanoslib::chunk::{FloatHistogramAppender, FloatHistogramDecoder};
+/// use thanoslib::model::{FloatHistogram, FloatHistogramColumn};
+/// let mut column = FloatHistogramColumn::default();
+/// column.push(1_000, &FloatHistogram { count: 3.0, sum: 1.5, ..FloatHistogram::default() });
+/// let mut appender = FloatHistogramAppender::new(false);
+/// appender.append(&column, 0)?;
+/// let mut read = FloatHistogramColumn::default();
+/// let left = FloatHistogramDecoder::new(appender.bytes(), false)?.fill(&mut read, 120)?;
+/// assert_eq!((left, read), (0, column));
+/// # Ok::<(), thanoslib::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct FloatHistogramDecoder<'a> {
     frame: Frame<'a>,

@@ -21,6 +21,19 @@ use crate::{
 };
 
 /// Decodes a chunk of integer histograms in as many pieces as wanted.
+///
+/// ```
+/// use thanoslib::chunk::{HistogramDecoder, IntHistogramAppender};
+/// use thanoslib::model::{FloatHistogramColumn, Histogram, IntHistogramColumn};
+/// let mut column = IntHistogramColumn::default();
+/// column.push(1_000, &Histogram { count: 3, zero_count: 3, sum: 1.5, ..Histogram::default() });
+/// let mut appender = IntHistogramAppender::new(false);
+/// appender.append(&column, 0)?;
+/// let mut read = FloatHistogramColumn::default();
+/// HistogramDecoder::new(appender.bytes(), false)?.fill_floats(&mut read, 120)?;
+/// assert_eq!(read.get(0).count, 3.0);
+/// # Ok::<(), thanoslib::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct HistogramDecoder<'a> {
     frame: Frame<'a>,

@@ -11,6 +11,8 @@ use crate::{encoding::BitWriter, error::DecodeError, model::HistogramColumn};
 
 /// The type of the buckets of a kind of histograms: `i64` for integer ones, whose buckets are
 /// deltas to the bucket before, `f64` for float ones.
+///
+/// See [`HistogramAppender`](super::HistogramAppender).
 pub trait HistogramKind: Kind {}
 
 impl HistogramKind for i64 {}

@@ -29,6 +29,7 @@ mod widen;
 mod xor;
 mod xor2;
 mod xor_run;
+mod xor_write;
 
 pub use aggr::{AGGREGATES, AggrChunk, AggrError};
 pub use clip::clip;
@@ -40,9 +41,10 @@ pub use float_histogram::FloatHistogramDecoder;
 pub use histogram::HistogramDecoder;
 pub use histogram_appender::{FloatHistogramAppender, HistogramAppender, IntHistogramAppender};
 pub use kind::HistogramKind;
+#[cfg(feature = "store")]
+pub(crate) use segment::SEGMENT_HEADER_LEN;
 pub use segment::{
-    ChunkRecord, SEGMENT_HEADER_LEN, SEGMENT_SIZE_MAX, SegmentWriter, parse_segment_header, put_chunk_record,
-    segment_name,
+    ChunkRecord, SEGMENT_SIZE_MAX, SegmentWriter, parse_segment_header, put_chunk_record, segment_name,
 };
 pub use transcode::transcode;
 pub use view::Chunk;

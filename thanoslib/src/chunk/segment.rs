@@ -20,7 +20,7 @@ use crate::{
 const MAGIC: u32 = 0x85bd_40dd;
 
 /// Length of the header of a segment file; the first chunk lies there.
-pub const SEGMENT_HEADER_LEN: usize = 8;
+pub(crate) const SEGMENT_HEADER_LEN: usize = 8;
 
 /// Size from which on Prometheus begins another segment: 512 MiB.
 pub const SEGMENT_SIZE_MAX: u64 = 512 << 20;
@@ -42,6 +42,16 @@ pub fn parse_segment_header(bytes: &[u8]) -> Result<(), DecodeError> {
 }
 
 /// What the bytes at the place of a chunk hold.
+///
+/// ```
+/// use thanoslib::chunk::{ChunkRecord, Encoding, put_chunk_record};
+/// let mut segment = Vec::new();
+/// put_chunk_record(&mut segment, Encoding::Xor, b"samples");
+/// assert!(matches!(ChunkRecord::parse(&segment, 8)?, ChunkRecord::Whole { .. }));
+/// segment.truncate(5);
+/// assert!(matches!(ChunkRecord::parse(&segment, 8)?, ChunkRecord::Short(_)));
+/// # Ok::<(), thanoslib::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChunkRecord<'a> {
     /// The chunk; its checksum is right.
@@ -117,6 +127,17 @@ pub fn segment_name(segment: u32) -> String {
 /// a chunk that is larger than a segment is written whole.
 ///
 /// Source: Prometheus `tsdb/chunks/chunks.go`.
+///
+/// ```
+/// use thanoslib::chunk::{Encoding, SEGMENT_SIZE_MAX, SegmentWriter, parse_segment_header};
+/// let mut refs = Vec::new();
+/// let mut writer = SegmentWriter::new(SEGMENT_SIZE_MAX, |_name: &str| Ok(Vec::new()));
+/// writer.write(&[(Encoding::Xor, b"samples")], &mut refs)?;
+/// let segments = writer.finish()?;
+/// parse_segment_header(&segments[0])?;
+/// assert_eq!(refs, [8]);
+/// # Ok::<(), thanoslib::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct SegmentWriter<W, F> {
     limit: u64,

@@ -3,7 +3,7 @@
 //! Source: Prometheus `tsdb/chunkenc/varbit.go` and `xor.go`.
 
 use crate::{
-    encoding::{BitReader, BitWriter},
+    encoding::{BitReader, BitWriter, PutBits},
     error::DecodeError,
 };
 
@@ -149,18 +149,18 @@ pub(super) fn write_uint(w: &mut BitWriter, x: u64) {
 #[derive(Clone, Copy, Debug)]
 pub struct XorWriter {
     bits: u64,
-    /// Leading zero bits of the window, [`NO_WINDOW`] before the first.
+    /// Ones where the window is not; everywhere before the first.
+    outside: u64,
+    /// Leading zero bits of the window.
     leading: u8,
-    trailing: u8,
+    /// Bits of the window.
+    significant: u8,
 }
-
-/// More leading zero bits than any value has.
-const NO_WINDOW: u8 = 0xff;
 
 impl XorWriter {
     /// A writer whose last value was written whole.
     pub(super) fn after(v: f64) -> Self {
-        Self { bits: v.to_bits(), leading: NO_WINDOW, trailing: 0 }
+        Self { bits: v.to_bits(), outside: !0, leading: 0, significant: 0 }
     }
 
     /// A writer that goes on where a decoder stopped.
@@ -168,7 +168,21 @@ impl XorWriter {
     /// Compat: `tsdb/chunkenc/xor.go`: the window of a re-opened chunk is always valid,
     /// even (0, 0) of one that has seen no change yet.
     pub(super) fn resume(state: XorState) -> Self {
-        Self { bits: state.bits, leading: state.leading as u8, trailing: state.trailing as u8 }
+        let mut writer = Self::after(state.value());
+        writer.open(state.leading, state.trailing);
+        writer
+    }
+
+    /// Makes a value the last one.
+    pub(super) fn at(&mut self, v: f64) {
+        self.bits = v.to_bits();
+    }
+
+    /// Sets the window, which has at least one bit.
+    #[inline(always)]
+    fn open(&mut self, leading: u32, trailing: u32) {
+        self.outside = !(!0 >> leading & !0 << trailing);
+        (self.leading, self.significant) = (leading as u8, (64 - leading - trailing) as u8);
     }
 
     /// The last value.
@@ -184,43 +198,64 @@ impl XorWriter {
 
     /// Writes the code of one value.
     #[inline(always)]
-    pub(super) fn write(&mut self, w: &mut BitWriter, v: f64) {
+    pub(super) fn write(&mut self, w: &mut impl PutBits, v: f64) {
         self.write_after(w, v.to_bits(), (0, 1), (0b10, 2), (0b11, 2));
     }
 
-    /// Writes the code of one value behind a control code (bits and their number) that
-    /// depends on whether the value is the same, in the window, or out of it.
+    /// Writes the code of one value behind a control code (bits and their number, 29 at most)
+    /// that depends on whether the value is the same, in the window, or out of it.
     #[inline(always)]
     pub(super) fn write_after(
         &mut self,
-        w: &mut BitWriter,
+        w: &mut impl PutBits,
         v: u64,
         same: (u64, u32),
         inside: (u64, u32),
         outside: (u64, u32),
     ) {
         let delta = self.delta(v);
-        if delta == 0 {
-            w.short(same.0, same.1);
+        self.bits = v;
+        self.write_delta(w, delta, same, inside, outside);
+    }
+
+    /// As [`write_after`](Self::write_after), for a value that differs from the last one in the
+    /// bits `delta`, and that the caller makes the last one (see [`at`](Self::at)).
+    #[inline(always)]
+    pub(super) fn write_delta(
+        &mut self,
+        w: &mut impl PutBits,
+        delta: u64,
+        same: (u64, u32),
+        inside: (u64, u32),
+        outside: (u64, u32),
+    ) {
+        if delta & self.outside == 0 {
+            if delta == 0 {
+                w.put(same.0 << (64 - same.1), same.1);
+            } else {
+                self.write_window(w, delta, inside);
+            }
             return;
         }
-        self.bits = v;
-        let leading = delta.leading_zeros().min(31) as u8;
-        let trailing = delta.trailing_zeros() as u8;
-        let (head, head_len, payload, n) = if leading >= self.leading && trailing >= self.trailing {
-            let n = 64 - u32::from(self.leading) - u32::from(self.trailing);
-            (inside.0, inside.1, delta >> self.trailing, n)
+        let leading = delta.leading_zeros().min(31);
+        self.open(leading, delta.trailing_zeros());
+        let window = u64::from(leading) << 6 | u64::from(self.significant & 63);
+        self.write_window(w, delta, (outside.0 << 11 | window, outside.1 + 11));
+    }
+
+    /// Writes the bits of the window behind `head`.
+    #[inline(always)]
+    fn write_window<W: PutBits>(&self, w: &mut W, delta: u64, (head, head_len): (u64, u32)) {
+        let n = u32::from(self.significant);
+        // Everything stands at the top of its word, so that few shifts depend on the window.
+        let payload = delta << self.leading;
+        let code = head << (64 - head_len) | payload >> head_len;
+        if head_len + n <= W::MOST {
+            w.put(code, head_len + n);
         } else {
-            let n = 64 - u32::from(leading) - u32::from(trailing);
-            (self.leading, self.trailing) = (leading, trailing);
-            let window = u64::from(leading) << 6 | u64::from(n & 63);
-            (outside.0 << 11 | window, outside.1 + 11, delta >> trailing, n)
-        };
-        if head_len + n <= BitWriter::SHORT_MAX {
-            w.short(head << n | payload, head_len + n);
-        } else {
-            w.short(head, head_len);
-            w.bits(payload, n);
+            let first = W::MOST - head_len;
+            w.put(code & !0 << (64 - W::MOST), W::MOST);
+            w.put(payload << first, n - first);
         }
     }
 }

@@ -14,6 +14,7 @@ use super::{
     header,
     varbit::{XorState, XorWriter},
     xor_run::{Place, run},
+    xor_write,
 };
 use crate::{
     encoding::{BitReader, BitWriter},
@@ -22,6 +23,16 @@ use crate::{
 };
 
 /// Decodes an XOR chunk in as many pieces as wanted.
+///
+/// ```
+/// use thanoslib::{chunk::{XorAppender, XorDecoder}, model::FloatColumn};
+/// let mut chunk = XorAppender::new();
+/// chunk.extend(&[1_000, 2_000, 3_000], &[1.0, 2.0, 4.0])?;
+/// let (mut decoder, mut column) = (XorDecoder::new(chunk.bytes())?, FloatColumn::default());
+/// assert_eq!(decoder.fill(&mut column, 2)?, 1);
+/// assert_eq!(column.vs, [1.0, 2.0]);
+/// # Ok::<(), thanoslib::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct XorDecoder<'a> {
     r: BitReader<'a>,
@@ -115,6 +126,16 @@ fn second(r: &mut BitReader<'_>, t: &mut i64, delta: &mut i64, v: &mut XorState)
 /// Writes an XOR chunk sample by sample.
 ///
 /// When to begin a new chunk (120 samples, time ranges) is for the caller to decide.
+///
+/// ```
+/// use thanoslib::chunk::XorAppender;
+/// let mut chunk = XorAppender::new();
+/// chunk.append(1_000, 0.5)?;
+/// chunk.append(16_000, 0.5)?;
+/// assert_eq!(chunk.len(), 2);
+/// assert!(chunk.into_bytes().len() < 32);
+/// # Ok::<(), thanoslib::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct XorAppender {
     w: BitWriter,
@@ -124,10 +145,10 @@ pub struct XorAppender {
 
 /// What the code of the next sample refers to.
 #[derive(Clone, Copy, Debug)]
-struct Last {
-    t_ms: i64,
-    delta: i64,
-    v: XorWriter,
+pub(super) struct Last {
+    pub(super) t_ms: i64,
+    pub(super) delta: i64,
+    pub(super) v: XorWriter,
 }
 
 impl Default for Last {
@@ -150,11 +171,8 @@ impl XorAppender {
 
     /// Begins a new chunk in the same memory; drops what was in it.
     pub fn restart(&mut self) {
-        let mut bytes = std::mem::take(&mut self.w).into_bytes();
-        bytes.clear();
-        bytes.extend_from_slice(&[0, 0]);
-        self.w = BitWriter::after(bytes);
-        self.count = 0;
+        self.w.restart(2);
+        (self.count, self.last) = (0, Last::default());
     }
 
     /// An appender that goes on at the exact bit where the chunk `data` ends.
@@ -188,13 +206,19 @@ impl XorAppender {
     /// Appends samples; both slices have the same length, times ascend.
     ///
     /// # Errors
-    /// [`ErrorKind::Limit`] when the chunk would hold more than 65 535 samples; none is appended.
+    /// [`ErrorKind::Limit`] when the chunk would hold more than 65 535 samples,
+    /// [`ErrorKind::Invalid`] when the slices differ in length; none is appended.
     pub fn extend(&mut self, ts: &[i64], vs: &[f64]) -> Result<()> {
+        if ts.len() != vs.len() {
+            return Err(Error::invalid(format!("{} times of {} values", ts.len(), vs.len())));
+        }
         let count = u16::try_from(ts.len()).ok().and_then(|n| self.count.checked_add(n)).ok_or_else(full)?;
         let (mut w, mut last) = (std::mem::take(&mut self.w), self.last);
-        for (i, (&t, &v)) in (usize::from(self.count)..).zip(ts.iter().zip(vs)) {
-            write_sample(&mut w, &mut last, i, t, v);
+        let begin = ts.len().min(2usize.saturating_sub(self.len()));
+        for i in 0..begin {
+            write_sample(&mut w, &mut last, self.len() + i, ts[i], vs[i]);
         }
+        xor_write::run(&mut w, &mut last, (ts, vs), begin);
         w.bytes_mut()[..2].copy_from_slice(&count.to_be_bytes());
         (self.w, self.last, self.count) = (w, last, count);
         Ok(())
@@ -218,8 +242,7 @@ impl XorAppender {
     /// Ends the chunk and makes the appender ready for another; its memory is kept.
     pub fn finish(&mut self) -> Vec<u8> {
         let data = self.bytes().to_vec();
-        self.w.restart(2);
-        (self.count, self.last) = (0, Last::default());
+        self.restart();
         data
     }
 
@@ -237,19 +260,13 @@ fn full() -> Error {
 /// Writes the sample number `i`.
 #[inline(always)]
 fn write_sample(w: &mut BitWriter, last: &mut Last, i: usize, t: i64, v: f64) {
+    if i >= 2 {
+        xor_write::step(w, last, t, v);
+        return;
+    }
     let delta = t.wrapping_sub(last.t_ms);
     last.t_ms = t;
-    if i >= 2 {
-        let dod = delta.wrapping_sub(last.delta);
-        last.delta = delta;
-        if dod == 0 {
-            // The bit 0 of the time goes out with the code of the value.
-            last.v.write_after(w, v.to_bits(), (0, 2), (0b010, 3), (0b011, 3));
-        } else {
-            write_dod(w, dod);
-            last.v.write(w, v);
-        }
-    } else if i == 1 {
+    if i == 1 {
         w.uvarint(delta as u64);
         last.v.write(w, v);
         last.delta = delta;
@@ -257,23 +274,6 @@ fn write_sample(w: &mut BitWriter, last: &mut Last, i: usize, t: i64, v: f64) {
         w.varint(t);
         w.bits(v.to_bits(), 64);
         last.v = XorWriter::after(v);
-    }
-}
-
-fn write_dod(w: &mut BitWriter, dod: i64) {
-    let fits = |n: u32| -(1 << (n - 1)) < dod && dod <= 1 << (n - 1);
-    let low = |n: u32| dod as u64 & ((1 << n) - 1);
-    if dod == 0 {
-        w.bit(false);
-    } else if fits(14) {
-        w.bits(0b10 << 14 | low(14), 16);
-    } else if fits(17) {
-        w.bits(0b110 << 17 | low(17), 20);
-    } else if fits(20) {
-        w.bits(0b1110 << 20 | low(20), 24);
-    } else {
-        w.bits(0b1111, 4);
-        w.bits(dod as u64, 64);
     }
 }
 

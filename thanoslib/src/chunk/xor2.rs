@@ -24,6 +24,8 @@ use crate::{
 };
 
 /// Decodes an XOR2 chunk in as many pieces as wanted.
+///
+/// See [`Xor2Appender`].
 #[derive(Clone, Debug)]
 pub struct Xor2Decoder<'a> {
     r: BitReader<'a>,
@@ -169,6 +171,16 @@ fn signed(raw: u64, n: u32) -> i64 {
 /// Writes an XOR2 chunk sample by sample.
 ///
 /// When to begin a new chunk (120 samples, time ranges) is for the caller to decide.
+///
+/// ```
+/// use thanoslib::{chunk::{Xor2Appender, Xor2Decoder}, model::FloatColumn};
+/// let mut chunk = Xor2Appender::new();
+/// chunk.append(500, 1_000, 0.5)?;
+/// let mut column = FloatColumn::default();
+/// Xor2Decoder::new(chunk.bytes())?.fill(&mut column, 1)?;
+/// assert_eq!((column.start(0), column.ts[0]), (500, 1_000));
+/// # Ok::<(), thanoslib::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Xor2Appender {
     w: BitWriter,

@@ -20,6 +20,8 @@ use crate::{
 const AGAIN: Duration = Duration::from_millis(10);
 
 /// How many requests run and wait, and for how much memory.
+///
+/// See [`Admission`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AdmissionSettings {
     /// Requests that run at a time.
@@ -72,6 +74,8 @@ pub struct Admission {
 }
 
 /// The place of a request that runs; given back when dropped.
+///
+/// See [`Admission`].
 #[derive(Debug)]
 pub struct Admitted(#[expect(dead_code, reason = "held, not looked at")] OwnedSemaphorePermit);
 

@@ -20,6 +20,15 @@ pub use admission::{Admission, AdmissionSettings, Admitted};
 pub const DEFAULT_TENANT: &str = "default-tenant";
 
 /// What accompanies a request through all parts; cheap to clone.
+///
+/// ```
+/// use std::time::Duration;
+/// use thanoslib::{Budget, Context, ErrorKind};
+/// let ctx = Context::new(Budget::new("query", 1 << 20)).with_timeout(Duration::from_secs(30));
+/// assert!(ctx.check().is_ok());
+/// ctx.cancel();
+/// assert_eq!(ctx.check().map_err(|e| e.kind()), Err(ErrorKind::Cancelled));
+/// ```
 #[derive(Clone, Debug)]
 pub struct Context {
     cancel: CancellationToken,

@@ -7,6 +7,8 @@ use crate::{
 };
 
 /// A chunk of raw samples, or the aggregates of one downsampled chunk.
+///
+/// See [`Deduplicator`](super::Deduplicator).
 #[derive(Clone, Copy, Debug)]
 pub struct SeriesChunk<'a> {
     /// First and last sample.

@@ -24,11 +24,13 @@ pub use merge::{ChunkMerge, MergedChunk};
 pub use reader::Reader;
 pub use replica::Replica;
 pub use series::Deduplicator;
-pub use split::split_overlaps;
+pub(crate) use split::split_overlaps;
 
 use crate::model::Interval;
 
 /// How replicas are merged.
+///
+/// See [`Deduplicator`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Algorithm {
     /// Stays on one replica and changes to another when it falls behind: for HA pairs that scrape
@@ -40,6 +42,8 @@ pub enum Algorithm {
 }
 
 /// What becomes of counters under a function that looks at resets.
+///
+/// See [`Deduplicator`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Counters {
     /// Values as stored. `increase`, `rate`, `irate` and `resets` see values lifted where a change
@@ -52,6 +56,8 @@ pub enum Counters {
 }
 
 /// How the series of one select are deduplicated.
+///
+/// See [`Deduplicator`].
 #[derive(Clone, Copy, Debug)]
 pub struct DedupRequest<'a> {
     /// How replicas are merged.
@@ -65,6 +71,8 @@ pub struct DedupRequest<'a> {
 }
 
 /// What a caller has to know about a deduplicated series.
+///
+/// See [`Deduplicator::dedup`], which gives it, and the example of [`Deduplicator`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Outcome {
     /// True when [`Counters::Prometheus`] was asked for, but a counter aggregate made it

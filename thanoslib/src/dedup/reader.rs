@@ -16,6 +16,24 @@ use crate::{
 const REPLICAS_MAX: usize = 512;
 
 /// A merge of replicas that is read forward.
+///
+/// ```
+/// use thanoslib::dedup::{Algorithm, Reader, Replica};
+/// use thanoslib::model::{Interval, SampleColumns};
+/// let replica = |ts: [i64; 2]| {
+///     let mut samples = SampleColumns::default();
+///     ts.map(|t| samples.floats.push(t, 1.0));
+///     Replica::from(samples)
+/// };
+/// let replicas = [replica([10, 20]), replica([20, 30])];
+/// let mut reader = Reader::new(Algorithm::Chain, false, Interval::ALL, &replicas)?;
+/// let mut out = SampleColumns::default();
+/// while reader.advance() {
+///     reader.copy_to(&mut out);
+/// }
+/// assert_eq!(out.floats.ts, [10, 20, 30]);
+/// # Ok::<(), thanoslib::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Reader<'a> {
     replicas: &'a [Replica],

@@ -10,6 +10,8 @@ use crate::{
 };
 
 /// Samples of one replica: columns, and the runs of floats and histograms that make its time line.
+///
+/// See [`Reader`](super::Reader).
 #[derive(Debug, Default)]
 pub struct Replica {
     pub(super) samples: SampleColumns,

@@ -20,8 +20,7 @@ use crate::{
 /// use thanoslib::{
 ///     chunk::{Chunk, Encoding, XorAppender},
 ///     dedup::{Algorithm, Counters, DedupRequest, Deduplicator, SeriesChunk},
-///     model::Interval,
-///     series::SampleColumns,
+///     model::{Interval, SampleColumns},
 /// };
 ///
 /// let mut a = XorAppender::new();

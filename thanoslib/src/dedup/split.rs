@@ -8,7 +8,7 @@ use super::SeriesChunk;
 /// empty list.
 ///
 /// Source: Thanos `pkg/dedup/iter.go`.
-pub fn split_overlaps<'a>(chunks: &[SeriesChunk<'a>]) -> Vec<Vec<SeriesChunk<'a>>> {
+pub(crate) fn split_overlaps<'a>(chunks: &[SeriesChunk<'a>]) -> Vec<Vec<SeriesChunk<'a>>> {
     let mut lists: Vec<Vec<SeriesChunk<'a>>> = vec![Vec::new()];
     for chunk in chunks {
         let free = |list: &&mut Vec<SeriesChunk<'a>>| {

@@ -26,6 +26,21 @@ const WINDOWS_MAX: usize = u16::MAX as usize - 2;
 /// Source: Thanos `pkg/compact/downsample/downsample.go`. Compat: fewer chunks than are wanted
 /// make that many chunks, where upstream loops for ever; an absent aggregate does not count as
 /// one at time 0.
+///
+/// ```
+/// use thanoslib::downsample::{AggrChunks, AggrDownsampler, RawDownsampler};
+/// let (mut raw, mut fives) = (RawDownsampler::new(300_000)?, AggrChunks::default());
+/// let ts: Vec<i64> = (0..120).map(|i| i * 60_000).collect();
+/// raw.floats(&ts, &[1.0; 120], &mut fives)?;
+/// raw.finish(&mut fives)?;
+/// let (mut downsampler, mut hours) = (AggrDownsampler::new(300_000, 3_600_000)?, AggrChunks::default());
+/// for (interval, chunk) in fives.iter() {
+///     downsampler.chunk(interval, chunk, &mut hours)?;
+/// }
+/// downsampler.finish(&mut hours)?;
+/// assert_eq!(hours.iter().next().expect("a chunk").1.num_samples()?, 2);
+/// # Ok::<(), thanoslib::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct AggrDownsampler {
     from_ms: i64,

@@ -8,6 +8,8 @@ use crate::{
 };
 
 /// Chunks of aggregates of one series, in time order, in one buffer.
+///
+/// See [`RawDownsampler`](super::RawDownsampler).
 #[derive(Clone, Debug, Default)]
 pub struct AggrChunks {
     bytes: Vec<u8>,

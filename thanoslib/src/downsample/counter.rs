@@ -9,6 +9,14 @@ use crate::series::{FloatColumn, FloatHistogramColumn};
 /// samples that go back in time are ignored, histograms pass.
 ///
 /// Source: Thanos `pkg/compact/downsample/downsample.go`.
+///
+/// ```
+/// use thanoslib::{downsample::CounterResets, model::FloatColumn};
+/// let (mut chunk, mut out) = (FloatColumn::default(), FloatColumn::default());
+/// [(1, 5.0), (2, 8.0), (3, 1.0)].map(|(t, v)| chunk.push(t, v));
+/// CounterResets::default().floats(&chunk, &mut out);
+/// assert_eq!(out.vs, [5.0, 8.0, 9.0]);
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CounterResets {
     last_t: Option<i64>,

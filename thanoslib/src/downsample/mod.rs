@@ -12,6 +12,7 @@ mod average;
 mod chunks;
 mod counter;
 mod floats;
+mod fold;
 mod histograms;
 mod raw;
 mod series;

@@ -3,6 +3,7 @@
 use super::{
     chunks::AggrChunks,
     floats::FloatWindows,
+    fold::never_falls,
     histograms::{HistogramEncoder, HistogramWindows, Kind, Picked},
     window::{last_of_window, target_chunk_count},
 };
@@ -65,6 +66,8 @@ enum Samples {
 struct Scratch {
     /// True when some float of the run may be NaN.
     nan: bool,
+    /// True when some float of the run may be below the one before it.
+    falls: bool,
     batch: FloatColumn,
     at: Vec<usize>,
     ts: Vec<i64>,
@@ -174,9 +177,12 @@ impl RawDownsampler {
     /// Keeps those of the floats from `from` on that count.
     fn take_floats(&mut self, from: usize, refuse: impl Fn(String) -> Error) -> Result<()> {
         let (ts, vs) = (&mut self.floats.ts, &mut self.floats.vs);
-        let nan = has_nan(&vs[from..]);
+        // What never falls holds no NaN either.
+        let rises = never_falls(&vs[from.saturating_sub(1)..]);
+        let nan = !rises && has_nan(&vs[from..]);
+        self.scratch.falls |= !rises;
         self.scratch.nan |= nan;
-        if nan || !ts[from..].is_sorted() {
+        if nan || !in_order(&ts[from..]) {
             let (mut to, mut last) = (from, i64::MIN);
             for i in from..ts.len() {
                 if ts[i] >= last && !is_stale(vs[i]) {
@@ -232,7 +238,7 @@ impl RawDownsampler {
 
     fn clear_run(&mut self) {
         self.floats.clear();
-        self.scratch.nan = false;
+        (self.scratch.nan, self.scratch.falls) = (false, false);
         self.histograms.clear();
         self.kept.clear();
         self.kept_ts.clear();
@@ -247,7 +253,7 @@ impl Scratch {
         resolution_ms: i64,
         out: &mut AggrChunks,
     ) -> Result<()> {
-        let Self { nan, batch, windows, .. } = self;
+        let Self { nan, falls, batch, windows, .. } = self;
         let (mut ts, mut vs) = (ts, vs);
         if *nan && has_nan(vs) {
             batch.clear();
@@ -255,7 +261,7 @@ impl Scratch {
             (ts, vs) = (&batch.ts, &batch.vs);
         }
         while let (Some(&t), Some(&v)) = (ts.first(), vs.first()) {
-            let taken = windows.fill(ts, vs, resolution_ms);
+            let taken = windows.fill(ts, vs, resolution_ms, !*falls);
             windows.encode((t, v), vs[taken - 1], out)?;
             (ts, vs) = (&ts[taken..], &vs[taken..]);
         }
@@ -289,7 +295,27 @@ impl Scratch {
 
 /// Looks at all values, without a branch for each.
 fn has_nan(vs: &[f64]) -> bool {
-    vs.iter().fold(false, |nan, v| nan | v.is_nan())
+    const LANES: usize = 8;
+    let (blocks, rest) = vs.as_chunks::<LANES>();
+    let mut sums = [0.0; LANES];
+    for block in blocks {
+        for i in 0..LANES {
+            sums[i] += block[i];
+        }
+    }
+    // A sum with NaN is NaN. Infinities can make one too.
+    let sum = sums.iter().chain(rest).sum::<f64>();
+    sum.is_nan() && vs.iter().any(|v| v.is_nan())
+}
+
+/// True when no time is before the last; mostly known without a branch for each.
+fn in_order(ts: &[i64]) -> bool {
+    const STEP_MAX: u64 = 1 << 40;
+    const LEN_MAX: usize = 1 << 20;
+    let Some(first) = ts.first() else { return true };
+    // Steps that are this small, from a time that is far from the ends, can not have wrapped.
+    let steps = ts.iter().zip(&ts[1..]).fold(0, |all, (a, b)| all | b.wrapping_sub(*a) as u64);
+    (steps < STEP_MAX && ts.len() <= LEN_MAX && first.unsigned_abs() < 1 << 62) || ts.is_sorted()
 }
 
 /// Cuts a run into the samples of single chunks, at ends of windows.

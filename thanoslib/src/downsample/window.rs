@@ -40,6 +40,14 @@ pub fn target_chunk_count(interval: Interval, from_ms: i64, to_ms: i64, samples:
     expected.saturating_add(1) / (SAMPLES_PER_CHUNK + 1) + 1
 }
 
+/// How many windows times that never fall make at most.
+pub(super) fn most_windows(ts: &[i64], resolution_ms: i64) -> usize {
+    let (Some(first), Some(last)) = (ts.first(), ts.last()) else { return 0 };
+    // Neither the first nor the last window has to be a whole one.
+    let whole = last.saturating_sub(*first) / resolution_ms;
+    usize::try_from(whole).unwrap_or(usize::MAX).saturating_add(2).min(ts.len())
+}
+
 /// Cuts times that never fall into windows.
 ///
 /// The last window ends with the last sample, so that it can not overlap what follows.
@@ -50,12 +58,39 @@ pub(super) struct Windows<'a> {
     at: usize,
     /// Length of the window before, a good guess at that of the next.
     len: usize,
+    /// End of the window before on the grid.
+    end_ms: Option<i64>,
 }
+
+/// How far the length of a window may be from that of the one before, to be found at once.
+const NEAR: usize = 2;
 
 impl<'a> Windows<'a> {
     /// The windows of `ts`.
     pub(super) fn new(ts: &'a [i64], resolution_ms: i64) -> Self {
-        Self { ts, resolution_ms, at: 0, len: 1 }
+        Self { ts, resolution_ms, at: 0, len: 1, end_ms: None }
+    }
+
+    /// Where the window of the first of these times ends on the grid.
+    #[inline]
+    fn end_ms(&self, first: i64) -> i64 {
+        // Mostly it is the next one, and nothing has to be divided.
+        let next = self.end_ms.and_then(|end| end.checked_add(self.resolution_ms));
+        next.filter(|end| first <= *end).unwrap_or_else(|| last_of_window(first, self.resolution_ms))
+    }
+
+    /// Where the window that begins at `start` and lasts until `end_ms` ends.
+    #[inline]
+    fn end(&self, start: usize, end_ms: i64) -> usize {
+        let guess = start + self.len.saturating_sub(NEAR).max(1);
+        // Neighbours are counted, so that nothing depends on where between them the end is.
+        if let Some([before, near @ .., after]) = self.ts.get(guess - 1..guess + 2 * NEAR + 1)
+            && *before <= end_ms
+            && *after > end_ms
+        {
+            return guess + near.iter().map(|t| usize::from(*t <= end_ms)).sum::<usize>();
+        }
+        start + 1 + self.ts[start + 1..].iter().take_while(|t| **t <= end_ms).count()
     }
 }
 
@@ -66,15 +101,10 @@ impl Iterator for Windows<'_> {
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let (ts, start) = (self.ts, self.at);
-        let end_ms = last_of_window(*ts.get(start)?, self.resolution_ms).min(*ts.last()?);
-        let mut end = start + self.len;
-        let guessed =
-            ts.get(end - 1).is_some_and(|t| *t <= end_ms) && ts.get(end).is_none_or(|t| *t > end_ms);
-        if !guessed {
-            end = start + 1 + ts[start + 1..].iter().take_while(|t| **t <= end_ms).count();
-        }
-        (self.at, self.len) = (end, end - start);
-        Some((start..end, end_ms))
+        let end_ms = self.end_ms(*ts.get(start)?);
+        let end = self.end(start, end_ms);
+        (self.at, self.len, self.end_ms) = (end, end - start, Some(end_ms));
+        Some((start..end, end_ms.min(*ts.last()?)))
     }
 }
 

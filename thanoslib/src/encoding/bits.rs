@@ -6,7 +6,7 @@ use crate::error::DecodeError;
 ///
 /// Reading past the end is an error; the unused low bits of the last byte are readable.
 #[derive(Clone, Debug)]
-pub struct BitReader<'a> {
+pub(crate) struct BitReader<'a> {
     bytes: &'a [u8],
     /// Next byte to load.
     pos: usize,
@@ -18,12 +18,12 @@ pub struct BitReader<'a> {
 
 impl<'a> BitReader<'a> {
     /// A reader at the first bit of `bytes`.
-    pub fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, pos: 0, word: 0, loaded: 0 }
     }
 
     /// A reader at a bit of `bytes`; one behind the end reads nothing.
-    pub fn at(bytes: &'a [u8], bit: usize) -> Self {
+    pub(crate) fn at(bytes: &'a [u8], bit: usize) -> Self {
         let mut r = Self { bytes, pos: (bit / 8).min(bytes.len()), word: 0, loaded: 0 };
         if !bit.is_multiple_of(8) {
             r.refill();
@@ -33,12 +33,12 @@ impl<'a> BitReader<'a> {
     }
 
     /// All bytes, those read already included.
-    pub fn bytes(&self) -> &'a [u8] {
+    pub(crate) fn bytes(&self) -> &'a [u8] {
         self.bytes
     }
 
     /// Byte offset of the next unread bit.
-    pub fn offset(&self) -> usize {
+    pub(crate) fn offset(&self) -> usize {
         self.pos - (self.loaded as usize).div_ceil(8)
     }
 
@@ -48,12 +48,12 @@ impl<'a> BitReader<'a> {
     }
 
     /// Number of bits read so far.
-    pub fn position(&self) -> usize {
+    pub(crate) fn position(&self) -> usize {
         self.pos * 8 - self.loaded as usize
     }
 
     /// Number of bits left, the unused low bits of the last byte included.
-    pub fn remaining(&self) -> usize {
+    pub(crate) fn remaining(&self) -> usize {
         (self.bytes.len() - self.pos) * 8 + self.loaded as usize
     }
 
@@ -78,20 +78,9 @@ impl<'a> BitReader<'a> {
         }
     }
 
-    /// The next bits from the top of a word, and how many of them are real.
-    ///
-    /// At least 56 are, unless the input ends sooner.
+    /// Skips `n` bits, fewer than 64 and at most those that are loaded.
     #[inline]
-    pub fn peek(&mut self) -> (u64, u32) {
-        if self.loaded < 56 {
-            self.refill();
-        }
-        (self.word, self.loaded)
-    }
-
-    /// Skips `n` bits, fewer than 64 and at most what [`peek`](Self::peek) found.
-    #[inline]
-    pub fn consume(&mut self, n: u32) {
+    pub(crate) fn consume(&mut self, n: u32) {
         debug_assert!(n <= self.loaded && n < 64);
         self.word <<= n;
         self.loaded -= n;
@@ -99,7 +88,7 @@ impl<'a> BitReader<'a> {
 
     /// Reads one bit.
     #[inline]
-    pub fn bit(&mut self) -> Result<bool, DecodeError> {
+    pub(crate) fn bit(&mut self) -> Result<bool, DecodeError> {
         if self.loaded == 0 {
             self.refill();
             if self.loaded == 0 {
@@ -114,7 +103,7 @@ impl<'a> BitReader<'a> {
 
     /// Reads `n` bits (at most 64) as the low bits of a u64.
     #[inline]
-    pub fn bits(&mut self, n: u32) -> Result<u64, DecodeError> {
+    pub(crate) fn bits(&mut self, n: u32) -> Result<u64, DecodeError> {
         debug_assert!(n <= 64);
         if n > 56 {
             let high = self.short(n - 32)?;
@@ -143,7 +132,7 @@ impl<'a> BitReader<'a> {
 
     /// Counts one bits up to the first zero bit, at most `max`; the zero is consumed if reached.
     #[inline]
-    pub fn ones(&mut self, max: u32) -> Result<u32, DecodeError> {
+    pub(crate) fn ones(&mut self, max: u32) -> Result<u32, DecodeError> {
         debug_assert!(max < 32);
         if self.loaded <= max {
             self.refill();
@@ -159,7 +148,7 @@ impl<'a> BitReader<'a> {
     }
 
     /// Reads an unsigned LEB128 number at the current bit position.
-    pub fn uvarint(&mut self) -> Result<u64, DecodeError> {
+    pub(crate) fn uvarint(&mut self) -> Result<u64, DecodeError> {
         let mut x = 0u64;
         for i in 0..10 {
             let b = self.bits(8)?;
@@ -175,7 +164,7 @@ impl<'a> BitReader<'a> {
     }
 
     /// Reads a zig-zag signed varint at the current bit position.
-    pub fn varint(&mut self) -> Result<i64, DecodeError> {
+    pub(crate) fn varint(&mut self) -> Result<i64, DecodeError> {
         let u = self.uvarint()?;
         Ok((u >> 1) as i64 ^ -((u & 1) as i64))
     }
@@ -185,6 +174,14 @@ impl<'a> BitReader<'a> {
 ///
 /// Bits that do not fill a byte yet are kept in a register; every write stores the register
 /// behind the whole bytes, so that the bytes so far can be read at any time.
+///
+/// ```
+/// use thanoslib::encoding::BitWriter;
+/// let mut bits = BitWriter::after(Vec::new());
+/// bits.bits(0b101, 3);
+/// bits.bit(true);
+/// assert_eq!(bits.into_bytes(), [0b1011_0000]);
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct BitWriter {
     /// Whole bytes, then the register, then room.
@@ -279,8 +276,14 @@ impl BitWriter {
     /// Appends the low `n` bits of `value`, from 1 to 57.
     #[inline(always)]
     pub(crate) fn short(&mut self, value: u64, n: u32) {
+        self.top(value << (64 - n), n);
+    }
+
+    /// Appends the top `n` bits of `top`, from 1 to 57; the others are 0.
+    #[inline(always)]
+    fn top(&mut self, top: u64, n: u32) {
         debug_assert!((1..=Self::SHORT_MAX).contains(&n));
-        self.word |= value << (64 - n) >> self.filled;
+        self.word |= top >> self.filled;
         match self.bytes.get_mut(self.pos..self.pos + 8) {
             Some(room) => room.copy_from_slice(&self.word.to_be_bytes()),
             None => grow(&mut self.bytes, self.pos, self.word),
@@ -292,18 +295,96 @@ impl BitWriter {
         self.filled %= 8;
     }
 
+    /// The state of the writer, to be kept in registers while some bits are written; they are in
+    /// the bytes after [`take_back`](Self::take_back).
+    pub(crate) fn lend<'a>(&self, room: &'a mut BitRoom) -> BitRun<'a> {
+        BitRun { room, pos: 0, word: self.word, filled: self.filled }
+    }
+
+    /// Goes on where a lent state has come to: takes its position, its last bits, its bytes.
+    pub(crate) fn take_back(&mut self, (pos, word, filled): (usize, u64, u32), room: &BitRoom) {
+        let end = self.pos + pos;
+        self.bytes.truncate(self.pos);
+        // With the open byte, which is stored behind the whole ones.
+        self.bytes.extend_from_slice(&room[..pos + 8]);
+        (self.pos, self.word, self.filled) = (end, word, filled);
+    }
+
     /// Appends an unsigned LEB128 number at the current bit position.
     pub fn uvarint(&mut self, mut x: u64) {
+        // Up to seven bytes go out at once.
+        let (mut bytes, mut n) = (0, 0);
         while x >= 0x80 {
-            self.bits(x & 0x7f | 0x80, 8);
+            bytes = bytes << 8 | x & 0x7f | 0x80;
+            n += 8;
+            if n == 56 {
+                self.short(bytes, n);
+                (bytes, n) = (0, 0);
+            }
             x >>= 7;
         }
-        self.bits(x, 8);
+        self.short(bytes << 8 | x, n + 8);
     }
 
     /// Appends a zig-zag signed varint at the current bit position.
     pub fn varint(&mut self, x: i64) {
         self.uvarint(((x << 1) ^ (x >> 63)) as u64);
+    }
+}
+
+/// Takes bits, most significant bit first.
+pub(crate) trait PutBits {
+    /// Most bits that [`put`](Self::put) takes: with those of an open byte they are not a word.
+    const MOST: u32 = 56;
+
+    /// Appends the top `n` bits of `top`, from 1 to 56; the others are 0.
+    fn put(&mut self, top: u64, n: u32);
+}
+
+impl PutBits for BitWriter {
+    #[inline(always)]
+    fn put(&mut self, top: u64, n: u32) {
+        self.top(top, n);
+    }
+}
+
+/// Bytes that a [`BitRun`] writes at most.
+const ROOM: usize = 1024;
+
+/// Where a [`BitRun`] writes: a word may begin at each byte.
+pub(crate) type BitRoom = [u8; ROOM + 7];
+/// A room before its first use.
+pub(crate) const BIT_ROOM: BitRoom = [0; _];
+
+/// The state of a [`BitWriter`] while it writes to a small room of its own.
+///
+/// Nothing takes its address, so that a loop keeps it in registers.
+#[derive(Debug)]
+pub(crate) struct BitRun<'a> {
+    room: &'a mut BitRoom,
+    pos: usize,
+    word: u64,
+    filled: u32,
+}
+
+impl BitRun<'_> {
+    /// What the writer has to take back.
+    pub(crate) fn end(self) -> (usize, u64, u32) {
+        (self.pos, self.word, self.filled)
+    }
+}
+
+impl PutBits for BitRun<'_> {
+    #[inline(always)]
+    fn put(&mut self, top: u64, n: u32) {
+        debug_assert!((1..=Self::MOST).contains(&n) && self.pos < ROOM);
+        self.word |= top >> self.filled;
+        let at = self.pos % ROOM;
+        self.room[at..at + 8].copy_from_slice(&self.word.to_be_bytes());
+        let filled = self.filled + n;
+        self.pos += (filled / 8) as usize;
+        self.word <<= filled / 8 * 8;
+        self.filled = filled % 8;
     }
 }
 

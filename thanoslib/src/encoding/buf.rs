@@ -7,7 +7,7 @@ use crate::error::DecodeError;
 /// Every method checks what remains; offsets in errors count from the start of
 /// the slice that was given to [`Take::new`] plus its base.
 #[derive(Clone, Copy, Debug)]
-pub struct Take<'a> {
+pub(crate) struct Take<'a> {
     rest: &'a [u8],
     len: usize,
     base: usize,
@@ -15,42 +15,42 @@ pub struct Take<'a> {
 
 impl<'a> Take<'a> {
     /// A cursor at the start of `bytes`.
-    pub fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self::at(bytes, 0)
     }
 
     /// A cursor whose error offsets are shifted by `base`, the place of `bytes` in its object.
-    pub fn at(bytes: &'a [u8], base: usize) -> Self {
+    pub(crate) fn at(bytes: &'a [u8], base: usize) -> Self {
         Self { rest: bytes, len: bytes.len(), base }
     }
 
     /// The bytes not taken yet.
-    pub fn rest(&self) -> &'a [u8] {
+    pub(crate) fn rest(&self) -> &'a [u8] {
         self.rest
     }
 
     /// True when nothing is left.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
     /// Number of bytes taken so far.
-    pub fn taken(&self) -> usize {
+    pub(crate) fn taken(&self) -> usize {
         self.len - self.rest.len()
     }
 
     /// Offset of the next byte, base included.
-    pub fn offset(&self) -> usize {
+    pub(crate) fn offset(&self) -> usize {
         self.base + self.taken()
     }
 
     /// An error at the current offset.
-    pub fn error(&self, what: &'static str) -> DecodeError {
+    pub(crate) fn error(&self, what: &'static str) -> DecodeError {
         DecodeError::new(what, self.offset())
     }
 
     /// Takes `n` bytes.
-    pub fn bytes(&mut self, n: usize) -> Result<&'a [u8], DecodeError> {
+    pub(crate) fn bytes(&mut self, n: usize) -> Result<&'a [u8], DecodeError> {
         match self.rest.split_at_checked(n) {
             Some((head, tail)) => {
                 self.rest = tail;
@@ -61,7 +61,7 @@ impl<'a> Take<'a> {
     }
 
     /// Takes `N` bytes as an array.
-    pub fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
         match self.rest.split_first_chunk::<N>() {
             Some((head, tail)) => {
                 self.rest = tail;
@@ -72,28 +72,23 @@ impl<'a> Take<'a> {
     }
 
     /// Takes one byte.
-    pub fn u8(&mut self) -> Result<u8, DecodeError> {
+    pub(crate) fn u8(&mut self) -> Result<u8, DecodeError> {
         self.array::<1>().map(|[b]| b)
     }
 
-    /// Takes a big-endian u16.
-    pub fn be16(&mut self) -> Result<u16, DecodeError> {
-        self.array().map(u16::from_be_bytes)
-    }
-
     /// Takes a big-endian u32.
-    pub fn be32(&mut self) -> Result<u32, DecodeError> {
+    pub(crate) fn be32(&mut self) -> Result<u32, DecodeError> {
         self.array().map(u32::from_be_bytes)
     }
 
     /// Takes a big-endian u64.
-    pub fn be64(&mut self) -> Result<u64, DecodeError> {
+    pub(crate) fn be64(&mut self) -> Result<u64, DecodeError> {
         self.array().map(u64::from_be_bytes)
     }
 
     /// Takes an unsigned LEB128 number of at most ten bytes.
     #[inline]
-    pub fn uvarint(&mut self) -> Result<u64, DecodeError> {
+    pub(crate) fn uvarint(&mut self) -> Result<u64, DecodeError> {
         match self.rest.split_first() {
             Some((&b, rest)) if b < 0x80 => {
                 self.rest = rest;
@@ -141,13 +136,13 @@ impl<'a> Take<'a> {
     }
 
     /// Takes a zig-zag signed varint.
-    pub fn varint(&mut self) -> Result<i64, DecodeError> {
+    pub(crate) fn varint(&mut self) -> Result<i64, DecodeError> {
         let u = self.uvarint()?;
         Ok((u >> 1) as i64 ^ -((u & 1) as i64))
     }
 
     /// Takes a uvarint that must fit `usize` and not exceed what remains, such as a length.
-    pub fn len(&mut self) -> Result<usize, DecodeError> {
+    pub(crate) fn len(&mut self) -> Result<usize, DecodeError> {
         let before = *self;
         let n = self.uvarint()?;
         match usize::try_from(n) {
@@ -157,14 +152,14 @@ impl<'a> Take<'a> {
     }
 
     /// Takes a string: its length as uvarint, then its bytes.
-    pub fn str(&mut self) -> Result<&'a [u8], DecodeError> {
+    pub(crate) fn str(&mut self) -> Result<&'a [u8], DecodeError> {
         let n = self.len()?;
         self.bytes(n)
     }
 }
 
 /// Appends an unsigned LEB128 number.
-pub fn put_uvarint(out: &mut Vec<u8>, mut x: u64) {
+pub(crate) fn put_uvarint(out: &mut Vec<u8>, mut x: u64) {
     while x >= 0x80 {
         out.push(x as u8 | 0x80);
         x >>= 7;
@@ -173,7 +168,7 @@ pub fn put_uvarint(out: &mut Vec<u8>, mut x: u64) {
 }
 
 /// Appends a zig-zag signed varint.
-pub fn put_varint(out: &mut Vec<u8>, x: i64) {
+pub(crate) fn put_varint(out: &mut Vec<u8>, x: i64) {
     put_uvarint(out, ((x << 1) ^ (x >> 63)) as u64);
 }
 

@@ -6,6 +6,14 @@ pub fn crc32c(bytes: &[u8]) -> u32 {
 }
 
 /// CRC-32C of bytes that come in pieces.
+///
+/// ```
+/// use thanoslib::encoding::{Crc32c, crc32c};
+/// let mut crc = Crc32c::default();
+/// crc.update(b"12345");
+/// crc.update(b"6789");
+/// assert_eq!((crc.sum(), crc32c(b"123456789")), (0xe306_9283, 0xe306_9283));
+/// ```
 #[derive(Clone, Debug)]
 pub struct Crc32c(crc_fast::Digest);
 

@@ -8,8 +8,12 @@ mod crc;
 mod snappy;
 mod words;
 
-pub use bits::{BitReader, BitWriter};
-pub use buf::{Take, put_uvarint, put_varint};
+pub use bits::BitWriter;
+pub(crate) use bits::{BIT_ROOM, BitReader, BitRun, PutBits};
+pub(crate) use buf::{Take, put_uvarint, put_varint};
 pub use crc::{Crc32c, crc32c};
-pub use snappy::{SNAPPY_PIECE_BYTES, SnappyReader, SnappyWriter, put_snappy_block, take_snappy_block};
+pub use snappy::SnappyReader;
+#[cfg(test)]
+pub(crate) use snappy::put_snappy_block;
+pub(crate) use snappy::{SnappyWriter, take_snappy_block};
 pub(crate) use words::Words;

@@ -18,7 +18,7 @@ use super::{Take, crc32c};
 use crate::error::DecodeError;
 
 /// Bytes that a piece of a stream holds at most.
-pub const SNAPPY_PIECE_BYTES: usize = 65_536;
+pub(crate) const SNAPPY_PIECE_BYTES: usize = 65_536;
 /// First piece of a stream.
 const IDENTIFIER: &[u8; 10] = b"\xff\x06\x00\x00sNaPpY";
 /// Most bytes that one byte of a block can stand for; three stand for 64.
@@ -29,7 +29,7 @@ fn masked(bytes: &[u8]) -> u32 {
 }
 
 /// Appends a block.
-pub fn put_snappy_block(out: &mut Vec<u8>, bytes: &[u8]) {
+pub(crate) fn put_snappy_block(out: &mut Vec<u8>, bytes: &[u8]) {
     let start = out.len();
     out.resize(start + snap::raw::max_compress_len(bytes.len()), 0);
     let room = out.get_mut(start..).unwrap_or_default();
@@ -43,7 +43,7 @@ pub fn put_snappy_block(out: &mut Vec<u8>, bytes: &[u8]) {
 ///
 /// # Errors
 /// Bytes that are no block, or one that is longer than `max`.
-pub fn take_snappy_block(bytes: &[u8], max: usize, out: &mut Vec<u8>) -> Result<(), DecodeError> {
+pub(crate) fn take_snappy_block(bytes: &[u8], max: usize, out: &mut Vec<u8>) -> Result<(), DecodeError> {
     let corrupt = DecodeError::new("snappy: corrupt block", 0);
     let len = snap::raw::decompress_len(bytes).map_err(|_| corrupt)?;
     if len > max {
@@ -67,7 +67,7 @@ pub fn take_snappy_block(bytes: &[u8], max: usize, out: &mut Vec<u8>) -> Result<
 
 /// Writes a stream, piece by piece; what is put is cut at 65 536 bytes.
 #[derive(Debug, Default)]
-pub struct SnappyWriter {
+pub(crate) struct SnappyWriter {
     out: Vec<u8>,
     piece: Vec<u8>,
     begun: bool,
@@ -75,12 +75,12 @@ pub struct SnappyWriter {
 
 impl SnappyWriter {
     /// A writer that appends to `out`.
-    pub fn new(out: Vec<u8>) -> Self {
+    pub(crate) fn new(out: Vec<u8>) -> Self {
         Self { out, ..Self::default() }
     }
 
     /// Adds bytes.
-    pub fn put(&mut self, mut bytes: &[u8]) {
+    pub(crate) fn put(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let room = SNAPPY_PIECE_BYTES - self.piece.len();
             let (now, rest) = bytes.split_at(room.min(bytes.len()));
@@ -116,7 +116,7 @@ impl SnappyWriter {
     }
 
     /// Ends the stream; one into which nothing was put is empty.
-    pub fn finish(mut self) -> Vec<u8> {
+    pub(crate) fn finish(mut self) -> Vec<u8> {
         if !self.piece.is_empty() {
             self.end_piece();
         }
@@ -125,6 +125,15 @@ impl SnappyWriter {
 }
 
 /// Reads a stream, piece by piece.
+///
+/// ```
+/// use thanoslib::{encoding::SnappyReader, index::encode_postings};
+/// let bytes = encode_postings([16, 17])?;
+/// let (mut stream, mut differences) = (SnappyReader::new(&bytes[3..]), Vec::new());
+/// while stream.next_into(&mut differences)? {}
+/// assert_eq!(differences, [16, 1]);
+/// # Ok::<(), thanoslib::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct SnappyReader<'a> {
     take: Take<'a>,

@@ -12,6 +12,8 @@ const BUCKETS: [f64; 15] =
     [0.001, 0.01, 0.1, 0.3, 0.6, 1.0, 3.0, 6.0, 9.0, 20.0, 30.0, 60.0, 90.0, 120.0, 240.0];
 
 /// Requests answered and how long they took, by handler, method and status.
+///
+/// See [`Api`](super::Api).
 #[derive(Debug, Default)]
 pub struct HttpMetrics {
     families: Mutex<BTreeMap<(&'static str, String, u16), Observed>>,

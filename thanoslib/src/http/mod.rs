@@ -38,6 +38,8 @@ use params::Params;
 pub use probe::{Readiness, probes};
 
 /// How the API answers; plain data.
+///
+/// See [`Api`].
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Longest time of one request.
@@ -96,6 +98,26 @@ impl Default for Settings {
 }
 
 /// The API over one store; shared by all requests.
+///
+/// ```
+/// use std::sync::Arc;
+/// use axum::{body::{Body, to_bytes}, http::Request};
+/// use thanoslib::{Budget, Engine, EngineOptions, Labels, MemoryStore, SystemClock, http, runtime::Inline};
+/// use tower::ServiceExt;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let engine = Engine::new(EngineOptions::default(), Arc::new(Inline));
+/// let store = Arc::new(MemoryStore::new(Labels::empty()));
+/// let settings = http::Settings { cors: false, ..http::Settings::default() };
+/// let api = http::Api::new(settings, engine, store, Arc::new(SystemClock), Budget::unlimited());
+/// let request = Request::get("/api/v1/query?query=1%2B1&time=60").body(Body::empty())?;
+/// let answer = http::router(Arc::clone(&api)).oneshot(request).await?;
+/// let text = to_bytes(answer.into_body(), 1 << 20).await?;
+/// assert!(str::from_utf8(&text)?.contains(r#"[60,"2"]"#));
+/// assert!(api.metrics().render().contains("http_requests_total"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Api {
     settings: Settings,

@@ -17,6 +17,14 @@ use axum::{
 use super::Api;
 
 /// Whether the process is ready to answer; shared by all that decide it.
+///
+/// ```
+/// use thanoslib::http::Readiness;
+/// let readiness = Readiness::default();
+/// let seen = readiness.clone();
+/// readiness.set(true);
+/// assert!(seen.is_ready());
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Readiness(Arc<AtomicBool>);
 

@@ -24,6 +24,18 @@ pub const INDEX_HEADER_SAMPLING: usize = 32;
 ///
 /// Made from the ends of the index; then the bytes of [`symbols`](Self::symbols) and
 /// [`table`](Self::table) are put between [`start`](Self::start) and [`end`](Self::end).
+///
+/// ```
+/// use std::io::Cursor;
+/// use thanoslib::index::{INDEX_HEADER_SAMPLING, IndexHeader, IndexHeaderPlan, IndexWriter};
+/// let index = IndexWriter::new(Cursor::new(Vec::new()), ["job", "api"])?.finish()?.into_inner();
+/// let plan = IndexHeaderPlan::new(&index[..5], &index[index.len() - 52..], index.len() as u64)?;
+/// let part = |range: std::ops::Range<u64>| &index[range.start as usize..range.end as usize];
+/// let header = plan.assemble(part(plan.symbols()), part(plan.table()))?;
+/// let header = IndexHeader::parse(&header.into(), INDEX_HEADER_SAMPLING)?;
+/// assert_eq!(header.symbol(1), Some(&b"api"[..]));
+/// # Ok::<(), thanoslib::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IndexHeaderPlan {
     version: Version,
@@ -114,6 +126,8 @@ impl IndexHeaderPlan {
 /// The bytes are kept as they are, mapped as a rule; beside them lies the place of every n-th
 /// symbol and of every n-th value of a label. (Of an index of version 1, whose table is not
 /// sorted, lie all places of the table.)
+///
+/// See [`IndexHeaderPlan`].
 #[doc = ""]
 #[doc = include_str!("../../docs/format/index-header.md")]
 #[derive(Clone, Debug)]

@@ -27,16 +27,16 @@ pub use labels::LabelReader;
 #[cfg(feature = "store")]
 pub(crate) use memory::{MemoryIndex, SeriesIds};
 pub use postings::{
-    Id, Postings, PostingsDecoder, PostingsEncoder, SortedIds, encode_postings, intersect, intersects,
-    subtract, union,
+    Id, Postings, PostingsDecoder, SortedIds, encode_postings, intersect, intersects, subtract, union,
 };
 pub use reader::{Index, IndexFile};
 pub use select::{PostingsPlan, label_values, plan_postings};
-pub use series::{ChunkRef, Entry, SeriesEntry, SeriesRef};
+pub use series::{ChunkRef, Entry, SeriesEntry};
 pub use symbols::Symbols;
 pub use table::{ListRef, PostingsTable};
-pub use toc::{HEADER_LEN, Toc, Version, parse_header};
-pub use writer::{IndexChunk, IndexWriter, POSTINGS_ENTRIES_MAX};
+pub(crate) use toc::HEADER_LEN;
+pub use toc::{Toc, Version, parse_header};
+pub use writer::{IndexChunk, IndexWriter};
 
 use crate::{
     encoding::{Take, crc32c},

@@ -14,6 +14,8 @@ use crate::{
 };
 
 /// Symbols and postings offset table of an index, and where the rest of it lies.
+///
+/// See [`IndexFile`].
 #[derive(Clone, Debug)]
 pub struct Index {
     /// Format version.
@@ -90,6 +92,19 @@ impl Index {
 }
 
 /// A whole index in memory or mapped.
+///
+/// ```
+/// use std::io::Cursor;
+/// use thanoslib::{index::{IndexFile, IndexWriter}, model::{Labels, Matcher}};
+/// let mut writer = IndexWriter::new(Cursor::new(Vec::new()), ["job", "api", "web"])?;
+/// for job in ["api", "web"] {
+///     writer.add(Labels::from_pairs([("job", job)]).view(), &[])?;
+/// }
+/// let index = IndexFile::open(writer.finish()?.into_inner().into())?;
+/// assert_eq!(index.select(&[Matcher::equal("job", "web")])?.len(), 1);
+/// assert_eq!(index.label_values(b"job", &[])?, [b"api", b"web"]);
+/// # Ok::<(), thanoslib::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct IndexFile {
     bytes: Bytes,

@@ -18,6 +18,18 @@ use crate::{
 /// A series is wanted when it is in some list of every `any` group and in no list of
 /// `none`. An absent label counts as the empty value: a matcher that accepts it takes away
 /// the series whose value it refuses, every other matcher adds those whose value it accepts.
+///
+/// ```
+/// use std::io::Cursor;
+/// use thanoslib::{index::{IndexFile, IndexWriter, plan_postings}, model::{Labels, Matcher}};
+/// let mut writer = IndexWriter::new(Cursor::new(Vec::new()), ["job", "api"])?;
+/// let id = writer.add(Labels::from_pairs([("job", "api")]).view(), &[])?;
+/// let index = IndexFile::open(writer.finish()?.into_inner().into())?;
+/// let plan = plan_postings(&index.index().table, &[Matcher::equal("job", "api")]);
+/// assert_eq!(plan.lists().len(), 1);
+/// assert_eq!(plan.series(|list| Ok(index.postings(list)?))?, [id]);
+/// # Ok::<(), thanoslib::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PostingsPlan {
     any: Vec<Vec<ListRef>>,

@@ -7,11 +7,13 @@ use crate::{
     model::Interval,
 };
 
-/// Number of a series in an index, as postings lists hold it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SeriesRef(pub u32);
-
 /// Place of a chunk: number of the segment, counted from 0, and offset in it.
+///
+/// ```
+/// use thanoslib::index::ChunkRef;
+/// let chunk = ChunkRef::new(2, 8);
+/// assert_eq!((chunk.segment(), chunk.offset()), (2, 8));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChunkRef(pub u64);
 
@@ -33,6 +35,8 @@ impl ChunkRef {
 }
 
 /// What the bytes at the place of a series entry hold.
+///
+/// See [`SeriesEntry`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entry<'a> {
     /// The content of the entry; its checksum is right.
@@ -90,6 +94,20 @@ impl<'a> Entry<'a> {
 /// before uvarint, `maxt - mint` uvarint, difference of references varint.
 ///
 /// Source: Prometheus `tsdb/docs/format/index.md`.
+///
+/// ```
+/// use std::io::Cursor;
+/// use thanoslib::index::{IndexFile, IndexWriter, SeriesEntry};
+/// use thanoslib::model::Labels;
+/// let labels = Labels::from_pairs([("job", "api")]);
+/// let mut writer = IndexWriter::new(Cursor::new(Vec::new()), ["job", "api"])?;
+/// let id = writer.add(labels.view(), &[])?;
+/// let index = IndexFile::open(writer.finish()?.into_inner().into())?;
+/// let mut entry = SeriesEntry::default();
+/// index.series(id, &mut entry)?;
+/// assert_eq!(index.labels(&entry)?, labels);
+/// # Ok::<(), thanoslib::Error>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct SeriesEntry {
     /// Symbol references of names and values.

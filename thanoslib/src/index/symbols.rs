@@ -15,6 +15,16 @@ use crate::{encoding::Take, error::DecodeError};
 /// by walking from the one before.
 ///
 /// Source: Prometheus `tsdb/docs/format/index.md`.
+///
+/// ```
+/// use std::io::Cursor;
+/// use thanoslib::index::{IndexFile, IndexWriter};
+/// let index = IndexWriter::new(Cursor::new(Vec::new()), ["job", "api"])?.finish()?.into_inner();
+/// let index = IndexFile::open(index.into())?;
+/// let symbols = &index.index().symbols;
+/// assert_eq!((symbols.find(b"api"), symbols.get(2)), (Some(1), Some(&b"job"[..])));
+/// # Ok::<(), thanoslib::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Symbols {
     content: Bytes,

@@ -9,6 +9,8 @@ use crate::{encoding::Take, error::DecodeError};
 
 /// Where a postings list lies in the index file: from its length field to the end of its
 /// checksum; `end` may reach a little beyond.
+///
+/// See [`PostingsTable`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ListRef {
     /// File offset of the length field.
@@ -41,6 +43,17 @@ impl ListRef {
 /// table all, sorted.
 ///
 /// Source: Prometheus `tsdb/docs/format/index.md`.
+///
+/// ```
+/// use std::io::Cursor;
+/// use thanoslib::{index::{IndexFile, IndexWriter}, model::Labels};
+/// let mut writer = IndexWriter::new(Cursor::new(Vec::new()), ["job", "api"])?;
+/// let id = writer.add(Labels::from_pairs([("job", "api")]).view(), &[])?;
+/// let index = IndexFile::open(writer.finish()?.into_inner().into())?;
+/// let list = index.index().table.find(b"job", b"api").expect("the pair");
+/// assert_eq!(index.postings(list)?.iter().collect::<Vec<_>>(), [id]);
+/// # Ok::<(), thanoslib::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct PostingsTable {
     content: Bytes,

@@ -8,9 +8,15 @@ use crate::{
 const MAGIC: u32 = 0xbaaa_d700;
 
 /// Length of the file header.
-pub const HEADER_LEN: usize = 5;
+pub(crate) const HEADER_LEN: usize = 5;
 
 /// Format version of an index.
+///
+/// ```
+/// use thanoslib::index::{Version, parse_header};
+/// assert_eq!(parse_header(&[0xba, 0xaa, 0xd7, 0x00, 2])?, Version::V2);
+/// # Ok::<(), thanoslib::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
     /// References are file offsets; the postings table is in no order.
@@ -81,6 +87,15 @@ pub(super) fn encode_header(out: &mut Vec<u8>) {
 ///
 /// All numbers are big-endian file offsets; the label sections are never read.
 /// Source: Prometheus `tsdb/docs/format/index.md`.
+///
+/// ```
+/// use thanoslib::index::Toc;
+/// let toc = Toc { symbols: 5, series: 16, label_indices: 32, label_indices_table: 48, postings: 32, postings_table: 48 };
+/// let mut bytes = vec![0; 64];
+/// toc.encode(&mut bytes);
+/// assert_eq!(Toc::parse(&bytes[64..], bytes.len() as u64)?, toc);
+/// # Ok::<(), thanoslib::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Toc {
     /// Symbols.

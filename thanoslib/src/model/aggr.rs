@@ -1,6 +1,11 @@
 //! The aggregates of downsampled data.
 
 /// Which values a chunk holds: the samples themselves or one aggregate of windows.
+///
+/// ```
+/// use thanoslib::{downsample::aggregates_for, model::Aggr};
+/// assert_eq!(aggregates_for("max_over_time"), [Aggr::Max]);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Aggr {

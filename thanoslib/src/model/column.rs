@@ -7,6 +7,14 @@ use super::{
 };
 
 /// Float samples in time order.
+///
+/// ```
+/// use thanoslib::model::FloatColumn;
+/// let mut column = FloatColumn::default();
+/// column.push(1_000, 0.5);
+/// column.push(16_000, 0.75);
+/// assert_eq!((column.len(), &column.ts[..]), (2, &[1_000, 16_000][..]));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FloatColumn {
     /// Times in milliseconds.
@@ -67,6 +75,14 @@ impl FloatColumn {
 }
 
 /// What consecutive histograms of one series share.
+///
+/// ```
+/// use thanoslib::model::{FloatHistogram, FloatHistogramColumn};
+/// let mut column = FloatHistogramColumn::default();
+/// column.push(1_000, &FloatHistogram { schema: 3, ..FloatHistogram::default() });
+/// column.push(2_000, &FloatHistogram { schema: 3, ..FloatHistogram::default() });
+/// assert_eq!((column.layouts.len(), column.layout(1).schema), (1, 3));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct HistogramLayout {
     /// Resolution: -4 to 8 exponential, -53 custom bounds.
@@ -102,6 +118,20 @@ impl HistogramLayout {
 /// `C` is the type of counts and `B` of buckets: `u64` and `i64` deltas for integer
 /// histograms, `f64` and absolute `f64` for float histograms. A stale sample has a stale
 /// `sum` and the empty layout.
+///
+/// ```
+/// use thanoslib::model::{Histogram, IntHistogramColumn, Span};
+/// let histogram = Histogram {
+///     count: 3,
+///     sum: 4.5,
+///     positive_spans: vec![Span { offset: 0, length: 2 }],
+///     positive_deltas: vec![2, -1],
+///     ..Histogram::default()
+/// };
+/// let mut column = IntHistogramColumn::default();
+/// column.push(1_000, &histogram);
+/// assert_eq!(column.get(0), histogram);
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct HistogramColumn<C, B> {
     /// Times in milliseconds.
@@ -273,83 +303,61 @@ impl<C: Copy, B: Copy> HistogramColumn<C, B> {
     }
 }
 
-impl FloatHistogramColumn {
-    /// Appends one histogram; the number of buckets must be that of the spans.
-    pub fn push(&mut self, t_ms: i64, h: &FloatHistogram) {
-        let fields = Fields {
-            hint: h.hint,
-            schema: h.schema,
-            zero_threshold: h.zero_threshold,
-            zero_count: h.zero_count,
-            count: h.count,
-            sum: h.sum,
-            positive: (&h.positive_spans, &h.positive_buckets),
-            negative: (&h.negative_spans, &h.negative_buckets),
-            custom_values: &h.custom_values,
-        };
-        self.push_fields(t_ms, fields);
-    }
+/// Whole histograms into and out of the column of their kind, whose buckets have names of their own.
+macro_rules! whole_histograms {
+    ($column:ty, $histogram:ident { $positive:ident, $negative:ident }) => {
+        impl $column {
+            /// Appends one histogram; the number of buckets must be that of the spans.
+            pub fn push(&mut self, t_ms: i64, h: &$histogram) {
+                let fields = Fields {
+                    hint: h.hint,
+                    schema: h.schema,
+                    zero_threshold: h.zero_threshold,
+                    zero_count: h.zero_count,
+                    count: h.count,
+                    sum: h.sum,
+                    positive: (&h.positive_spans, &h.$positive),
+                    negative: (&h.negative_spans, &h.$negative),
+                    custom_values: &h.custom_values,
+                };
+                self.push_fields(t_ms, fields);
+            }
 
-    /// Sample `i` as a histogram of its own.
-    pub fn get(&self, i: usize) -> FloatHistogram {
-        let layout = self.layout(i);
-        let (positive, negative) = self.buckets(i);
-        FloatHistogram {
-            hint: self.hints[i],
-            schema: layout.schema,
-            zero_threshold: layout.zero_threshold,
-            zero_count: self.zero_counts[i],
-            count: self.counts[i],
-            sum: self.sums[i],
-            positive_spans: layout.positive_spans.clone(),
-            negative_spans: layout.negative_spans.clone(),
-            positive_buckets: positive.to_vec(),
-            negative_buckets: negative.to_vec(),
-            custom_values: layout.custom_values.clone(),
+            /// Sample `i` as a histogram of its own.
+            pub fn get(&self, i: usize) -> $histogram {
+                let layout = self.layout(i);
+                let (positive, negative) = self.buckets(i);
+                $histogram {
+                    hint: self.hints[i],
+                    schema: layout.schema,
+                    zero_threshold: layout.zero_threshold,
+                    zero_count: self.zero_counts[i],
+                    count: self.counts[i],
+                    sum: self.sums[i],
+                    positive_spans: layout.positive_spans.clone(),
+                    negative_spans: layout.negative_spans.clone(),
+                    $positive: positive.to_vec(),
+                    $negative: negative.to_vec(),
+                    custom_values: layout.custom_values.clone(),
+                }
+            }
         }
-    }
+    };
 }
 
-impl IntHistogramColumn {
-    /// Appends one histogram; the number of buckets must be that of the spans.
-    pub fn push(&mut self, t_ms: i64, h: &Histogram) {
-        let fields = Fields {
-            hint: h.hint,
-            schema: h.schema,
-            zero_threshold: h.zero_threshold,
-            zero_count: h.zero_count,
-            count: h.count,
-            sum: h.sum,
-            positive: (&h.positive_spans, &h.positive_deltas),
-            negative: (&h.negative_spans, &h.negative_deltas),
-            custom_values: &h.custom_values,
-        };
-        self.push_fields(t_ms, fields);
-    }
-
-    /// Sample `i` as a histogram of its own.
-    pub fn get(&self, i: usize) -> Histogram {
-        let layout = self.layout(i);
-        let (positive, negative) = self.buckets(i);
-        Histogram {
-            hint: self.hints[i],
-            schema: layout.schema,
-            zero_threshold: layout.zero_threshold,
-            zero_count: self.zero_counts[i],
-            count: self.counts[i],
-            sum: self.sums[i],
-            positive_spans: layout.positive_spans.clone(),
-            negative_spans: layout.negative_spans.clone(),
-            positive_deltas: positive.to_vec(),
-            negative_deltas: negative.to_vec(),
-            custom_values: layout.custom_values.clone(),
-        }
-    }
-}
+whole_histograms!(FloatHistogramColumn, FloatHistogram { positive_buckets, negative_buckets });
+whole_histograms!(IntHistogramColumn, Histogram { positive_deltas, negative_deltas });
 
 /// The samples of one series: floats and histograms, each in time order.
 ///
 /// The two columns together are one time line; no time stands in both.
+///
+/// ```
+/// use thanoslib::model::{Interval, SampleColumns};
+/// let mut samples = SampleColumns::default();
+/// (0..10).for_each(|i| samples.floats.push(i * 15_000, 1.0));
+/// assert_eq!(samples.within(Interval::new(15_000, 60_000)).len(), 4);
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SampleColumns {
     /// Float samples.

@@ -5,7 +5,7 @@
 /// The result of a sum is `sum + c`. An infinite sum has no compensation.
 #[inline]
 #[must_use]
-pub fn kahan_add(x: f64, sum: f64, c: f64) -> (f64, f64) {
+pub(crate) fn kahan_add(x: f64, sum: f64, c: f64) -> (f64, f64) {
     let t = sum + x;
     let c = if t.is_infinite() {
         0.0
@@ -19,7 +19,7 @@ pub fn kahan_add(x: f64, sum: f64, c: f64) -> (f64, f64) {
 
 /// A running compensated sum.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct KahanSum {
+pub(crate) struct KahanSum {
     /// Sum without compensation.
     pub sum: f64,
     /// What rounding took away so far.
@@ -27,19 +27,14 @@ pub struct KahanSum {
 }
 
 impl KahanSum {
-    /// A sum that starts at `sum`.
-    pub fn new(sum: f64) -> Self {
-        Self { sum, c: 0.0 }
-    }
-
     /// Adds `x`.
     #[inline]
-    pub fn add(&mut self, x: f64) {
+    pub(crate) fn add(&mut self, x: f64) {
         (self.sum, self.c) = kahan_add(x, self.sum, self.c);
     }
 
     /// The sum; an infinite one as it is.
-    pub fn value(self) -> f64 {
+    pub(crate) fn value(self) -> f64 {
         if self.sum.is_infinite() { self.sum } else { self.sum + self.c }
     }
 }

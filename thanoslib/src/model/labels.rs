@@ -5,11 +5,18 @@ use std::{borrow::Borrow, cmp::Ordering, fmt, sync::Arc};
 use xxhash_rust::xxh64::{Xxh64, xxh64};
 
 /// Name of the label that holds the metric name.
-pub const LABEL_NAME: &str = "__name__";
+pub(crate) const LABEL_NAME: &str = "__name__";
 
 const SEPARATOR: u8 = 0xff;
 
 /// One name and value of a label set; both are byte strings, nearly always UTF-8.
+///
+/// ```
+/// use thanoslib::model::Labels;
+/// let labels = Labels::from_pairs([("job", "api"), ("zone", "a")]);
+/// let names: Vec<&[u8]> = labels.iter().map(|label| label.name).collect();
+/// assert_eq!(names, [&b"job"[..], b"zone"]);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Label<'a> {
     /// Name, never empty.
@@ -50,6 +57,13 @@ pub(crate) fn append_flat_string(s: &[u8], out: &mut Vec<u8>) {
 pub struct Labels(Arc<[u8]>);
 
 /// A borrowed label set in the same layout as [`Labels`], such as a slice of an arena.
+///
+/// ```
+/// use thanoslib::model::Labels;
+/// let labels = Labels::from_pairs([("job", "api"), ("replica", "1")]);
+/// let view = labels.view();
+/// assert_eq!(view.filter(|label| label.name != b"replica").to_string(), r#"{job="api"}"#);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LabelsRef<'a>(&'a [u8]);
 
@@ -259,6 +273,8 @@ fn take<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
 }
 
 /// Labels of a set in name order.
+///
+/// See [`Label`].
 #[derive(Clone, Debug)]
 pub struct LabelsIter<'a>(&'a [u8]);
 
@@ -396,6 +412,14 @@ impl<N: AsRef<[u8]>, V: AsRef<[u8]>> FromIterator<(N, V)> for Labels {
 }
 
 /// Changes a label set; later calls win, an empty value removes the label.
+///
+/// ```
+/// use thanoslib::model::{Labels, LabelsBuilder};
+/// let labels = Labels::from_pairs([("job", "api"), ("replica", "1")]);
+/// let mut builder = LabelsBuilder::from_labels(labels.view());
+/// builder.set("cluster", "eu1").remove("replica");
+/// assert_eq!(builder.labels().to_string(), r#"{cluster="eu1", job="api"}"#);
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct LabelsBuilder {
     /// Sorted by name, at most one entry a name.

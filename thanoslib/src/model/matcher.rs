@@ -6,6 +6,8 @@ use super::{LabelsRef, Regex, labels::is_legacy_label_name};
 use crate::error::{Error, Result};
 
 /// Operator of a [`Matcher`].
+///
+/// See [`Matcher`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MatchOp {
     /// `=`
@@ -31,6 +33,15 @@ impl MatchOp {
 }
 
 /// A predicate on one label; an absent label has the empty value.
+///
+/// ```
+/// use thanoslib::model::{Labels, MatchOp, Matcher};
+/// let matcher = Matcher::new(MatchOp::Regex, "job", "api|web")?;
+/// let labels = Labels::from_pairs([("job", "api")]);
+/// assert!(matcher.matches_labels(labels.view()) && !matcher.matches("db"));
+/// assert_eq!(matcher.to_string(), r#"job=~"api|web""#);
+/// # Ok::<(), thanoslib::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Matcher {
     name: String,

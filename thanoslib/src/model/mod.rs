@@ -12,7 +12,7 @@ mod kahan;
 mod labels;
 pub(crate) mod log2;
 mod matcher;
-pub mod regex;
+mod regex;
 mod sample;
 mod time;
 mod warnings;
@@ -22,11 +22,14 @@ pub use column::{
     FloatColumn, FloatHistogramColumn, HistogramColumn, HistogramLayout, IntHistogramColumn, SampleColumns,
 };
 pub use histogram::{CounterReset, FloatHistogram, Histogram, Span};
-pub use kahan::{KahanSum, kahan_add};
+pub(crate) use kahan::{KahanSum, kahan_add};
+#[cfg(feature = "promql")]
+pub(crate) use labels::LABEL_NAME;
 pub(crate) use labels::append_flat_string;
-pub use labels::{LABEL_NAME, Label, Labels, LabelsBuilder, LabelsIter, LabelsRef};
+pub use labels::{Label, Labels, LabelsBuilder, LabelsIter, LabelsRef};
 pub use matcher::{MatchOp, Matcher};
-pub use regex::Regex;
-pub use sample::{STALE_NAN, Sample, Value, is_stale, stale_nan};
+pub use regex::{Regex, RegexError, TemplateRegex};
+pub(crate) use sample::STALE_NAN;
+pub use sample::{Value, is_stale, stale_nan};
 pub use time::{Interval, Resolution, TimeRange};
 pub use warnings::{Warning, Warnings};

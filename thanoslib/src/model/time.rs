@@ -3,6 +3,13 @@
 use std::fmt;
 
 /// Half-open range `[mint, maxt)` in milliseconds: what a block covers.
+///
+/// ```
+/// use thanoslib::model::{Interval, TimeRange};
+/// let block = TimeRange::new(0, 7_200_000);
+/// assert!(block.overlaps(Interval::new(7_199_999, 7_200_000)));
+/// assert!(!block.overlaps(Interval::new(7_200_000, 7_200_000)));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TimeRange {
     /// First millisecond inside.
@@ -12,6 +19,13 @@ pub struct TimeRange {
 }
 
 /// Range `[mint, maxt]` in milliseconds, both ends inside: what requests and chunks cover.
+///
+/// ```
+/// use thanoslib::model::Interval;
+/// let (day, hour) = (Interval::new(0, 86_400_000), Interval::new(-3_600_000, 3_600_000));
+/// assert_eq!(day.intersect(hour), Some(Interval::new(0, 3_600_000)));
+/// assert!(day.contains(86_400_000));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Interval {
     /// First millisecond inside.
@@ -82,6 +96,12 @@ impl fmt::Display for Interval {
 }
 
 /// How coarse the samples of a block are.
+///
+/// ```
+/// use thanoslib::model::Resolution;
+/// assert_eq!(Resolution::from_window_ms(300_000).map(Resolution::window_ms), Some(300_000));
+/// assert_eq!(Resolution::from_window_ms(60_000), None);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Resolution {
     /// Samples as scraped.

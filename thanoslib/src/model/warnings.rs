@@ -5,6 +5,12 @@ use std::fmt;
 use super::{Interval, Labels};
 
 /// A known gap in an answer: what is missing and why.
+///
+/// ```
+/// use thanoslib::model::{Interval, Warning};
+/// let gap = Warning::new("connection refused").origin("eu1").interval(Interval::new(0, 60_000));
+/// assert_eq!((gap.origin.as_str(), gap.interval.is_some()), ("eu1", true));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Warning {
@@ -56,6 +62,14 @@ impl fmt::Display for Warning {
 const WARNINGS_MAX: usize = 1000;
 
 /// The warnings of one answer, each text once.
+///
+/// ```
+/// use thanoslib::model::{Warning, Warnings};
+/// let mut warnings = Warnings::default();
+/// warnings.push(Warning::new("a block is missing"));
+/// warnings.push(Warning::new("a block is missing"));
+/// assert_eq!(warnings.iter().count(), 1);
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Warnings {
     list: Vec<Warning>,

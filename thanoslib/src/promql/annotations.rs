@@ -6,6 +6,14 @@ use std::collections::BTreeMap;
 ///
 /// Texts begin with `PromQL warning: ` or `PromQL info: `; the position ` (line:column)` of
 /// the blamed expression is kept apart and appended when positions are known.
+///
+/// ```
+/// use thanoslib::promql::Annotations;
+/// let mut annotations = Annotations::default();
+/// annotations.warn("a quantile outside of 0 to 1", None);
+/// annotations.warn("a quantile outside of 0 to 1", None);
+/// assert_eq!((annotations.warnings().count(), annotations.infos().count()), (1, 0));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Annotations {
     warnings: BTreeMap<String, Option<(u32, u32)>>,

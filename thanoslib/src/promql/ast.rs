@@ -4,6 +4,14 @@ use super::functions::Function;
 use crate::model::Matcher;
 
 /// A node with its place in the query text.
+///
+/// ```
+/// use thanoslib::promql::{EngineOptions, ast::Node, parse};
+/// let expr = parse("sum by (job) (rate(up[5m]))", &EngineOptions::default())?;
+/// let Node::Aggregate(sum) = &expr.node else { panic!("an aggregation") };
+/// assert_eq!((sum.op.as_str(), sum.expr.to_string().as_str()), ("sum", "rate(up[5m])"));
+/// # Ok::<(), thanoslib::promql::ParseError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Expr {
     /// What it is.
@@ -13,6 +21,8 @@ pub struct Expr {
 }
 
 /// What a node is.
+///
+/// See [`Expr`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum Node {
     /// A number; a duration literal counts seconds.
@@ -53,6 +63,8 @@ pub enum Node {
 }
 
 /// An instant selector with its modifiers.
+///
+/// See [`Expr`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct VectorSelector {
     /// The metric name written before the braces.
@@ -66,6 +78,8 @@ pub struct VectorSelector {
 }
 
 /// The `@` modifier.
+///
+/// See [`Expr`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum At {
     /// A time in ms.
@@ -77,6 +91,8 @@ pub enum At {
 }
 
 /// `expr[range:step]` with its modifiers.
+///
+/// See [`Expr`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Subquery {
     /// Evaluated at every inner step.
@@ -92,6 +108,8 @@ pub struct Subquery {
 }
 
 /// Two operands and their operator.
+///
+/// See [`Expr`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Binary {
     /// Operator.
@@ -107,6 +125,8 @@ pub struct Binary {
 }
 
 /// Operator of a [`Binary`].
+///
+/// See [`Expr`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BinaryOp {
     /// `+`
@@ -189,6 +209,8 @@ impl BinaryOp {
 }
 
 /// How the series of two vectors are paired.
+///
+/// See [`Expr`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Matching {
     /// One or many series on each side.
@@ -206,6 +228,8 @@ pub struct Matching {
 }
 
 /// How many series of each side share a match group.
+///
+/// See [`Expr`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Cardinality {
     /// One on both sides.
@@ -220,6 +244,8 @@ pub enum Cardinality {
 }
 
 /// An aggregation over series.
+///
+/// See [`Expr`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Aggregate {
     /// Operator.
@@ -233,6 +259,8 @@ pub struct Aggregate {
 }
 
 /// Operator of an [`Aggregate`].
+///
+/// See [`Expr`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AggregateOp {
     /// `sum`
@@ -288,6 +316,14 @@ impl AggregateOp {
 }
 
 /// Type of a value or expression.
+///
+/// ```
+/// use thanoslib::promql::{EngineOptions, ast::ValueType, parse};
+/// let type_of = |text| parse(text, &EngineOptions::default()).map(|expr| expr.value_type());
+/// assert_eq!(type_of("1 + 1")?, ValueType::Scalar);
+/// assert_eq!(type_of("up[5m]")?, ValueType::Matrix);
+/// # Ok::<(), thanoslib::promql::ParseError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ValueType {
     /// One float.

@@ -19,6 +19,27 @@ use super::{
 ///
 /// Work that computes runs as jobs on the given [`Compute`]; answers do not depend on the
 /// number of its threads.
+///
+/// ```
+/// use std::sync::Arc;
+/// use thanoslib::{Context, Engine, EngineOptions, InstantQuery, Labels, MemoryStore, QueryValue};
+/// use thanoslib::{SelectOptions, StoreQueryable, promql, runtime::Inline};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = MemoryStore::new(Labels::empty());
+/// store.push(&Labels::from_pairs([("__name__", "up")]), 15_000, 1.0)?;
+/// let queryable = StoreQueryable::new(Arc::new(store), SelectOptions::default());
+///
+/// let engine = Engine::new(EngineOptions::default(), Arc::new(Inline));
+/// let text = "up + 1";
+/// let expr = promql::parse(text, engine.options())?;
+/// let query = InstantQuery { expr, text: text.into(), time_ms: 20_000, lookback_ms: None };
+/// let answer = engine.instant(&Context::default(), Arc::new(queryable), query).await?;
+/// let QueryValue::Vector(samples) = answer.value else { panic!("a vector") };
+/// assert!(matches!(samples[0].value, thanoslib::Value::Float(2.0)));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Engine {
     options: EngineOptions,
@@ -26,6 +47,8 @@ pub struct Engine {
 }
 
 /// A query at one time.
+///
+/// See [`Engine`].
 #[derive(Clone, Debug)]
 pub struct InstantQuery {
     /// The parsed expression.
@@ -39,6 +62,18 @@ pub struct InstantQuery {
 }
 
 /// A query at many times.
+///
+/// ```
+/// use thanoslib::{EngineOptions, RangeQuery, promql::parse};
+/// let (text, options) = ("rate(up[5m])", EngineOptions::default());
+/// let expr = parse(text, &options)?;
+/// let (start_ms, end_ms) = (0, 3_600_000);
+/// let query = RangeQuery { expr, text: text.into(), start_ms, end_ms, step_ms: 60_000, lookback_ms: None };
+/// assert!(query.check().is_ok());
+/// let windows = RangeQuery { expr: parse("up[5m]", &options)?, ..query };
+/// assert!(windows.check().is_err());
+/// # Ok::<(), thanoslib::promql::ParseError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct RangeQuery {
     /// The parsed expression, a scalar or an instant vector.

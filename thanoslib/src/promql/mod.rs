@@ -25,9 +25,11 @@ mod value;
 
 pub use annotations::Annotations;
 pub use engine::{Engine, InstantQuery, RangeQuery};
-pub use functions::{Function, Id as FunctionId, find as find_function};
+pub(crate) use functions::Id as FunctionId;
+pub use functions::{Function, find as find_function};
 pub use options::EngineOptions;
 #[cfg(feature = "promql-parser")]
 pub use parse::{ParseError, parse, parse_selector};
 pub use queryable::{Queryable, Select, SelectFrame, SelectStream, SelectedSeries, SeriesData};
-pub use value::{BitSet, Block, MatrixSeries, QueryResult, QueryStats, QueryValue, Steps, VectorSample};
+pub(crate) use value::{BitSet, Block, Steps};
+pub use value::{MatrixSeries, QueryResult, QueryStats, QueryValue, VectorSample};

@@ -1,6 +1,13 @@
 //! Settings of the engine.
 
 /// How queries are evaluated.
+///
+/// ```
+/// use thanoslib::{EngineOptions, promql::parse};
+/// let options = EngineOptions { experimental_functions: true, ..EngineOptions::default() };
+/// assert!(parse("mad_over_time(up[5m])", &options).is_ok());
+/// assert!(parse("mad_over_time(up[5m])", &EngineOptions::default()).is_err());
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct EngineOptions {
     /// How far an instant selector looks back, in ms.

@@ -14,6 +14,39 @@ use crate::{
 };
 
 /// A view of series that the engine selects from.
+///
+/// ```
+/// use futures::{StreamExt, stream};
+/// use thanoslib::promql::{Queryable, Select, SelectFrame, SelectStream, SelectedSeries, SeriesData};
+/// use thanoslib::{Context, Labels, Result, SampleColumns};
+///
+/// /// A series that is 1 at every minute.
+/// #[derive(Debug)]
+/// struct One(thanoslib::Interval);
+///
+/// impl SeriesData for One {
+///     fn decode(&self, out: &mut SampleColumns) -> Result<()> {
+///         (self.0.mint..=self.0.maxt).filter(|t| t % 60_000 == 0).for_each(|t| out.floats.push(t, 1.0));
+///         Ok(())
+///     }
+///
+///     fn size_bytes(&self) -> usize {
+///         size_of::<Self>()
+///     }
+/// }
+///
+/// #[derive(Debug)]
+/// struct Ones;
+///
+/// #[async_trait::async_trait]
+/// impl Queryable for Ones {
+///     async fn select(&self, _: &Context, select: Select) -> Result<SelectStream> {
+///         let data = Box::new(One(select.interval));
+///         let series = SelectedSeries { labels: Labels::from_pairs([("__name__", "one")]), data };
+///         Ok(stream::iter([Ok(SelectFrame::Series(vec![series]))]).boxed())
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait Queryable: fmt::Debug + Send + Sync + 'static {
     /// Streams every series that satisfies the matchers, each label set once, in label order.
@@ -21,6 +54,8 @@ pub trait Queryable: fmt::Debug + Send + Sync + 'static {
 }
 
 /// One selector of a query.
+///
+/// See [`Queryable`].
 #[derive(Clone, Debug)]
 pub struct Select {
     /// The samples that may be looked at, both ends inside.
@@ -35,6 +70,8 @@ pub struct Select {
 pub type SelectStream = BoxStream<'static, Result<SelectFrame>>;
 
 /// One item of a [`SelectStream`].
+///
+/// See [`Queryable`].
 #[derive(Debug)]
 pub enum SelectFrame {
     /// Series in label order.
@@ -44,6 +81,8 @@ pub enum SelectFrame {
 }
 
 /// A series whose samples are still encoded.
+///
+/// See [`Queryable`].
 #[derive(Debug)]
 pub struct SelectedSeries {
     /// Labels.
@@ -53,6 +92,8 @@ pub struct SelectedSeries {
 }
 
 /// Encoded samples of one series; decoding computes and never waits.
+///
+/// See [`Queryable`].
 pub trait SeriesData: fmt::Debug + Send + Sync {
     /// Appends the samples inside the selected interval, in time order, to `out`.
     ///

@@ -8,7 +8,7 @@ use super::annotations::Annotations;
 
 /// The steps of a query; an instant query has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Steps {
+pub(crate) struct Steps {
     /// First step in ms.
     pub start_ms: i64,
     /// Distance of steps in ms; irrelevant for one step.
@@ -20,17 +20,17 @@ pub struct Steps {
 impl Steps {
     /// Time of step `i` in ms.
     #[inline]
-    pub fn time(self, i: usize) -> i64 {
+    pub(crate) fn time(self, i: usize) -> i64 {
         self.start_ms.wrapping_add(self.step_ms.wrapping_mul(i as i64))
     }
 
     /// Time of the last step in ms.
-    pub fn end_ms(self) -> i64 {
+    pub(crate) fn end_ms(self) -> i64 {
         self.time(self.count.saturating_sub(1))
     }
 
     /// Times of all steps in ms.
-    pub fn iter(self) -> impl ExactSizeIterator<Item = i64> {
+    pub(crate) fn iter(self) -> impl ExactSizeIterator<Item = i64> {
         (0..self.count).map(move |i| self.time(i))
     }
 }
@@ -40,7 +40,7 @@ impl Steps {
 /// Presence is a bit set, since any NaN is data. A step has a float or a histogram, never
 /// both.
 #[derive(Clone, Debug)]
-pub struct Block {
+pub(crate) struct Block {
     /// Labels, those to be dropped at the end included (delayed name removal).
     pub labels: Labels,
     /// True when the metadata labels fall at the end.
@@ -55,7 +55,7 @@ pub struct Block {
 
 impl Block {
     /// A block of `steps` steps without values.
-    pub fn new(labels: Labels, steps: usize) -> Self {
+    pub(crate) fn new(labels: Labels, steps: usize) -> Self {
         Self {
             labels,
             drop_name: false,
@@ -67,25 +67,25 @@ impl Block {
 
     /// Sets the float of a step.
     #[inline]
-    pub fn set(&mut self, step: usize, v: f64) {
+    pub(crate) fn set(&mut self, step: usize, v: f64) {
         self.floats[step] = v;
         self.present.insert(step);
     }
 
     /// The float at a step.
     #[inline]
-    pub fn float(&self, step: usize) -> Option<f64> {
+    pub(crate) fn float(&self, step: usize) -> Option<f64> {
         self.present.contains(step).then(|| self.floats[step])
     }
 
     /// The histogram at a step.
-    pub fn histogram(&self, step: usize) -> Option<&Arc<FloatHistogram>> {
+    pub(crate) fn histogram(&self, step: usize) -> Option<&Arc<FloatHistogram>> {
         let i = self.histograms.binary_search_by_key(&(step as u32), |(s, _)| *s).ok()?;
         Some(&self.histograms[i].1)
     }
 
     /// The value at a step.
-    pub fn value(&self, step: usize) -> Option<Value> {
+    pub(crate) fn value(&self, step: usize) -> Option<Value> {
         match self.float(step) {
             Some(v) => Some(Value::Float(v)),
             None => self.histogram(step).map(|h| Value::Histogram(Arc::clone(h))),
@@ -93,56 +93,51 @@ impl Block {
     }
 
     /// True when no step has a value.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.histograms.is_empty() && self.present.is_empty()
-    }
-
-    /// Number of steps with a value.
-    pub fn len(&self) -> usize {
-        self.histograms.len() + self.present.count()
     }
 }
 
 /// A set of step numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BitSet(Vec<u64>);
+pub(crate) struct BitSet(Vec<u64>);
 
 impl BitSet {
     /// An empty set for numbers below `len`.
-    pub fn new(len: usize) -> Self {
+    pub(crate) fn new(len: usize) -> Self {
         Self(vec![0; len.div_ceil(64)])
     }
 
     /// Adds a number.
     #[inline]
-    pub fn insert(&mut self, i: usize) {
+    pub(crate) fn insert(&mut self, i: usize) {
         self.0[i / 64] |= 1 << (i % 64);
     }
 
     /// Removes a number.
     #[inline]
-    pub fn remove(&mut self, i: usize) {
+    pub(crate) fn remove(&mut self, i: usize) {
         self.0[i / 64] &= !(1 << (i % 64));
     }
 
     /// True when the number is in the set.
     #[inline]
-    pub fn contains(&self, i: usize) -> bool {
+    pub(crate) fn contains(&self, i: usize) -> bool {
         self.0[i / 64] >> (i % 64) & 1 == 1
     }
 
     /// How many numbers are in the set.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.0.iter().map(|w| w.count_ones() as usize).sum()
     }
 
     /// True without numbers.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.iter().all(|w| *w == 0)
     }
 
     /// The numbers in order.
-    pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = usize> + '_ {
         self.0.iter().enumerate().flat_map(|(i, word)| {
             let mut word = *word;
             std::iter::from_fn(move || {
@@ -156,7 +151,7 @@ impl BitSet {
     }
 
     /// The 64-bit words, lowest numbers first.
-    pub fn words(&self) -> &[u64] {
+    pub(crate) fn words(&self) -> &[u64] {
         &self.0
     }
 
@@ -188,6 +183,8 @@ impl BitSet {
 }
 
 /// Answer of a query.
+///
+/// See [`Engine`](super::Engine).
 #[derive(Clone, Debug)]
 pub struct QueryResult {
     /// The value.
@@ -201,6 +198,8 @@ pub struct QueryResult {
 }
 
 /// Value of a query.
+///
+/// See [`Engine`](super::Engine).
 #[derive(Clone, Debug)]
 pub enum QueryValue {
     /// A float at the evaluation time.
@@ -224,6 +223,8 @@ pub enum QueryValue {
 }
 
 /// One series of an instant vector.
+///
+/// See [`Engine`](super::Engine).
 #[derive(Clone, Debug)]
 pub struct VectorSample {
     /// Labels.
@@ -235,6 +236,8 @@ pub struct VectorSample {
 }
 
 /// One series of a matrix.
+///
+/// See [`Engine`](super::Engine).
 #[derive(Clone, Debug, Default)]
 pub struct MatrixSeries {
     /// Labels.
@@ -246,6 +249,8 @@ pub struct MatrixSeries {
 }
 
 /// What a query cost.
+///
+/// See [`Engine`](super::Engine).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct QueryStats {
     /// Samples that operators looked at; a histogram counts by its size.

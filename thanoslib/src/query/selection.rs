@@ -12,6 +12,8 @@ use crate::{
 };
 
 /// How a query selects; plain data.
+///
+/// See [`StoreQueryable`](super::StoreQueryable).
 #[derive(Clone, Debug, PartialEq)]
 pub struct SelectOptions {
     /// True: series that differ only in replica labels are merged.

@@ -11,6 +11,8 @@ use crate::{
 };
 
 /// Times, kind and place of one chunk of a batch.
+///
+/// See [`SeriesBatch`].
 #[derive(Clone, Copy, Debug)]
 pub struct ChunkMeta {
     /// First and last sample.
@@ -32,6 +34,21 @@ pub struct ChunkMeta {
 ///
 /// Labels ascend strictly over a stream of batches; only the last series of a batch may
 /// go on as the first of the next.
+///
+/// ```
+/// use thanoslib::{BatchBuilder, Encoding, Interval, Labels, XorAppender, model::Aggr};
+/// let mut chunk = XorAppender::new();
+/// chunk.append(1_000, 0.5)?;
+/// let mut builder = BatchBuilder::default();
+/// builder.series(Labels::from_pairs([("job", "api")]).view());
+/// builder.chunk(Interval::new(1_000, 1_000), Aggr::Raw, Encoding::Xor, true, chunk.into_bytes().into());
+/// let batch = builder.finish();
+/// for series in batch.iter() {
+///     assert_eq!(series.labels().get("job"), Some(&b"api"[..]));
+///     assert!(series.chunks().all(|chunk| chunk.meta.aggr == Aggr::Raw && !chunk.data().is_empty()));
+/// }
+/// # Ok::<(), thanoslib::Error>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct SeriesBatch {
     labels: Vec<u8>,
@@ -90,6 +107,8 @@ impl SeriesBatch {
 }
 
 /// One series of a batch.
+///
+/// See [`SeriesBatch`].
 #[derive(Clone, Copy, Debug)]
 pub struct SeriesView<'a> {
     batch: &'a SeriesBatch,
@@ -136,6 +155,8 @@ impl<'a> SeriesView<'a> {
 }
 
 /// One chunk of a series of a batch.
+///
+/// See [`SeriesBatch`].
 #[derive(Clone, Copy, Debug)]
 pub struct ChunkView<'a> {
     /// Times and kind.
@@ -167,6 +188,8 @@ impl<'a> ChunkView<'a> {
 const RECENT_GROUPS: usize = 16;
 
 /// Builds a [`SeriesBatch`] series by series.
+///
+/// See [`SeriesBatch`].
 #[derive(Debug, Default)]
 pub struct BatchBuilder {
     batch: SeriesBatch,

@@ -10,6 +10,18 @@ use crate::model::Aggr;
 /// Aggregates of one window stay together. A window is dropped when each of its chunks has
 /// the bytes of a chunk kept before: replicas of one block, or one series asked twice. Keeps
 /// its buffers from series to series.
+///
+/// ```
+/// use thanoslib::{BatchBuilder, Encoding, Interval, Labels, model::Aggr, series::ChunkJoin};
+/// let labels = Labels::from_pairs([("job", "api")]);
+/// let mut builder = BatchBuilder::default();
+/// builder.series(labels.view());
+/// builder.chunk_copied(Interval::new(0, 9), Aggr::Raw, Encoding::Xor, true, b"samples");
+/// let source = builder.finish();
+/// builder.series(labels.view());
+/// ChunkJoin::default().join(2, |_| source.get(0), &mut builder);
+/// assert_eq!(builder.finish().get(0).map(|series| series.chunk_count()), Some(1));
+/// ```
 #[derive(Debug, Default)]
 pub struct ChunkJoin {
     windows: Vec<Window>,

@@ -14,7 +14,4 @@ pub use batch::{BatchBuilder, ChunkMeta, ChunkView, SeriesBatch, SeriesView};
 pub(crate) use loser_tree::LoserTree;
 pub use merge::ChunkJoin;
 
-pub use crate::model::{
-    Aggr, FloatColumn, FloatHistogramColumn, HistogramColumn, HistogramLayout, IntHistogramColumn,
-    SampleColumns,
-};
+pub(crate) use crate::model::{Aggr, FloatColumn, FloatHistogramColumn, SampleColumns};

@@ -7,8 +7,8 @@ use futures::{StreamExt, TryStreamExt, stream};
 use xxhash_rust::xxh64::Xxh64;
 
 use super::{
-    Frame, LabelNames, LabelNamesRequest, LabelValues, LabelValuesRequest, Projection, SeriesRequest,
-    SeriesStream, ShardInfo, Store, StoreInfo,
+    Abilities, Frame, LabelNames, LabelNamesRequest, LabelValues, LabelValuesRequest, Projection,
+    SeriesRequest, SeriesStream, ShardInfo, Store, StoreInfo,
     external::{consume, overlay},
     merge,
 };
@@ -29,6 +29,20 @@ const BATCH_SERIES: usize = 256;
 /// What the store inside can do it does; what is missing is done here. Where labels change,
 /// the answer is collected under the budget of the request and sorted anew, since a label
 /// that is added or removed changes the order.
+///
+/// ```
+/// use std::sync::Arc;
+/// use thanoslib::{Conform, Context, Interval, LabelNamesRequest, Labels, MemoryStore, Store};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = MemoryStore::new(Labels::empty());
+/// store.push(&Labels::from_pairs([("__name__", "up")]), 15_000, 1.0)?;
+/// let store = Conform::new(Arc::new(store), Labels::from_pairs([("cluster", "eu1")]));
+/// let request = LabelNamesRequest::new(Interval::ALL, Vec::new());
+/// assert_eq!(store.label_names(&Context::default(), request).await?.names, ["__name__", "cluster"]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Conform {
     inner: Arc<dyn Store>,
@@ -38,7 +52,7 @@ pub struct Conform {
 impl Conform {
     /// Wraps a store whose series get these external labels, if it does not add its own.
     pub fn new(inner: Arc<dyn Store>, external: Labels) -> Self {
-        let external = if inner.info().abilities.external_labels { Labels::empty() } else { external };
+        let external = if inner.abilities().external_labels { Labels::empty() } else { external };
         Self { inner, external }
     }
 }
@@ -47,27 +61,25 @@ impl Conform {
 impl Store for Conform {
     fn info(&self) -> StoreInfo {
         let mut info = self.inner.info();
-        if !info.abilities.external_labels {
-            if !self.external.is_empty() {
-                info.label_sets = vec![self.external.clone()];
-                for tsdb in &mut info.tsdbs {
-                    tsdb.labels = self.external.clone();
-                }
+        if !info.abilities.external_labels && !self.external.is_empty() {
+            info.label_sets = vec![self.external.clone()];
+            for tsdb in &mut info.tsdbs {
+                tsdb.labels = self.external.clone();
             }
-            info.abilities.external_labels = true;
         }
-        info.abilities.without_replica_labels = true;
-        info.abilities.sharding = true;
-        info.abilities.limit = true;
-        info.abilities.projection = true;
+        info.abilities = Abilities::ALL;
         info
+    }
+
+    fn abilities(&self) -> Abilities {
+        Abilities::ALL
     }
 
     async fn series(&self, ctx: &Context, request: SeriesRequest) -> Result<SeriesStream> {
         let Some(matchers) = consume(&self.external, &request.matchers) else {
             return Ok(merge::ready(Vec::new()));
         };
-        let able = self.inner.info().abilities;
+        let able = self.inner.abilities();
         let mut work = Work {
             replica_labels: request.without_replica_labels.clone(),
             external: self.external.clone(),

@@ -23,6 +23,8 @@ use crate::{
 const CONCURRENT: usize = 16;
 
 /// A store with the name that warnings call it by.
+///
+/// See [`Fanout`].
 #[derive(Clone, Debug)]
 pub struct Member {
     /// Name in warnings: a block, a bucket, an address.
@@ -35,6 +37,23 @@ pub struct Member {
 ///
 /// Members whose labels or time exclude an answer are not asked. A member that fails is a
 /// warning, or the end of the request when it wants no partial answer.
+///
+/// ```
+/// use std::sync::Arc;
+/// use thanoslib::{Context, Fanout, Interval, LabelValuesRequest, Labels, MemoryStore, Store, store::Member};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let member = |job: &str| -> thanoslib::Result<Member> {
+///     let store = MemoryStore::new(Labels::empty());
+///     store.push(&Labels::from_pairs([("job", job)]), 15_000, 1.0)?;
+///     Ok(Member { name: job.to_owned(), store: Arc::new(store) })
+/// };
+/// let store = Fanout::new("query", vec![member("api")?, member("web")?]);
+/// let request = LabelValuesRequest::new("job", Interval::ALL, Vec::new());
+/// assert_eq!(store.label_values(&Context::default(), request).await?.values, ["api", "web"]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Fanout {
     component: &'static str,
@@ -62,6 +81,10 @@ impl Store for Fanout {
     fn info(&self) -> StoreInfo {
         let infos: Vec<StoreInfo> = self.members.iter().map(|m| m.store.info()).collect();
         join_infos(self.component, infos)
+    }
+
+    fn abilities(&self) -> Abilities {
+        Abilities::ALL
     }
 
     async fn series(&self, ctx: &Context, request: SeriesRequest) -> Result<SeriesStream> {
@@ -98,13 +121,7 @@ pub(crate) fn join_infos(component: &'static str, infos: Vec<StoreInfo>) -> Stor
         label_sets: sets.into_iter().collect(),
         interval,
         tsdbs,
-        abilities: Abilities {
-            without_replica_labels: true,
-            sharding: true,
-            external_labels: true,
-            limit: true,
-            projection: true,
-        },
+        abilities: Abilities::ALL,
     }
 }
 

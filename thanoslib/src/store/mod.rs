@@ -42,10 +42,31 @@ use crate::{
 /// Contract: labels ascend over the whole stream; a batch's last series may go on in the
 /// next batch; dropping the stream cancels the work behind it. What a store does not do
 /// itself it says in [`StoreInfo::abilities`], and [`Conform`](crate::store) does it.
+///
+/// ```
+/// use futures::TryStreamExt;
+/// use thanoslib::{Context, Frame, Interval, Labels, Matcher, MemoryStore, SeriesRequest, Store};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = MemoryStore::new(Labels::empty());
+/// store.push(&Labels::from_pairs([("__name__", "up"), ("job", "api")]), 15_000, 1.0)?;
+/// let request = SeriesRequest::new(Interval::ALL, vec![Matcher::equal("__name__", "up")]);
+/// let frames: Vec<Frame> = store.series(&Context::default(), request).await?.try_collect().await?;
+/// let Some(Frame::Batch(batch)) = frames.first() else { panic!("the series comes first") };
+/// assert_eq!(batch.get(0).map(|series| series.chunk_count()), Some(1));
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Label sets, time range and abilities of this store, as of now.
     fn info(&self) -> StoreInfo;
+
+    /// What this store does itself, equal to [`StoreInfo::abilities`]; worth writing where making
+    /// the whole info takes time, since every request asks for it.
+    fn abilities(&self) -> Abilities {
+        self.info().abilities
+    }
 
     /// Streams every series that satisfies all matchers and overlaps the range.
     ///
@@ -64,6 +85,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 pub type SeriesStream = BoxStream<'static, Result<Frame>>;
 
 /// One item of a [`SeriesStream`].
+///
+/// See [`Store`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Frame {
@@ -76,6 +99,13 @@ pub enum Frame {
 }
 
 /// What a store did to answer.
+///
+/// ```
+/// use thanoslib::{Frame, store::Hints};
+/// let mut hints = Hints::default();
+/// hints.queried_blocks.push("01BX5ZZKBKACTAV9WEVGEMMVS0".to_owned());
+/// assert!(matches!(Frame::Hints(hints), Frame::Hints(hints) if hints.queried_blocks.len() == 1));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Hints {
@@ -84,6 +114,16 @@ pub struct Hints {
 }
 
 /// What a store holds and does, as of now.
+///
+/// ```
+/// use thanoslib::{Labels, MemoryStore, Store};
+/// let store = MemoryStore::new(Labels::from_pairs([("cluster", "eu1")]));
+/// store.push(&Labels::from_pairs([("__name__", "up")]), 15_000, 1.0)?;
+/// let info = store.info();
+/// assert_eq!(info.interval.map(|i| i.mint), Some(15_000));
+/// assert!(!info.abilities.external_labels);
+/// # Ok::<(), thanoslib::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoreInfo {
     /// What it is: `store`, `sidecar`, `query`, …
@@ -99,6 +139,8 @@ pub struct StoreInfo {
 }
 
 /// Labels and time of one producer's data.
+///
+/// See [`StoreInfo`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct TsdbInfo {
     /// External labels.
@@ -108,6 +150,8 @@ pub struct TsdbInfo {
 }
 
 /// What a store does itself; nothing by default.
+///
+/// See [`StoreInfo`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Abilities {
     /// Removes the request's replica labels and sorts without them.
@@ -120,4 +164,15 @@ pub struct Abilities {
     pub limit: bool,
     /// Sends only the labels that the request's projection wants.
     pub projection: bool,
+}
+
+impl Abilities {
+    /// All of them.
+    pub const ALL: Self = Self {
+        without_replica_labels: true,
+        sharding: true,
+        external_labels: true,
+        limit: true,
+        projection: true,
+    };
 }

@@ -6,6 +6,8 @@ use crate::{
 };
 
 /// Which series, which time, which values.
+///
+/// See [`Store`](super::Store).
 #[derive(Clone, Debug)]
 pub struct SeriesRequest {
     /// Requested time, both ends inside. Chunks may reach beyond it.
@@ -58,6 +60,8 @@ impl SeriesRequest {
 }
 
 /// Which label names.
+///
+/// See [`Conform`](super::Conform).
 #[derive(Clone, Debug)]
 pub struct LabelNamesRequest {
     /// Requested time, both ends inside.
@@ -89,6 +93,8 @@ impl LabelNamesRequest {
 }
 
 /// Which values of which label.
+///
+/// See [`Fanout`](super::Fanout).
 #[derive(Clone, Debug)]
 pub struct LabelValuesRequest {
     /// The label, not empty.
@@ -123,6 +129,8 @@ impl LabelValuesRequest {
 }
 
 /// Sorted, distinct label names with the known gaps.
+///
+/// See [`Conform`](super::Conform).
 #[derive(Clone, Debug, Default)]
 pub struct LabelNames {
     /// Names in byte order.
@@ -134,6 +142,8 @@ pub struct LabelNames {
 }
 
 /// Sorted, distinct values of one label with the known gaps.
+///
+/// See [`Fanout`](super::Fanout).
 #[derive(Clone, Debug, Default)]
 pub struct LabelValues {
     /// Values in byte order.
@@ -145,6 +155,13 @@ pub struct LabelValues {
 }
 
 /// What a failing part does to an answer.
+///
+/// ```
+/// use thanoslib::{Interval, SeriesRequest, store::PartialResponse};
+/// let mut request = SeriesRequest::new(Interval::ALL, Vec::new());
+/// request.partial_response = PartialResponse::Abort;
+/// assert_ne!(request.partial_response, PartialResponse::default());
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum PartialResponse {
     /// The rest answers, with a warning.
@@ -155,6 +172,13 @@ pub enum PartialResponse {
 }
 
 /// One part of the series, told by the hash of some of their labels.
+///
+/// ```
+/// use thanoslib::{Interval, SeriesRequest, store::ShardInfo};
+/// let half = ShardInfo { index: 0, total: 2, by: true, labels: vec!["job".to_owned()] };
+/// let request = SeriesRequest { shard: Some(half), ..SeriesRequest::new(Interval::ALL, Vec::new()) };
+/// assert!(request.shard.is_some_and(|shard| shard.by));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShardInfo {
     /// Number of this part.
@@ -171,6 +195,13 @@ pub struct ShardInfo {
 ///
 /// Series are told apart by all their labels as before: those that are equal without what is
 /// left out stay apart through the hash.
+///
+/// ```
+/// use thanoslib::{Interval, SeriesRequest, store::Projection};
+/// let jobs = Projection { include: true, labels: vec!["job".to_owned()], hash_label: "hash".to_owned() };
+/// let request = SeriesRequest { projection: Some(jobs), ..SeriesRequest::new(Interval::ALL, Vec::new()) };
+/// assert!(request.projection.is_some_and(|projection| projection.include));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Projection {
     /// True: only the labels named are wanted; false: all but these.
@@ -193,6 +224,13 @@ impl Projection {
 }
 
 /// What the engine will do with the selected series.
+///
+/// ```
+/// use thanoslib::{Interval, SeriesRequest, store::SelectHints};
+/// let mut request = SeriesRequest::new(Interval::ALL, Vec::new());
+/// request.hints = SelectHints { func: "rate".to_owned(), range_ms: 300_000, ..SelectHints::default() };
+/// assert!(request.hints.grouping.is_none());
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SelectHints {
     /// Step of the query in ms; 0 for an instant query.
@@ -206,6 +244,8 @@ pub struct SelectHints {
 }
 
 /// The label clause of an aggregation.
+///
+/// See [`SelectHints`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grouping {
     /// True for `by`, false for `without`.

@@ -27,6 +27,8 @@ use object_store::{
 use crate::bucket::{Bucket, Operation};
 
 /// Which of the calls that match a fault meet it; they count from 1.
+///
+/// See [`FaultyBucket`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
     /// Every call.
@@ -51,6 +53,8 @@ impl When {
 }
 
 /// What happens to a call.
+///
+/// See [`FaultyBucket`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// It fails in a way that may pass, without having done anything.
@@ -66,6 +70,8 @@ pub enum Effect {
 }
 
 /// A fault of a [`FaultyBucket`].
+///
+/// See [`FaultyBucket`].
 #[derive(Debug)]
 pub struct Fault {
     operations: Vec<Operation>,
@@ -118,6 +124,23 @@ fn matches(pattern: &str, text: &str) -> bool {
 }
 
 /// An [`ObjectStore`] that meets faults on the way to another.
+///
+/// ```
+/// use std::sync::Arc;
+/// use thanoslib::object_store::memory::InMemory;
+/// use thanoslib::testing::{Effect, Fault, FaultyBucket, When};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let faults = FaultyBucket::new(Arc::new(InMemory::new()));
+/// let bucket = faults.bucket();
+/// bucket.put("a/index", "text").await?;
+/// faults.inject(Fault::new(When::Always, Effect::Deny).at("*/index"));
+/// assert!(bucket.get("a/index").await.is_err());
+/// faults.heal();
+/// assert_eq!(bucket.get("a/index").await?, "text");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct FaultyBucket {
     inner: Arc<dyn ObjectStore>,

@@ -53,6 +53,8 @@ pub type Rows = fn(&Path) -> Result<Vec<Value>, String>;
 pub type Check<'a> = dyn Fn(&Path, &Value) -> Verdict + 'a;
 
 /// One recorded file, or files of one pattern, and how its rows are judged.
+///
+/// See [`golden`](self).
 #[derive(Clone, Copy)]
 pub struct Suite<'a> {
     /// Name in the report, such as `tsdb/chunks`.
@@ -83,6 +85,8 @@ const SPOILED_ROWS: usize = 8;
 const PRINTED: usize = 12;
 
 /// One run over a golden folder.
+///
+/// See [`golden`](self).
 #[derive(Debug)]
 pub struct Golden {
     root: PathBuf,

@@ -21,6 +21,13 @@ struct Stored {
 }
 
 /// Series in memory, with start timestamps.
+///
+/// ```
+/// use thanoslib::{Labels, Value, testing::MemoryQueryable};
+/// let mut store = MemoryQueryable::default();
+/// store.push(&Labels::from_pairs([("__name__", "up")]), 15_000, 0, Value::Float(1.0));
+/// assert!(!store.is_empty());
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct MemoryQueryable {
     series: BTreeMap<Labels, BTreeMap<i64, Stored>>,

@@ -26,6 +26,7 @@ use crate::{
 pub async fn store_contract(store: &Arc<dyn Store>) -> Result<()> {
     let ctx = Context::default();
     let info = store.info();
+    same("abilities", &[store.abilities()], &[info.abilities])?;
     let everything = all_series(store, &ctx, every(Interval::ALL)).await?;
     if everything.is_empty() {
         return Err(Error::invalid("the contract needs a store with at least one series"));

@@ -20,6 +20,8 @@ use crate::{
 const HOUR_MS: i64 = 3_600_000;
 
 /// A column of the table.
+///
+/// See [`InspectSettings`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Column {
@@ -135,6 +137,8 @@ impl FromStr for Column {
 }
 
 /// How the table is written.
+///
+/// See [`InspectSettings`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TableFormat {
@@ -148,6 +152,22 @@ pub enum TableFormat {
 }
 
 /// What [`inspect`] shows.
+///
+/// ```
+/// use thanoslib::{Bucket, Context, tools::{Column, InspectSettings, TableFormat, inspect}};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let settings = InspectSettings {
+///     sort_by: vec![Column::Series],
+///     format: TableFormat::Csv,
+///     ..InspectSettings::default()
+/// };
+/// let mut table = Vec::new();
+/// let blocks = inspect(&Context::default(), &Bucket::memory("demo"), &settings, &mut table).await?;
+/// assert!(blocks == 0 && table.starts_with(b"ULID,"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct InspectSettings {
     /// Only blocks with all these external labels. Default: any.

@@ -14,6 +14,8 @@ use crate::{
 };
 
 /// How [`ls`] shows a block.
+///
+/// See [`LsSettings`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LsOutput {
@@ -59,6 +61,17 @@ impl LsOutput {
 }
 
 /// What [`ls`] shows.
+///
+/// ```
+/// use thanoslib::{Bucket, Context, tools::{LsOutput, LsSettings, ls}};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let settings = LsSettings { output: LsOutput::parse("{{ .ULID }}")?, ..LsSettings::default() };
+/// let mut lines = Vec::new();
+/// assert_eq!(ls(&Context::default(), &Bucket::memory("demo"), &settings, &mut lines).await?, 0);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct LsSettings {
     /// How. Default: ids.

@@ -11,6 +11,13 @@ use crate::{
 };
 
 /// A parsed template over [`BlockMeta`].
+///
+/// ```
+/// use thanoslib::{BlockMeta, tools::Template};
+/// let template = Template::parse("{{ .ULID }} of {{ .Thanos.Labels.cluster }}")?;
+/// assert!(template.render(&BlockMeta::default()).ends_with("of <no value>"));
+/// # Ok::<(), thanoslib::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template(Vec<Piece>);
 

@@ -10,6 +10,12 @@ use crate::{
 };
 
 /// Offset from UTC, in seconds, at a time of Unix seconds; UTC by default.
+///
+/// ```
+/// use thanoslib::tools::{LsSettings, Zone};
+/// let settings = LsSettings { zone: Zone::new(|_unix_s| 3_600), ..LsSettings::default() };
+/// # assert!(format!("{settings:?}").contains("Zone"));
+/// ```
 #[derive(Clone)]
 pub struct Zone(Arc<dyn Fn(i64) -> i32 + Send + Sync>);
 

@@ -24,6 +24,13 @@ use crate::{
 };
 
 /// What to look for.
+///
+/// ```
+/// use thanoslib::tools::Issue;
+/// let issue = Issue::parse("overlapped_blocks", false)?;
+/// assert_eq!(issue, Issue::OverlappedBlocks);
+/// # Ok::<(), thanoslib::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Issue {
@@ -59,6 +66,17 @@ impl Issue {
 }
 
 /// How a bucket is verified.
+///
+/// ```
+/// use thanoslib::{Bucket, Context, tools::{BucketVerifySettings, verify_bucket}};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (settings, mut log) = (BucketVerifySettings::default(), Vec::new());
+/// let found = verify_bucket(&Context::default(), &Bucket::memory("demo"), &settings, &mut log).await?;
+/// assert_eq!((found.blocks, found.issues()), (0, 0));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct BucketVerifySettings {
     /// What to look for. Default: damaged indexes and overlaps.
@@ -86,6 +104,8 @@ impl Default for BucketVerifySettings {
 }
 
 /// Blocks of one group whose times overlap.
+///
+/// See [`BucketVerifySettings`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Overlap {
     /// Resolution and hash of the external labels.
@@ -97,6 +117,8 @@ pub struct Overlap {
 }
 
 /// What was found in a bucket.
+///
+/// See [`BucketVerifySettings`].
 #[derive(Clone, Debug, Default)]
 pub struct VerifiedBucket {
     /// Blocks looked at.

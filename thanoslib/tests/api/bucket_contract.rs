@@ -37,7 +37,7 @@ mod s3 {
 
     use thanoslib::{
         Result,
-        bucket::{Bucket, config::BucketConfig},
+        bucket::{Bucket, BucketConfig},
         testing::bucket_contract,
     };
 

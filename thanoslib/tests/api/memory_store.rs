@@ -5,8 +5,7 @@ use thanoslib::{
     ErrorKind,
     chunk::Chunk,
     context::Context,
-    model::{Interval, Labels, Matcher},
-    series::SampleColumns,
+    model::{Interval, Labels, Matcher, SampleColumns},
     store::{Frame, LabelNamesRequest, LabelValuesRequest, MemoryStore, SeriesRequest, SeriesStream, Store},
 };
 

@@ -17,8 +17,7 @@ use thanoslib::{
     budget::Budget,
     chunk::{Chunk, Encoding, XorAppender},
     context::Context,
-    model::{Interval, Labels, Matcher},
-    series::SampleColumns,
+    model::{Interval, Labels, Matcher, SampleColumns},
     store::{
         ChunkRow, ChunkSink, ChunkSource, ChunkStore, Frame, SampleSink, SampleSource, Scan, SeriesRequest,
         SourceSettings, SourceStore, Store,

@@ -4,8 +4,7 @@ use serde_json::{Value, json};
 use thanoslib::{
     chunk::{Encoding, XorAppender},
     encoding::BitWriter,
-    model::{CounterReset, FloatHistogram, Histogram, Span, is_stale},
-    series::SampleColumns,
+    model::{CounterReset, FloatHistogram, Histogram, SampleColumns, Span, is_stale},
 };
 
 use crate::tsdb_chunks::{bits, float};

@@ -12,14 +12,13 @@ use serde_json::Value as Json;
 use thanoslib::{
     context::Context,
     model::{
-        CounterReset, FloatHistogram, Interval, Labels, Span, Value, histogram::CUSTOM_BUCKETS_SCHEMA,
-        is_stale,
+        CounterReset, FloatHistogram, Interval, Labels, SampleColumns, Span, Value,
+        histogram::CUSTOM_BUCKETS_SCHEMA, is_stale,
     },
     promql::{
         Engine, InstantQuery, QueryResult, QueryValue, Queryable, RangeQuery, Select, SelectFrame, parse,
     },
     runtime::Inline,
-    series::SampleColumns,
     store::SelectHints,
     testing::{
         MemoryQueryable,

@@ -7,8 +7,7 @@ use thanoslib::{
     downsample::{
         AggrChunks, AggrDownsampler, CounterResets, RawDownsampler, average, target_chunk_count, window_end,
     },
-    model::Interval,
-    series::{Aggr, FloatColumn, SampleColumns},
+    model::{Aggr, FloatColumn, Interval, SampleColumns},
     testing::golden::{Golden, Suite, Verdict, equal},
 };
 

@@ -11,8 +11,7 @@ use serde_json::{Value, json};
 use thanoslib::{
     chunk::{Chunk, Encoding},
     dedup::{Algorithm, Counters, DedupRequest, Deduplicator, Reader, Replica, SeriesChunk},
-    model::Interval,
-    series::{Aggr, SampleColumns},
+    model::{Aggr, Interval, SampleColumns},
     testing::golden::{Golden, Suite, Verdict, equal},
 };
 

@@ -13,9 +13,8 @@ use thanoslib::{
     chunk::{Chunk, SEGMENT_SIZE_MAX},
     context::Context,
     index::SeriesEntry,
-    model::{Interval, Labels, MatchOp, Matcher},
+    model::{Aggr, Interval, Labels, MatchOp, Matcher, SampleColumns},
     object_store,
-    series::{Aggr, SampleColumns},
     testing::golden::{Golden, Suite, Verdict, equal},
 };
 

@@ -3,8 +3,7 @@
 use serde_json::{Map, Value, json};
 use thanoslib::{
     chunk::{Chunk, Encoding, Xor2Appender, XorAppender, transcode},
-    model::{FloatHistogram, Histogram, Span},
-    series::{FloatColumn, FloatHistogramColumn, IntHistogramColumn},
+    model::{FloatColumn, FloatHistogram, FloatHistogramColumn, Histogram, IntHistogramColumn, Span},
     testing::golden::{Golden, Suite, Verdict, equal},
 };
 

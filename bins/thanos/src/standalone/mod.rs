@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, bail};
 use thanoslib::{
     ErrorKind,
     block::{BlockCache, Discovery},
-    bucket::{Bucket, config::BucketConfig},
+    bucket::{Bucket, BucketConfig},
     budget::Budget,
     clock::{Clock, SystemClock},
     context::Context,

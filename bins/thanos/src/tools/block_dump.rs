@@ -12,9 +12,9 @@ use thanoslib::{
     block::{Block, BlockSelect, LocalReader},
     chunk::Chunk,
     context::Context,
-    model::{Interval, MatchOp, Matcher, float::Plain},
+    model::{Aggr, Interval, MatchOp, Matcher, SampleColumns, float::Plain},
     promql::{self, EngineOptions},
-    series::{Aggr, SampleColumns, SeriesView},
+    series::SeriesView,
 };
 
 /// Flags of `block dump`.

@@ -5,7 +5,7 @@ use std::{io, path::PathBuf, time::Duration};
 use clap::Args;
 use thanoslib::{
     block::{BlockId, VerifySettings},
-    bucket::{Bucket, config::BucketConfig},
+    bucket::{Bucket, BucketConfig},
     context::Context,
     tools::{BucketVerifySettings, Issue, verify_bucket},
 };

@@ -30,6 +30,25 @@ use chunks::Segments;
 use window::Window;
 
 /// How a block is verified.
+///
+/// ```
+/// use thanoslib::block::{BlockId, BlockSpec, LocalReader, VerifySettings, verify_block};
+/// use thanoslib::{Context, Labels, model::TimeRange};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// let id = BlockId::from_parts(1, 1);
+/// let spec = BlockSpec { id, range: TimeRange::new(0, 7_200_000), external_labels: Labels::empty() };
+/// let up = Labels::from_pairs([("__name__", "up")]);
+/// let dir = spec.write(folder.path(), [(up, [(0, 1.0)])])?;
+/// std::fs::write(dir.join("chunks/000001"), b"damaged")?;
+///
+/// let (ctx, reader) = (Context::default(), LocalReader::new(dir));
+/// let report = verify_block(&ctx, &reader, &VerifySettings::default()).await?;
+/// assert!(report.is_broken() && !report.findings.is_empty());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct VerifySettings {
     /// Findings of one kind that are listed; further ones are counted. Default: 100.

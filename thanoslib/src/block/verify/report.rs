@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, fmt};
 use crate::block::BlockStats;
 
 /// What is wrong at one place of a block.
+///
+/// See [`VerifySettings`](super::VerifySettings).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum FindingKind {
@@ -84,6 +86,8 @@ impl FindingKind {
 }
 
 /// One thing that is wrong.
+///
+/// See [`VerifySettings`](super::VerifySettings).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// What.
@@ -115,6 +119,8 @@ impl fmt::Display for Finding {
 /// Numbers about the chunks of an index that decide what compaction does with a block.
 ///
 /// Source: Thanos `pkg/block/index.go`.
+///
+/// See [`VerifySettings`](super::VerifySettings).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct IndexHealth {
     /// Series.
@@ -172,6 +178,8 @@ impl IndexHealth {
 }
 
 /// All that was found.
+///
+/// See [`VerifySettings`](super::VerifySettings).
 #[derive(Clone, Debug, Default)]
 pub struct VerifyReport {
     /// Findings as they came, of each kind so many at most as the settings say.

@@ -22,6 +22,15 @@ use crate::error::{Error, Result};
 use value::or_default;
 
 /// A parsed object store configuration.
+///
+/// ```
+/// use thanoslib::BucketConfig;
+/// # let folder = tempfile::tempdir()?;
+/// let yaml = format!("type: FILESYSTEM\nconfig:\n  directory: {}\n", folder.path().display());
+/// let bucket = BucketConfig::parse(&yaml)?.open()?;
+/// assert_eq!(bucket.provider().as_str(), "FILESYSTEM");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct BucketConfig {
     provider: Arc<dyn Open>,

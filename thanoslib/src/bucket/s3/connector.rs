@@ -28,7 +28,7 @@ const DIAL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How a bucket talks HTTP; the defaults are those of Thanos.
 #[derive(Clone, Debug, PartialEq)]
-pub struct HttpSettings {
+pub(crate) struct HttpSettings {
     /// How long an unused connection is kept. Default: 90 s; zero keeps it forever.
     pub idle_timeout: Duration,
     /// How long a server may send nothing: after the last byte of a request went out and
@@ -72,7 +72,7 @@ impl HttpSettings {
 ///
 /// It needs no process-wide TLS provider, for plain `http` endpoints neither.
 #[derive(Clone, Debug)]
-pub struct Connector {
+pub(crate) struct Connector {
     settings: HttpSettings,
     tls: rustls::ClientConfig,
 }
@@ -82,7 +82,7 @@ impl Connector {
     ///
     /// # Errors
     /// `Invalid` for certificates or keys that cannot be read or do not fit.
-    pub fn new(settings: &HttpSettings) -> Result<Self> {
+    pub(crate) fn new(settings: &HttpSettings) -> Result<Self> {
         Ok(Self { settings: settings.clone(), tls: tls::client_config(&settings.tls)? })
     }
 

@@ -8,5 +8,5 @@ pub(super) mod credentials;
 pub(super) mod endpoint;
 mod tls;
 
-pub use connector::{Connector, HttpSettings};
-pub use tls::TlsSettings;
+pub(crate) use connector::{Connector, HttpSettings};
+pub(crate) use tls::TlsSettings;

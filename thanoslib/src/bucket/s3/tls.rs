@@ -2,7 +2,7 @@
 //!
 //! Invariant: every configuration names its provider (ring); none is asked of the process.
 
-use std::{path::Path, path::PathBuf, sync::Arc};
+use std::{fmt, path::Path, path::PathBuf, sync::Arc};
 
 use rustls::{
     ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 
 /// Certificates of a client; by default the system's authorities are trusted.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct TlsSettings {
+pub(crate) struct TlsSettings {
     /// PEM file of the only trusted authorities.
     pub ca_file: Option<PathBuf>,
     /// PEM file of the client's own certificate chain.
@@ -45,10 +45,10 @@ pub(super) fn client_config(settings: &TlsSettings) -> Result<ClientConfig> {
             None => builder.with_root_certificates(roots),
             Some(name) => {
                 let name = ServerName::try_from(name.clone())
-                    .map_err(|e| Error::invalid(format!("tls: server_name {name:?}: {e}")).with_source(e))?;
+                    .map_err(invalid(format_args!("server_name {name:?}")))?;
                 let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
                     .build()
-                    .map_err(|e| Error::invalid(format!("tls: {e}")).with_source(e))?;
+                    .map_err(invalid("authorities"))?;
                 builder.dangerous().with_custom_certificate_verifier(Arc::new(NamedServer { name, inner }))
             }
         }
@@ -57,10 +57,8 @@ pub(super) fn client_config(settings: &TlsSettings) -> Result<ClientConfig> {
         (None, None) => Ok(builder.with_no_client_auth()),
         (Some(cert), Some(key)) => {
             let chain = certificates(cert)?;
-            let key = PrivateKeyDer::from_pem_file(key).map_err(|e| unreadable("key_file", key, e))?;
-            builder.with_client_auth_cert(chain, key).map_err(|e| {
-                Error::invalid(format!("tls: certificate and key do not fit: {e}")).with_source(e)
-            })
+            let key = PrivateKeyDer::from_pem_file(key).map_err(invalid(file("key_file", key)))?;
+            builder.with_client_auth_cert(chain, key).map_err(invalid("certificate and key do not fit"))
         }
         _ => Err(Error::invalid("tls: cert_file and key_file are needed together")),
     }
@@ -68,9 +66,9 @@ pub(super) fn client_config(settings: &TlsSettings) -> Result<ClientConfig> {
 
 fn roots(ca_file: Option<&Path>) -> Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
-    if let Some(file) = ca_file {
-        for certificate in certificates(file)? {
-            roots.add(certificate).map_err(|e| unreadable("ca_file", file, e))?;
+    if let Some(path) = ca_file {
+        for certificate in certificates(path)? {
+            roots.add(certificate).map_err(invalid(file("ca_file", path)))?;
         }
         return Ok(roots);
     }
@@ -85,18 +83,24 @@ fn roots(ca_file: Option<&Path>) -> Result<RootCertStore> {
     Ok(roots)
 }
 
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    let all = CertificateDer::pem_file_iter(file)
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
+    let all = CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|e| unreadable("certificate file", file, e))?;
+        .map_err(invalid(file("certificate file", path)))?;
     if all.is_empty() {
-        return Err(Error::invalid(format!("tls: no certificate in {}", file.display())));
+        return Err(Error::invalid(format!("tls: no certificate in {}", path.display())));
     }
     Ok(all)
 }
 
-fn unreadable(what: &str, file: &Path, e: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::invalid(format!("tls: {what} {}: {e}", file.display())).with_source(e)
+/// Says of which setting an error tells.
+fn invalid<E: std::error::Error + Send + Sync + 'static>(what: impl fmt::Display) -> impl FnOnce(E) -> Error {
+    move |e| Error::invalid(format!("tls: {what}: {e}")).with_source(e)
+}
+
+/// A setting with the file that it names.
+fn file(setting: &str, path: &Path) -> String {
+    format!("{setting} {}", path.display())
 }
 
 /// Checks the certificate against a fixed name.

@@ -14,6 +14,7 @@ pub(super) struct Run {
 }
 
 /// Appends a sample, to the last run where it goes on.
+#[inline]
 fn push_run(runs: &mut Vec<Run>, track: usize, i: usize) {
     match runs.last_mut() {
         Some(run) if run.track == track && run.end == i => run.end += 1,
@@ -35,7 +36,7 @@ pub(super) struct Line {
 }
 
 /// A sample of the line.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Taken {
     t: i64,
     /// The latest time up to which a side that was never taken is skipped here.
@@ -57,59 +58,28 @@ impl Line {
         let mut tail = std::mem::take(&mut self.tail);
         tail.clear();
         tail.extend_from_slice(&self.samples[keep..]);
-        self.samples.truncate(keep);
-        self.samples.reserve(tail.len() + b.len());
-        self.merge(&tail, b, track as u32);
+        let before = keep.checked_sub(1).map(|i| self.samples[i]);
+        self.samples.resize(keep + tail.len() + b.len(), Taken::default());
+        let merged = merge(before, &tail, (b, track as u32), &mut self.samples[keep..]);
+        self.samples.truncate(keep + merged);
         self.tail = tail;
-    }
-
-    /// Merges what is left of the line with a track.
-    fn merge(&mut self, a: &[Taken], b: &[i64], track: u32) {
-        let (mut i, mut j) = (0, 0);
-        let last = self.samples.last().copied();
-        let mut reach = last.map(|s| s.reach);
-        let mut last = last.map(|s| s.t);
-        // Samples up to here are skipped.
-        let (mut skip_a, mut skip_b) = (last, reach);
-        loop {
-            while i < a.len() && skip_a.is_some_and(|skip| a[i].t <= skip) {
-                i += 1;
-            }
-            while j < b.len() && skip_b.is_some_and(|skip| b[j] <= skip) {
-                j += 1;
-            }
-            let (ta, tb) = (a.get(i), b.get(j));
-            let take_a = match (ta, tb) {
-                (None, None) => return,
-                (Some(_), None) => true,
-                (None, Some(_)) => false,
-                (Some(a), Some(b)) => a.t <= *b,
-            };
-            let (t, track, at) = match ta {
-                Some(a) if take_a => (a.t, a.track, a.i),
-                _ => (b[j], track, j as u32),
-            };
-            let skip = t.saturating_add(last.map_or(INITIAL_PENALTY_MS, |last| penalty(last, t)));
-            let furthest = reach.map_or(skip, |reach| reach.max(skip));
-            self.samples.push(Taken { t, reach: furthest, track, i: at });
-            (skip_a, skip_b) = match (ta, tb) {
-                (Some(_), Some(_)) if take_a => (Some(t), Some(skip)),
-                (Some(_), Some(_)) => (Some(skip), Some(t)),
-                // Nothing to wait for.
-                _ => (Some(t), Some(t)),
-            };
-            (last, reach) = (Some(t), Some(furthest));
-        }
     }
 
     /// The samples of the line as runs.
     pub(super) fn runs(&self, runs: &mut Vec<Run>) {
-        self.samples.iter().for_each(|s| push_run(runs, s.track as usize, s.i as usize));
+        for alike in self.samples.chunk_by(|s, next| s.track == next.track && s.i + 1 == next.i) {
+            let (track, start) = (alike[0].track as usize, alike[0].i as usize);
+            runs.push(Run { track, start, end: start + alike.len() });
+        }
     }
 
     /// The samples of the line and of another one in order of time; at equal times those of the
     /// line.
     pub(super) fn runs_with(&self, other: &Self, runs: &mut Vec<Run>) {
+        if other.samples.is_empty() {
+            self.runs(runs);
+            return;
+        }
         let mut others = other.samples.iter().peekable();
         for s in &self.samples {
             while let Some(earlier) = others.next_if(|o| o.t <= s.t) {
@@ -123,9 +93,109 @@ impl Line {
     }
 }
 
-/// How long the side not taken has to wait after a sample at `t`.
-fn penalty(last: i64, t: i64) -> i64 {
-    t.saturating_sub(last).saturating_mul(2)
+/// Merges what is left of a line with a track of at least one sample into slots, which are enough
+/// for both; gives how many it filled.
+fn merge(before: Option<Taken>, a: &[Taken], (b, track): (&[i64], u32), out: &mut [Taken]) -> usize {
+    let of_b = |j: usize| Taken { t: b[j], reach: 0, track, i: j as u32 };
+    let (mut i, mut j) = (0, 0);
+    // Samples up to here are skipped.
+    let (mut skip_a, mut skip_b);
+    let mut line = match before {
+        Some(last) => {
+            (skip_a, skip_b) = (last.t, last.reach);
+            Tip { last: last.t, reach: last.reach, len: 0, out }
+        }
+        // What is left of the line is after the first sample of the track.
+        None => {
+            let reach = b[0].saturating_add(INITIAL_PENALTY_MS);
+            out[0] = Taken { reach, ..of_b(0) };
+            (j, skip_a, skip_b) = (1, reach, b[0]);
+            Tip { last: b[0], reach, len: 1, out }
+        }
+    };
+    loop {
+        while i < a.len() && a[i].t <= skip_a {
+            i += 1;
+        }
+        while j < b.len() && b[j] <= skip_b {
+            j += 1;
+        }
+        if i == a.len() || j == b.len() {
+            break;
+        }
+        if a[i].t <= b[j] {
+            skip_b = line.stay(&mut i, a.len(), |i| a[i]);
+            skip_a = line.last;
+        } else {
+            skip_a = line.stay(&mut j, b.len(), of_b);
+            skip_b = line.last;
+        }
+    }
+    // One side is left, and has nothing to wait for.
+    for &sample in &a[i..] {
+        line.push_later(sample);
+    }
+    for j in j..b.len() {
+        line.push_later(of_b(j));
+    }
+    line.len
+}
+
+/// The end of a line that grows.
+#[derive(Debug)]
+struct Tip<'a> {
+    last: i64,
+    reach: i64,
+    len: usize,
+    out: &'a mut [Taken],
+}
+
+impl Tip<'_> {
+    /// Appends the samples of a side from `i` on, as long as each comes while the other side has
+    /// to wait, whatever that holds; gives the time up to which the other side is skipped.
+    #[inline(always)]
+    fn stay(&mut self, i: &mut usize, len: usize, side: impl Fn(usize) -> Taken) -> i64 {
+        let mut skip = self.push(side(*i));
+        let mut furthest = skip;
+        *i += 1;
+        while *i < len && side(*i).t <= skip {
+            if side(*i).t > self.last {
+                skip = self.push(side(*i));
+                furthest = furthest.max(skip);
+            }
+            *i += 1;
+        }
+        furthest
+    }
+
+    /// Appends a sample; gives the time up to which the other side has to wait.
+    #[inline(always)]
+    fn push(&mut self, sample: Taken) -> i64 {
+        let skip = wait(self.last, sample.t);
+        self.reach = self.reach.max(skip);
+        self.last = sample.t;
+        self.out[self.len] = Taken { reach: self.reach, ..sample };
+        self.len += 1;
+        skip
+    }
+
+    /// Appends a sample if it is after the last.
+    #[inline(always)]
+    fn push_later(&mut self, sample: Taken) {
+        if sample.t > self.last {
+            self.push(sample);
+        }
+    }
+}
+
+/// The time up to which the side not taken has to wait after samples at `last` and `t`.
+#[inline(always)]
+fn wait(last: i64, t: i64) -> i64 {
+    let step = t.wrapping_sub(last);
+    if (0..1 << 60).contains(&step) && t < 1 << 61 {
+        return t + 2 * step;
+    }
+    t.saturating_add(t.saturating_sub(last).saturating_mul(2))
 }
 
 /// The chain merge of tracks: every distinct time once.

@@ -30,6 +30,8 @@ use crate::{
 };
 
 /// A chunk of a merged series.
+///
+/// See [`ChunkMerge`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MergedChunk<'a> {
     /// A chunk of an input as it was.

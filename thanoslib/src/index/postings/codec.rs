@@ -23,7 +23,7 @@ const BLOCK_BYTES_MAX: usize = (1 << 32) + (1 << 20);
 
 /// Writes the `dss` form, id by id.
 #[derive(Debug)]
-pub struct PostingsEncoder {
+struct PostingsEncoder {
     stream: SnappyWriter,
     last: u64,
     buf: Vec<u8>,
@@ -40,7 +40,7 @@ impl PostingsEncoder {
     ///
     /// # Errors
     /// `Invalid` for an id that is less.
-    pub fn push(&mut self, id: u64) -> Result<()> {
+    fn push(&mut self, id: u64) -> Result<()> {
         let Some(difference) = id.checked_sub(self.last) else {
             return Err(Error::invalid(format!("postings do not ascend: {id} comes after {}", self.last)));
         };
@@ -58,7 +58,7 @@ impl PostingsEncoder {
     }
 
     /// The bytes of all ids.
-    pub fn finish(mut self) -> Vec<u8> {
+    fn finish(mut self) -> Vec<u8> {
         self.flush();
         self.stream.finish()
     }
@@ -87,6 +87,8 @@ pub fn encode_postings(ids: impl IntoIterator<Item = u64>) -> Result<Vec<u8>> {
 }
 
 /// Reads either form, piece by piece.
+///
+/// See [`encode_postings`].
 #[derive(Debug)]
 pub struct PostingsDecoder<'a> {
     source: Source<'a>,

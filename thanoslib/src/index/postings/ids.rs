@@ -1,6 +1,8 @@
 //! Ascending lists of series numbers, wherever they lie.
 
 /// A series number as it is stored.
+///
+/// See [`SortedIds`].
 pub trait Id: Copy {
     /// The number.
     fn value(self) -> u32;
@@ -24,6 +26,15 @@ impl Id for [u8; 4] {
 ///
 /// Operations read the numbers where they lie: in a vector, or big-endian in the bytes of
 /// an index file.
+///
+/// ```
+/// use thanoslib::index::{intersect, subtract, union};
+/// let mut set = union(&[vec![1, 3, 5], vec![2, 3]]);
+/// assert_eq!(set, [1, 2, 3, 5]);
+/// intersect(&mut set, &vec![2, 3, 4]);
+/// subtract(&mut set, &vec![3]);
+/// assert_eq!(set, [2]);
+/// ```
 pub trait SortedIds {
     /// How the numbers are stored.
     type Id: Id;

@@ -12,7 +12,7 @@ mod ids;
 mod members;
 mod ops;
 
-pub use codec::{PostingsDecoder, PostingsEncoder, encode_postings};
+pub use codec::{PostingsDecoder, encode_postings};
 pub use ids::{Id, SortedIds};
 pub use ops::{intersect, intersects, subtract, union};
 pub(super) use ops::{intersect_any, subtract_all};
@@ -27,6 +27,8 @@ use crate::{
 /// **Layout**: `len BE32 | count BE32 | count × BE32 | CRC-32C of count and numbers`.
 ///
 /// Source: Prometheus `tsdb/docs/format/index.md`.
+///
+/// See [`PostingsTable`](super::PostingsTable).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Postings<'a> {
     ids: &'a [[u8; 4]],

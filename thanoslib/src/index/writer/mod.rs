@@ -22,6 +22,17 @@ use lists::Series;
 use strings::Strings;
 
 /// Time and place of a chunk of a series.
+///
+/// ```
+/// use std::io::Cursor;
+/// use thanoslib::index::{ChunkRef, IndexChunk, IndexWriter};
+/// use thanoslib::model::{Interval, Labels};
+/// let chunk = IndexChunk { interval: Interval::new(0, 60_000), reference: ChunkRef::new(0, 8) };
+/// let mut writer = IndexWriter::new(Cursor::new(Vec::new()), ["job", "api"])?;
+/// writer.add(Labels::from_pairs([("job", "api")]).view(), &[chunk])?;
+/// assert!(writer.finish()?.into_inner().starts_with(&[0xba, 0xaa, 0xd7, 0x00, 2]));
+/// # Ok::<(), thanoslib::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IndexChunk {
     /// First and last sample.
@@ -31,19 +42,21 @@ pub struct IndexChunk {
 }
 
 /// Pairs of a label and a series that are held in memory while postings are made.
-pub const POSTINGS_ENTRIES_MAX: usize = 4 << 20;
+pub(crate) const POSTINGS_ENTRIES_MAX: usize = 4 << 20;
 
 /// Writes a version 2 index: all symbols first, then series in label order.
 ///
 /// Series go out as they come. At the end the series section is read back from the file,
-/// as many times as it takes to make all postings with at most [`POSTINGS_ENTRIES_MAX`]
-/// entries in memory. So memory grows with the number of symbols (less than one byte each) and of
+/// as many times as it takes to make all postings with at most 4 Mi entries
+/// in memory. So memory grows with the number of symbols (less than one byte each) and of
 /// label pairs (about four bytes each), not with the number of series.
 /// The bytes are those that Prometheus writes for the same symbols, series and chunks.
 ///
 /// The file must be empty, and be readable too: a `File` opened so, or a `Cursor`.
 ///
 /// Source: Prometheus `tsdb/docs/format/index.md`, `tsdb/index/index.go`.
+///
+/// See [`IndexChunk`] and [`IndexFile`](super::IndexFile).
 #[derive(Debug)]
 pub struct IndexWriter<W> {
     out: Out<W>,

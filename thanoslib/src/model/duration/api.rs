@@ -7,6 +7,13 @@ use crate::{
 };
 
 /// A time in seconds and nanoseconds since 1970, UTC.
+///
+/// ```
+/// use thanoslib::model::duration::{UnixTime, parse_api_time};
+/// assert_eq!(parse_api_time("1.5")?, UnixTime::from_ms(1_500));
+/// assert_eq!(parse_api_time("2026-01-02T03:04:05Z")?.ms(), 1_767_323_045_000);
+/// # Ok::<(), thanoslib::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UnixTime {
     /// Whole seconds, rounded down.

@@ -12,8 +12,9 @@ mod size;
 pub use api::{MAX_TIME_MS, MIN_TIME_MS, UnixTime, parse_api_duration, parse_api_time};
 pub use go::{format_go, parse_go};
 pub use prometheus::{format, parse, parse_allow_negative};
-pub use rfc3339::{format_rfc3339, parse_rfc3339};
-pub use size::{format_size, parse_size};
+pub use rfc3339::format_rfc3339;
+pub(crate) use rfc3339::parse_rfc3339;
+pub use size::parse_size;
 
 use crate::error::{Error, Result};
 

@@ -6,7 +6,7 @@ use super::api::UnixTime;
 ///
 /// Like Go's reader it takes an hour of one digit and a comma before the fraction, whose digits
 /// after the ninth do not count. `None` when the text is no time.
-pub fn parse_rfc3339(s: &str) -> Option<UnixTime> {
+pub(crate) fn parse_rfc3339(s: &str) -> Option<UnixTime> {
     let mut s = s.as_bytes();
     let year = digits(&mut s, 4, 4)?;
     let month = field(&mut s, b'-', 2)?;

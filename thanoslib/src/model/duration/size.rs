@@ -55,26 +55,6 @@ fn unit_size(unit: &str) -> Option<u64> {
     matches!(suffix, "" | "B" | "iB").then(|| 1 << (10 * power))
 }
 
-/// Prints a size with the largest units that fit, largest first: `1GiB512MiB`.
-pub fn format_size(bytes: u64) -> String {
-    if bytes == 0 {
-        return "0B".to_owned();
-    }
-    let mut out = String::new();
-    let mut left = bytes;
-    for (i, prefix) in PREFIXES.iter().enumerate().rev() {
-        let size = 1u64 << (10 * (i + 1));
-        if left >= size {
-            out.push_str(&format!("{}{}iB", left / size, char::from(*prefix)));
-            left %= size;
-        }
-    }
-    if left > 0 {
-        out.push_str(&format!("{left}B"));
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,7 +74,5 @@ mod tests {
         check("1KB2", None);
         check("", None);
         check("1é", None);
-        assert_eq!(format_size(3 << 29), "1GiB512MiB");
-        assert_eq!(format_size(1025), "1KiB1B");
     }
 }

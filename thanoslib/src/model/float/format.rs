@@ -171,7 +171,7 @@ pub fn write_general_precision(out: &mut impl Write, v: f64, precision: usize) -
 ///
 /// # Errors
 /// Those of the writer.
-pub fn write_fixed(out: &mut impl Write, v: f64, decimals: usize) -> fmt::Result {
+pub(crate) fn write_fixed(out: &mut impl Write, v: f64, decimals: usize) -> fmt::Result {
     write_special(out, v).unwrap_or_else(|| write!(out, "{v:.decimals$}"))
 }
 
@@ -229,6 +229,11 @@ pub fn write_openmetrics(out: &mut impl Write, v: f64) -> fmt::Result {
 }
 
 /// Displays a float as [`write_plain`] does.
+///
+/// ```
+/// use thanoslib::model::float::Plain;
+/// assert_eq!(Plain(1e6).to_string(), "1000000");
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Plain(pub f64);
 
@@ -240,7 +245,7 @@ impl fmt::Display for Plain {
 
 /// Displays a float as [`write_general`] does.
 #[derive(Clone, Copy, Debug)]
-pub struct General(pub f64);
+pub(crate) struct General(pub(crate) f64);
 
 impl fmt::Display for General {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -9,12 +9,14 @@ mod format;
 mod parse;
 mod quote;
 
+pub(crate) use format::{General, write_fixed};
 pub use format::{
-    General, Plain, write_api_timestamp, write_api_value, write_exponent, write_fixed, write_general,
-    write_general_precision, write_openmetrics, write_plain,
+    Plain, write_api_timestamp, write_api_value, write_exponent, write_general, write_general_precision,
+    write_openmetrics, write_plain,
 };
-pub use parse::{ParseFloatError, ParseFloatErrorKind, parse_float};
-pub use quote::{Quoted, is_print, write_quoted};
+pub use parse::{ParseFloatError, parse_float};
+pub use quote::Quoted;
+pub(crate) use quote::write_quoted;
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,7 @@ use super::quote::Quoted;
 
 /// Why a text is no float.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ParseFloatErrorKind {
+enum ParseFloatErrorKind {
     /// It is not spelled like a float.
     Syntax,
     /// Its magnitude is too large.
@@ -14,17 +14,16 @@ pub enum ParseFloatErrorKind {
 }
 
 /// A text that is no float; displays as Go's error does.
+///
+/// ```
+/// use thanoslib::model::float::parse_float;
+/// assert_eq!(parse_float("0x1.8p3").ok(), Some(12.0));
+/// assert!(parse_float("12 ").is_err_and(|e| e.to_string().contains("invalid syntax")));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseFloatError {
     input: String,
     kind: ParseFloatErrorKind,
-}
-
-impl ParseFloatError {
-    /// Whether spelling or magnitude is the fault.
-    pub fn kind(&self) -> ParseFloatErrorKind {
-        self.kind
-    }
 }
 
 impl fmt::Display for ParseFloatError {

@@ -8,7 +8,7 @@ use std::{fmt, sync::OnceLock};
 ///
 /// # Errors
 /// Those of the formatter.
-pub fn write_quoted(f: &mut impl fmt::Write, s: &[u8]) -> fmt::Result {
+pub(crate) fn write_quoted(f: &mut impl fmt::Write, s: &[u8]) -> fmt::Result {
     f.write_char('"')?;
     for chunk in s.utf8_chunks() {
         let valid = chunk.valid();
@@ -48,7 +48,7 @@ fn write_escape(f: &mut impl fmt::Write, c: char) -> fmt::Result {
 
 /// True for what Go's `strconv.IsPrint` accepts: letters, marks, numbers, punctuation, symbols
 /// and the ASCII blank.
-pub fn is_print(c: char) -> bool {
+pub(crate) fn is_print(c: char) -> bool {
     if c.is_ascii() {
         return (' '..='~').contains(&c);
     }
@@ -70,7 +70,12 @@ fn printable() -> &'static [(char, char)] {
     })
 }
 
-/// Displays a byte string as [`write_quoted`] does.
+/// Displays a byte string as Go's `%q` does: in double quotes, with escapes for what cannot be printed.
+///
+/// ```
+/// use thanoslib::model::float::Quoted;
+/// assert_eq!(Quoted(b"a\"\xff\n").to_string(), r#""a\"\xff\n""#);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Quoted<'a>(pub &'a [u8]);
 

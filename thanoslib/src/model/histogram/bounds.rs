@@ -1,13 +1,9 @@
 //! Bounds of buckets.
 
 /// Greatest exponential schema: 256 buckets for each power of two.
-pub const SCHEMA_MAX: i32 = 8;
+pub(crate) const SCHEMA_MAX: i32 = 8;
 /// Least exponential schema: one bucket for 16 powers of two.
-pub const SCHEMA_MIN: i32 = -4;
-/// Greatest schema number kept free for exponential schemas to come.
-pub const SCHEMA_MAX_RESERVED: i32 = 52;
-/// Least schema number kept free for exponential schemas to come.
-pub const SCHEMA_MIN_RESERVED: i32 = -9;
+pub(crate) const SCHEMA_MIN: i32 = -4;
 /// Schema of histograms with custom bucket bounds.
 pub const CUSTOM_BUCKETS_SCHEMA: i32 = -53;
 
@@ -17,7 +13,7 @@ pub const CUSTOM_BUCKETS_SCHEMA: i32 = -53;
 ///
 /// Compat: bounds come from the table of Prometheus' `model/histogram/generic.go`, some of whose
 /// entries are not the nearest floats; `count_values` prints them.
-pub fn exponential_bound(schema: i32, index: i32) -> f64 {
+pub(crate) fn exponential_bound(schema: i32, index: i32) -> f64 {
     let index = i64::from(index);
     if schema < 0 {
         let exponent = index << schema.saturating_neg().min(16);
@@ -34,7 +30,7 @@ pub fn exponential_bound(schema: i32, index: i32) -> f64 {
 }
 
 /// Upper bound of the custom bucket `index`; −∞ before the first, +∞ after the last.
-pub fn custom_bound(bounds: &[f64], index: i32) -> f64 {
+pub(crate) fn custom_bound(bounds: &[f64], index: i32) -> f64 {
     match usize::try_from(index) {
         Ok(i) => bounds.get(i).copied().unwrap_or(f64::INFINITY),
         Err(_) => f64::NEG_INFINITY,

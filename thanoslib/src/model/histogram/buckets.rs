@@ -6,6 +6,17 @@ use super::{
 };
 
 /// One bucket with its bounds.
+///
+/// ```
+/// use thanoslib::model::{FloatHistogram, Span};
+/// let histogram = FloatHistogram {
+///     positive_spans: vec![Span { offset: 1, length: 1 }],
+///     positive_buckets: vec![4.0],
+///     ..FloatHistogram::default()
+/// };
+/// let bucket = histogram.all_buckets().next_back().expect("a bucket");
+/// assert_eq!((bucket.lower, bucket.upper, bucket.count), (1.0, 2.0, 4.0));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bucket {
     /// Lower bound.

@@ -2,7 +2,7 @@
 
 /// One bucket of a classic histogram.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ClassicBucket {
+pub(crate) struct ClassicBucket {
     /// Value of `le`.
     pub upper_bound: f64,
     /// Observations up to the bound.
@@ -11,7 +11,7 @@ pub struct ClassicBucket {
 
 /// Counts that shrank towards higher bounds and were lifted.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ForcedMonotonicity {
+pub(crate) struct ForcedMonotonicity {
     /// Least bound whose count was lifted.
     pub min_bound: f64,
     /// Greatest bound whose count was lifted.
@@ -22,7 +22,7 @@ pub struct ForcedMonotonicity {
 
 /// A quantile with what is to be said about it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ClassicQuantile {
+pub(crate) struct ClassicQuantile {
     /// The value.
     pub value: f64,
     /// Set when the counts had to be repaired.
@@ -33,7 +33,7 @@ pub struct ClassicQuantile {
 ///
 /// Buckets of equal bounds are added up. Without a bucket for `+Inf`, with fewer than two buckets
 /// or no observations the answer is NaN.
-pub fn bucket_quantile(q: f64, buckets: &mut Vec<ClassicBucket>) -> ClassicQuantile {
+pub(crate) fn bucket_quantile(q: f64, buckets: &mut Vec<ClassicBucket>) -> ClassicQuantile {
     let plain = |value| ClassicQuantile { value, forced: None };
     if q.is_nan() {
         return plain(f64::NAN);
@@ -70,7 +70,7 @@ pub fn bucket_quantile(q: f64, buckets: &mut Vec<ClassicBucket>) -> ClassicQuant
 /// Estimates the fraction of observations between `lower` and `upper`; sorts `buckets`.
 ///
 /// Without a bucket for `+Inf`, without observations or with a NaN bound the answer is NaN.
-pub fn bucket_fraction(lower: f64, upper: f64, buckets: &mut Vec<ClassicBucket>) -> f64 {
+pub(crate) fn bucket_fraction(lower: f64, upper: f64, buckets: &mut Vec<ClassicBucket>) -> f64 {
     if !sort_and_merge(buckets) {
         return f64::NAN;
     }

@@ -82,6 +82,8 @@ pub(super) struct Flat<T> {
 }
 
 /// What happened beside the addition of two histograms.
+///
+/// See [`HistogramSum`](super::HistogramSum).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AddOutcome {
     /// One side followed a counter reset, the other surely did not.

@@ -8,11 +8,11 @@
 mod add;
 mod bounds;
 mod buckets;
+#[cfg(any(feature = "promql", test))]
 mod classic;
 mod compact;
 mod compare;
 mod flat;
-mod interpolate;
 mod interpolation;
 mod quantile;
 mod scale;
@@ -24,18 +24,18 @@ mod variance;
 
 use std::fmt;
 
-pub use bounds::{
-    CUSTOM_BUCKETS_SCHEMA, SCHEMA_MAX, SCHEMA_MAX_RESERVED, SCHEMA_MIN, SCHEMA_MIN_RESERVED, custom_bound,
-    exponential_bound,
-};
+pub use bounds::CUSTOM_BUCKETS_SCHEMA;
 pub use buckets::Bucket;
-pub use classic::{ClassicBucket, ClassicQuantile, ForcedMonotonicity, bucket_fraction, bucket_quantile};
+#[cfg(feature = "promql")]
+pub(crate) use classic::{ClassicBucket, ForcedMonotonicity, bucket_fraction, bucket_quantile};
 pub use flat::AddOutcome;
 pub use quantile::{Fraction, NanObservations, Quantile};
 pub use sum::{HistogramAverage, HistogramSum};
 pub use trim::Trim;
 
 /// Two histograms of which only one has custom buckets cannot be combined.
+///
+/// See [`HistogramSum`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IncompatibleSchema;
 
@@ -50,6 +50,13 @@ impl fmt::Display for IncompatibleSchema {
 impl std::error::Error for IncompatibleSchema {}
 
 /// What is known about a counter reset between a histogram and the one before it.
+///
+/// ```
+/// use thanoslib::model::{CounterReset, FloatHistogram};
+/// let mut counter = FloatHistogram { hint: CounterReset::NotReset, ..FloatHistogram::default() };
+/// counter.mul(-1.0);
+/// assert_eq!(counter.hint, CounterReset::Gauge);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[repr(u8)]
 pub enum CounterReset {
@@ -65,6 +72,8 @@ pub enum CounterReset {
 }
 
 /// A run of neighbouring buckets.
+///
+/// See [`Histogram`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub struct Span {
     /// Index of the first bucket; for later spans the gap after the span before.
@@ -74,6 +83,20 @@ pub struct Span {
 }
 
 /// A native histogram with integer counts; buckets are deltas to the bucket before.
+///
+/// ```
+/// use thanoslib::model::{FloatHistogram, Histogram, Span};
+/// // Two observations in (0.5, 1], three in (1, 2].
+/// let histogram = Histogram {
+///     count: 5,
+///     sum: 6.0,
+///     positive_spans: vec![Span { offset: 0, length: 2 }],
+///     positive_deltas: vec![2, 1],
+///     ..Histogram::default()
+/// };
+/// assert!(histogram.validate().is_ok());
+/// assert_eq!(FloatHistogram::from(&histogram).positive_buckets, [2.0, 3.0]);
+/// ```
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Histogram {
     /// Knowledge about a counter reset.
@@ -101,6 +124,20 @@ pub struct Histogram {
 }
 
 /// A native histogram with float counts; buckets are absolute.
+///
+/// ```
+/// use thanoslib::model::{FloatHistogram, Span};
+/// let mut histogram = FloatHistogram {
+///     count: 4.0,
+///     sum: 5.0,
+///     positive_spans: vec![Span { offset: 1, length: 1 }],
+///     positive_buckets: vec![4.0],
+///     ..FloatHistogram::default()
+/// };
+/// histogram.mul(0.5);
+/// assert_eq!((histogram.count, histogram.sum), (2.0, 2.5));
+/// assert_eq!(histogram.to_string(), "{count:2, sum:2.5, (1,2]:2}");
+/// ```
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct FloatHistogram {
     /// Knowledge about a counter reset.
@@ -212,7 +249,7 @@ mod tests {
             // What a scrape gives: no buckets inside the zero bucket.
             for h in [&mut a, &mut b] {
                 let inside = h.zero_threshold;
-                let cells = h.positive().filter(|(i, _)| exponential_bound(h.schema, i - 1) >= inside);
+                let cells = h.positive().filter(|(i, _)| bounds::exponential_bound(h.schema, i - 1) >= inside);
                 let cells: Vec<_> = cells.collect();
                 *h = histogram(h.schema, inside, 1.0, &cells);
             }

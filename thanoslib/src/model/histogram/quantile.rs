@@ -6,6 +6,8 @@ use super::{
 };
 
 /// What NaN observations did to a quantile.
+///
+/// See [`Quantile`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NanObservations {
     /// They hold the wanted rank: the result is NaN.
@@ -15,6 +17,19 @@ pub enum NanObservations {
 }
 
 /// A quantile with what is to be said about it.
+///
+/// ```
+/// use thanoslib::model::{FloatHistogram, Span};
+/// let histogram = FloatHistogram {
+///     count: 4.0,
+///     sum: 6.0,
+///     positive_spans: vec![Span { offset: 1, length: 1 }],
+///     positive_buckets: vec![4.0],
+///     ..FloatHistogram::default()
+/// };
+/// let median = histogram.quantile(0.5);
+/// assert!((median.value - 2f64.sqrt()).abs() < 1e-12 && median.nan.is_none());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Quantile {
     /// The value.
@@ -24,6 +39,18 @@ pub struct Quantile {
 }
 
 /// A fraction with what is to be said about it.
+///
+/// ```
+/// use thanoslib::model::{FloatHistogram, Span};
+/// let histogram = FloatHistogram {
+///     count: 4.0,
+///     sum: 6.0,
+///     positive_spans: vec![Span { offset: 1, length: 1 }],
+///     positive_buckets: vec![4.0],
+///     ..FloatHistogram::default()
+/// };
+/// assert_eq!(histogram.fraction(0.0, 2.0).value, 1.0);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Fraction {
     /// The value.

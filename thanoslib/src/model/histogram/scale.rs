@@ -42,12 +42,6 @@ impl FloatHistogram {
             *self = flat.into_histogram();
         }
     }
-
-    /// True when some count or the sum is infinite.
-    pub fn has_infinity(&self) -> bool {
-        let buckets = self.positive_buckets.iter().chain(&self.negative_buckets);
-        [&self.zero_count, &self.count, &self.sum].into_iter().chain(buckets).any(|v| v.is_infinite())
-    }
 }
 
 #[cfg(test)]
@@ -62,7 +56,6 @@ mod tests {
         assert_eq!((h.zero_count, h.positive_buckets[0], h.hint), (-1.0, -2.0, CounterReset::Gauge));
         h.div(0.0);
         assert_eq!((h.zero_count, h.positive_spans.len()), (f64::NEG_INFINITY, 0));
-        assert!(h.has_infinity());
     }
 
     #[test]

@@ -6,6 +6,15 @@ use super::{
 };
 
 /// A running sum of histograms in which every count carries its compensation.
+///
+/// ```
+/// use thanoslib::model::{FloatHistogram, histogram::HistogramSum};
+/// let one = FloatHistogram { count: 1.0, zero_count: 1.0, sum: 0.1, ..FloatHistogram::default() };
+/// let mut sum = HistogramSum::new(&one);
+/// (0..9).try_for_each(|_| sum.add(&one).map(drop))?;
+/// assert_eq!(sum.finish().sum, 1.0);
+/// # Ok::<(), thanoslib::model::histogram::IncompatibleSchema>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct HistogramSum(Flat<Compensated>);
 
@@ -77,6 +86,15 @@ fn is_large(v: f64) -> bool {
 ///
 /// Values are summed up and divided at the end. Once a sum would overflow, a running mean takes
 /// its place.
+///
+/// ```
+/// use thanoslib::model::{FloatHistogram, histogram::HistogramAverage};
+/// let of = |count: f64| FloatHistogram { count, zero_count: count, ..FloatHistogram::default() };
+/// let mut average = HistogramAverage::new(&of(1.0));
+/// average.add(&of(3.0))?;
+/// assert_eq!(average.finish().count, 2.0);
+/// # Ok::<(), thanoslib::model::histogram::IncompatibleSchema>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct HistogramAverage {
     sum: HistogramSum,

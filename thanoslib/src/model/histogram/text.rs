@@ -36,16 +36,6 @@ impl FloatHistogram {
                 + self.negative_buckets.len()
                 + self.custom_values.len())
     }
-
-    /// Samples that this histogram counts for as a point of a range.
-    pub fn point_weight(&self) -> usize {
-        (self.size_bytes() + 8) / 16
-    }
-
-    /// Samples that this histogram counts for in an instant vector.
-    pub fn vector_weight(&self) -> usize {
-        1 + self.size_bytes() / 16
-    }
 }
 
 #[cfg(test)]
@@ -61,6 +51,6 @@ mod tests {
         let want =
             "{count:1.000003e+06, sum:-0.25, [-16,-8):0.5, [-4,-2):0, [-0.5,0.5]:2, (1,2]:1, (8,16]:1e+06}";
         assert_eq!(h.to_string(), want.replace("[-4,-2):0", "[-4,-2):3").replace("[-2,-1):0, ", ""));
-        assert_eq!((h.size_bytes(), h.point_weight(), h.vector_weight()), (248, 16, 16));
+        assert_eq!(h.size_bytes(), 248);
     }
 }

@@ -6,6 +6,18 @@ use super::{
 };
 
 /// Which observations survive a cut.
+///
+/// ```
+/// use thanoslib::model::{FloatHistogram, Span, histogram::Trim};
+/// let mut histogram = FloatHistogram {
+///     count: 6.0,
+///     positive_spans: vec![Span { offset: 0, length: 2 }],
+///     positive_buckets: vec![2.0, 4.0],
+///     ..FloatHistogram::default()
+/// };
+/// histogram.trim(1.0, Trim::KeepAbove);
+/// assert_eq!(histogram.count, 4.0);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trim {
     /// Those below the value: `</`.

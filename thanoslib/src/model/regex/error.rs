@@ -21,6 +21,12 @@ pub(super) enum RegexErrorKind {
 }
 
 /// Why a pattern is no regular expression; displays in Go's words.
+///
+/// ```
+/// use thanoslib::model::Regex;
+/// let error = Regex::new("a(b").expect_err("an open group");
+/// assert!(error.to_string().contains("missing closing )"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegexError {
     kind: RegexErrorKind,

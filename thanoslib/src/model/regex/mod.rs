@@ -30,7 +30,7 @@ pub use template::TemplateRegex;
 /// let regex = Regex::new("api-(a|b)")?;
 /// assert!(regex.is_match(b"api-a") && !regex.is_match(b"api-a2"));
 /// assert_eq!(regex.set_matches(), ["api-a", "api-b"]);
-/// # Ok::<(), thanoslib::model::regex::RegexError>(())
+/// # Ok::<(), thanoslib::model::RegexError>(())
 /// ```
 #[derive(Clone)]
 pub struct Regex(Arc<Inner>);

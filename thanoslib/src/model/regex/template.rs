@@ -10,6 +10,13 @@ use super::{
 ///
 /// Like [`super::Regex`] it is anchored and its dot matches newlines; errors show the pattern
 /// within `^(?s:…)$`, as upstream's do.
+///
+/// ```
+/// use thanoslib::model::TemplateRegex;
+/// let regex = TemplateRegex::new("(.+):([0-9]+)")?;
+/// assert_eq!(regex.captures_expand(b"db-1:9090", b"$1"), Some(b"db-1".to_vec()));
+/// # Ok::<(), thanoslib::model::RegexError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct TemplateRegex {
     automaton: regex_automata::meta::Regex,

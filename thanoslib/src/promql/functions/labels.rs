@@ -2,7 +2,7 @@
 
 use crate::{
     error::{Error, Result},
-    model::{LABEL_NAME, LabelsBuilder, regex::TemplateRegex},
+    model::{LABEL_NAME, LabelsBuilder, TemplateRegex},
     promql::{Block, names::merge_equal, scope::Scope},
 };
 

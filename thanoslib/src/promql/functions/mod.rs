@@ -27,7 +27,8 @@ use crate::{
 
 pub(crate) use absent::absent_labels;
 pub(crate) use math::{go_max, go_min};
-pub use table::{Function, Id, find};
+pub(crate) use table::Id;
+pub use table::{Function, find};
 pub(crate) use trig::pow;
 
 /// Value of an argument.

@@ -3,10 +3,16 @@
 use super::super::ast::ValueType::{self, Matrix, Scalar, String, Vector};
 
 /// Name and signature of a function.
+///
+/// ```
+/// use thanoslib::promql::find_function;
+/// let rate = find_function("rate").expect("a function of PromQL");
+/// assert_eq!((rate.args.len(), rate.experimental), (1, false));
+/// ```
 #[derive(Debug, PartialEq, Eq)]
 pub struct Function {
     /// Which one it is.
-    pub id: Id,
+    pub(crate) id: Id,
     /// Name as written.
     pub name: &'static str,
     /// Types of the arguments; those beyond have the last type.
@@ -24,7 +30,7 @@ macro_rules! functions {
     ($($id:ident $name:literal [$($arg:ident)*] $variadic:literal $returns:ident $experimental:literal;)*) => {
         /// Identity of a function.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum Id {
+        pub(crate) enum Id {
             $(#[doc = concat!("`", $name, "`")] $id,)*
         }
 

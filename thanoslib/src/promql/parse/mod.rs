@@ -25,6 +25,12 @@ pub use selector::parse_selector;
 const NO_EXPRESSION: &str = "no expression found in input";
 
 /// Why a text is no query.
+///
+/// ```
+/// use thanoslib::promql::{EngineOptions, parse};
+/// let error = parse("sum(", &EngineOptions::default()).expect_err("an open parenthesis");
+/// assert!(!error.message.is_empty());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseError {
     /// What is wrong.

@@ -16,8 +16,8 @@ use async_trait::async_trait;
 use futures::{FutureExt, StreamExt, stream};
 
 use super::{
-    Conform, Frame, LabelNames, LabelNamesRequest, LabelValues, LabelValuesRequest, PartialResponse,
-    SeriesRequest, SeriesStream, Store, StoreInfo,
+    Abilities, Conform, Frame, LabelNames, LabelNamesRequest, LabelValues, LabelValuesRequest,
+    PartialResponse, SeriesRequest, SeriesStream, Store, StoreInfo,
     external::may_match,
     fanout::{self, Member},
 };
@@ -41,6 +41,24 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(60);
 /// Each request is answered by the blocks of its time range whose resolution fits. A block
 /// that cannot be opened is left out, tried again at the next sync, and named in a warning
 /// of every answer that it might have been part of.
+///
+/// ```
+/// use std::sync::Arc;
+/// use thanoslib::{BlockId, BlockSet, Context, FolderSource, Labels, block::BlockSpec, model::TimeRange};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// let id = BlockId::from_parts(1, 1);
+/// let spec = BlockSpec { id, range: TimeRange::new(0, 7_200_000), external_labels: Labels::empty() };
+/// spec.write(folder.path(), [(Labels::from_pairs([("__name__", "up")]), [(0, 1.0)])])?;
+///
+/// let labels = Labels::from_pairs([("cluster", "eu1")]);
+/// let blocks = BlockSet::new("local", Arc::new(FolderSource::new(folder.path(), labels)?));
+/// assert_eq!(blocks.sync(&Context::default()).await?.loaded, 1);
+/// assert_eq!(blocks.block_ids(), [id]);
+/// # Ok(())
+/// # }
+/// ```
 pub struct BlockSet {
     name: String,
     source: Arc<dyn BlockSource>,
@@ -73,6 +91,8 @@ struct Loaded {
 }
 
 /// What one sync did.
+///
+/// See [`BlockSet`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SyncReport {
     /// Blocks that answer requests now.
@@ -269,6 +289,10 @@ impl Store for BlockSet {
             }
         }
         StoreInfo { tsdbs: joined, ..fanout::join_infos("store", infos) }
+    }
+
+    fn abilities(&self) -> Abilities {
+        Abilities::ALL
     }
 
     async fn series(&self, ctx: &Context, request: SeriesRequest) -> Result<SeriesStream> {

@@ -20,6 +20,25 @@ use crate::{
 /// The series of one block, with the labels that the block stores.
 ///
 /// [`Conform`](crate::store::Conform) lays the external labels over them.
+///
+/// ```
+/// use std::sync::Arc;
+/// use thanoslib::block::{Block, BlockId, BlockSpec, LocalReader};
+/// use thanoslib::{Conform, Context, Labels, Store, model::TimeRange, store::BlockStore};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let external_labels = Labels::from_pairs([("cluster", "eu1")]);
+/// # let id = BlockId::from_parts(1, 1);
+/// # let spec = BlockSpec { id, range: TimeRange::new(0, 7_200_000), external_labels: external_labels.clone() };
+/// # let dir = spec.write(folder.path(), [(Labels::from_pairs([("__name__", "up")]), [(0, 1.0)])])?;
+/// let block = Block::open(&Context::default(), Arc::new(LocalReader::new(dir))).await?;
+/// let store = BlockStore::new(block, external_labels.clone());
+/// let store = Conform::new(Arc::new(store), external_labels);
+/// assert!(store.info().abilities.external_labels);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct BlockStore {
     block: Arc<Block>,

@@ -22,6 +22,8 @@ use crate::{
 };
 
 /// Lists blocks and opens them.
+///
+/// See [`BlockSet`](super::super::BlockSet).
 #[async_trait]
 pub trait BlockSource: fmt::Debug + Send + Sync + 'static {
     /// The blocks that are there now and may be served.
@@ -32,6 +34,8 @@ pub trait BlockSource: fmt::Debug + Send + Sync + 'static {
 }
 
 /// A block that may be served.
+///
+/// See [`BlockSource`].
 #[derive(Clone, Debug)]
 pub struct Listed {
     /// Description.
@@ -41,6 +45,8 @@ pub struct Listed {
 }
 
 /// What a source holds now.
+///
+/// See [`BlockSource`].
 #[derive(Debug, Default)]
 pub struct Listing {
     /// Blocks that may be served.
@@ -60,6 +66,8 @@ pub(super) fn external_labels(meta: &BlockMeta) -> Labels {
 ///
 /// External labels of the folder are laid over those that a block's description names. The
 /// write-ahead log and the head's chunks are not read: what they hold is told as a gap.
+///
+/// See [`BlockSet`](super::super::BlockSet).
 #[derive(Debug)]
 pub struct FolderSource {
     dir: PathBuf,
@@ -172,6 +180,19 @@ impl FolderSource {
 }
 
 /// The blocks of a bucket: all but those marked for deletion, partial or superseded.
+///
+/// ```
+/// use std::sync::Arc;
+/// use thanoslib::{BlockSet, Bucket, BucketSource, Context, block::Discovery};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let bucket = Bucket::memory("demo");
+/// let source = BucketSource::new(bucket).with_discovery(Discovery::Recursive).with_index_sampling(32);
+/// let blocks = BlockSet::new("gateway", Arc::new(source));
+/// assert_eq!(blocks.sync(&Context::default()).await?.loaded, 0);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct BucketSource {
     bucket: Bucket,

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 
-use super::{Scan, Strings, info};
+use super::{EachLabels, Scan, ScanLabels, info, label_names, label_values};
 use crate::{
     budget::Lease,
     chunk::Encoding,
@@ -29,6 +29,26 @@ const BATCH_BYTES: u64 = 4 << 20;
 ///
 /// [`ChunkStore`] turns it into a [`Store`]: it applies the matchers, sorts, joins and
 /// answers label calls without any chunk.
+///
+/// ```
+/// use thanoslib::{ChunkSink, ChunkSource, Context, Encoding, Interval, Labels, Result, Scan, store::ChunkRow};
+///
+/// #[derive(Debug)]
+/// struct One(bytes::Bytes);
+///
+/// #[async_trait::async_trait]
+/// impl ChunkSource for One {
+///     async fn series(&self, _: &Context, _: &Scan, sink: &mut ChunkSink) -> Result<()> {
+///         let size_bytes = self.0.len() as u32;
+///         let row = ChunkRow { interval: Interval::new(0, 60_000), encoding: Encoding::Xor, id: 0, size_bytes };
+///         sink.series(&Labels::from_pairs([("__name__", "one")]), [row])
+///     }
+///
+///     async fn chunks(&self, _: &Context, ids: &[u64]) -> Result<Vec<bytes::Bytes>> {
+///         Ok(vec![self.0.clone(); ids.len()])
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait ChunkSource: fmt::Debug + Send + Sync + 'static {
     /// Puts every series that may match, with its chunks inside the interval, into the sink.
@@ -49,6 +69,8 @@ pub trait ChunkSource: fmt::Debug + Send + Sync + 'static {
 }
 
 /// One chunk of a series of a [`ChunkSource`].
+///
+/// See [`ChunkSource`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChunkRow {
     /// First and last sample.
@@ -62,6 +84,8 @@ pub struct ChunkRow {
 }
 
 /// Takes the series of a [`ChunkSource`] and charges them to the budget of the request.
+///
+/// See [`ChunkSource`].
 #[derive(Debug)]
 pub struct ChunkSink {
     scan: Scan,
@@ -127,6 +151,8 @@ impl ChunkSink {
 }
 
 /// A [`Store`] over a [`ChunkSource`].
+///
+/// See [`ChunkSource`], and [`SourceStore`](super::SourceStore) for how a source becomes a store.
 #[derive(Debug)]
 pub struct ChunkStore {
     source: Arc<dyn ChunkSource>,
@@ -157,11 +183,8 @@ impl Store for ChunkStore {
     }
 
     async fn series(&self, ctx: &Context, request: SeriesRequest) -> Result<SeriesStream> {
-        if request.matchers.is_empty() {
-            return Ok(merge::ready(Vec::new()));
-        }
-        let labels_only = request.skip_chunks;
-        let scan = Scan { interval: request.interval, matchers: request.matchers, labels_only };
+        let Some(scan) = Scan::of_series(request) else { return Ok(merge::ready(Vec::new())) };
+        let labels_only = scan.labels_only;
         let (series, lease) = self.collect(ctx, scan).await?.finish();
         let source = Arc::clone(&self.source);
         let read = Reading { source, ctx: ctx.clone(), series, labels_only, _lease: lease };
@@ -172,23 +195,19 @@ impl Store for ChunkStore {
     }
 
     async fn label_names(&self, ctx: &Context, request: LabelNamesRequest) -> Result<LabelNames> {
-        let scan = Scan { interval: request.interval, matchers: request.matchers, labels_only: true };
-        let sink = self.collect(ctx, scan).await?;
-        let mut found = Strings::new(ctx)?;
-        for (labels, _) in &sink.series {
-            labels.iter().try_for_each(|l| found.add(l.name))?;
-        }
-        Ok(LabelNames { names: found.finish(request.limit), ..LabelNames::default() })
+        label_names(self, ctx, request).await
     }
 
     async fn label_values(&self, ctx: &Context, request: LabelValuesRequest) -> Result<LabelValues> {
-        let scan = Scan { interval: request.interval, matchers: request.matchers, labels_only: true };
+        label_values(self, ctx, request).await
+    }
+}
+
+#[async_trait]
+impl ScanLabels for ChunkStore {
+    async fn each_labels(&self, ctx: &Context, scan: Scan, each: &mut EachLabels<'_>) -> Result<()> {
         let sink = self.collect(ctx, scan).await?;
-        let mut found = Strings::new(ctx)?;
-        for value in sink.series.iter().filter_map(|(labels, _)| labels.get(&request.label)) {
-            found.add(value)?;
-        }
-        Ok(LabelValues { values: found.finish(request.limit), ..LabelValues::default() })
+        sink.series.iter().try_for_each(|(labels, _)| each(labels.view()))
     }
 }
 

@@ -22,7 +22,7 @@ use crate::{
     budget::Lease,
     context::Context,
     error::Result,
-    model::{Interval, Labels, Matcher},
+    model::{Interval, Labels, LabelsRef, Matcher},
 };
 
 /// Gives samples row by row, in any order: the least that a provider of metrics must write.
@@ -60,6 +60,8 @@ pub trait SampleSource: fmt::Debug + Send + Sync + 'static {
 }
 
 /// What a [`SampleSource`] or a [`ChunkSource`] is asked for.
+///
+/// See [`SampleSource`].
 #[derive(Clone, Debug)]
 pub struct Scan {
     /// Wanted time, both ends inside.
@@ -71,6 +73,8 @@ pub struct Scan {
 }
 
 /// How a [`SourceStore`] works; plain data.
+///
+/// See [`SourceStore`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceSettings {
     /// Folder for temporary files, which hold rows that memory does not. Without one, a scan
@@ -94,6 +98,31 @@ impl Default for SourceSettings {
 }
 
 /// A [`Store`] over a [`SampleSource`].
+///
+/// ```
+/// use std::sync::Arc;
+/// use thanoslib::{Context, Interval, LabelNamesRequest, Labels, Result, store::*};
+///
+/// #[derive(Debug)]
+/// struct Answer;
+///
+/// #[async_trait::async_trait]
+/// impl SampleSource for Answer {
+///     async fn scan(&self, _: &Context, _: &Scan, sink: &mut SampleSink) -> Result<()> {
+///         sink.sample(&Labels::from_pairs([("__name__", "answer")]), 60_000, 42.0)
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let settings = SourceSettings { spill_dir: Some(std::env::temp_dir()), ..SourceSettings::default() };
+/// let site = Labels::from_pairs([("site", "home")]);
+/// let store = SourceStore::with_settings(Arc::new(Answer), site, settings);
+/// let request = LabelNamesRequest::new(Interval::ALL, Vec::new());
+/// assert_eq!(store.label_names(&Context::default(), request).await?.names, ["__name__", "site"]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct SourceStore {
     source: Arc<dyn SampleSource>,
@@ -134,11 +163,7 @@ impl Store for SourceStore {
     }
 
     async fn series(&self, ctx: &Context, request: SeriesRequest) -> Result<SeriesStream> {
-        if request.matchers.is_empty() {
-            return Ok(merge::ready(Vec::new()));
-        }
-        let labels_only = request.skip_chunks;
-        let scan = Scan { interval: request.interval, matchers: request.matchers, labels_only };
+        let Some(scan) = Scan::of_series(request) else { return Ok(merge::ready(Vec::new())) };
         let merged = self.collect(ctx, scan).await?;
         let batches = stream::try_unfold((merged, ctx.clone()), |(mut merged, ctx)| async move {
             ctx.check()?;
@@ -148,20 +173,55 @@ impl Store for SourceStore {
     }
 
     async fn label_names(&self, ctx: &Context, request: LabelNamesRequest) -> Result<LabelNames> {
-        let scan = Scan { interval: request.interval, matchers: request.matchers, labels_only: true };
-        let mut found = Strings::new(ctx)?;
-        let mut merged = self.collect(ctx, scan).await?;
-        merged.each_labels(|labels| labels.iter().try_for_each(|l| found.add(l.name)))?;
-        Ok(LabelNames { names: found.finish(request.limit), ..LabelNames::default() })
+        label_names(self, ctx, request).await
     }
 
     async fn label_values(&self, ctx: &Context, request: LabelValuesRequest) -> Result<LabelValues> {
-        let scan = Scan { interval: request.interval, matchers: request.matchers, labels_only: true };
-        let mut found = Strings::new(ctx)?;
-        let mut merged = self.collect(ctx, scan).await?;
-        merged.each_labels(|labels| labels.get(&request.label).map_or(Ok(()), |v| found.add(v)))?;
-        Ok(LabelValues { values: found.finish(request.limit), ..LabelValues::default() })
+        label_values(self, ctx, request).await
     }
+}
+
+#[async_trait]
+impl ScanLabels for SourceStore {
+    async fn each_labels(&self, ctx: &Context, scan: Scan, each: &mut EachLabels<'_>) -> Result<()> {
+        self.collect(ctx, scan).await?.each_labels(each)
+    }
+}
+
+impl Scan {
+    /// What a request for series scans; `None` for one without matchers, which selects nothing.
+    fn of_series(request: SeriesRequest) -> Option<Self> {
+        let SeriesRequest { interval, matchers, skip_chunks: labels_only, .. } = request;
+        (!matchers.is_empty()).then_some(Self { interval, matchers, labels_only })
+    }
+}
+
+/// Takes the labels of one series after the other.
+type EachLabels<'f> = dyn FnMut(LabelsRef<'_>) -> Result<()> + Send + 'f;
+
+/// Gives the labels of the series that a scan finds; label calls are the same over any source.
+#[async_trait]
+trait ScanLabels: Sync {
+    async fn each_labels(&self, ctx: &Context, scan: Scan, each: &mut EachLabels<'_>) -> Result<()>;
+}
+
+async fn label_names(of: &impl ScanLabels, ctx: &Context, request: LabelNamesRequest) -> Result<LabelNames> {
+    let scan = Scan { interval: request.interval, matchers: request.matchers, labels_only: true };
+    let mut found = Strings::new(ctx)?;
+    of.each_labels(ctx, scan, &mut |labels| labels.iter().try_for_each(|l| found.add(l.name))).await?;
+    Ok(LabelNames { names: found.finish(request.limit), ..LabelNames::default() })
+}
+
+async fn label_values(
+    of: &impl ScanLabels,
+    ctx: &Context,
+    request: LabelValuesRequest,
+) -> Result<LabelValues> {
+    let scan = Scan { interval: request.interval, matchers: request.matchers, labels_only: true };
+    let mut found = Strings::new(ctx)?;
+    let mut each = |labels: LabelsRef<'_>| labels.get(&request.label).map_or(Ok(()), |v| found.add(v));
+    of.each_labels(ctx, scan, &mut each).await?;
+    Ok(LabelValues { values: found.finish(request.limit), ..LabelValues::default() })
 }
 
 /// What a store over a source says of itself: that it does nothing but answer.

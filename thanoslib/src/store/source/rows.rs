@@ -37,6 +37,8 @@ pub(super) type Sample = (i64, f64);
 /// What the budget does not hold goes to temporary files, if the store has a folder for
 /// them: sorted runs, merged when the scan is done. They are written and read at once, on
 /// the thread of the caller.
+///
+/// See [`SampleSource`](super::SampleSource).
 #[derive(Debug)]
 pub struct SampleSink {
     scan: Scan,

@@ -21,6 +21,17 @@ use crate::{
 use script::{Eval, Time, What};
 
 /// How scripts are run.
+///
+/// ```
+/// use thanoslib::testing::promqltest::{RunOptions, run_script};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let script = "load 1m\n  up 1x5\n\neval instant at 5m up + 1\n  {} 2\n";
+/// let outcomes = run_script("demo", script, &RunOptions::default()).await;
+/// assert!(outcomes.len() == 1 && outcomes[0].result.is_ok());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct RunOptions {
     /// Options of the engine.
@@ -49,6 +60,8 @@ impl Default for RunOptions {
 }
 
 /// What came of one `eval` command, or of a command that cannot be read or carried out.
+///
+/// See [`RunOptions`].
 #[derive(Clone, Debug)]
 pub struct EvalOutcome {
     /// Line of the command, from 1.
