@@ -92,8 +92,7 @@ pub fn series_entry(data: &[u8]) {
         let _ = entry.read(content, 0);
     }
     let read = entry.read(data, 0);
-    let mut framed = Vec::new();
-    let mut len = data.len();
+    let (mut framed, mut len) = (Vec::new(), data.len());
     while len >= 0x80 {
         framed.push(len as u8 | 0x80);
         len >>= 7;

@@ -18,6 +18,22 @@ const SEEN: usize = 1 << 10;
 ///
 /// A string of the table, with its length in front, is a string of flat labels as it is, unless
 /// it is long; so it is copied in one go, where its place is held or was found before.
+///
+/// ```
+/// use std::io::Cursor;
+/// use thanoslib::index::{IndexFile, IndexWriter, LabelReader, SeriesEntry};
+/// use thanoslib::model::Labels;
+/// let labels = Labels::from_pairs([("job", "api")]);
+/// let mut writer = IndexWriter::new(Cursor::new(Vec::new()), ["job", "api"])?;
+/// let id = writer.add(labels.view(), &[])?;
+/// let index = IndexFile::open(writer.finish()?.into_inner().into())?;
+/// let mut reader = LabelReader::new(&index.index().symbols);
+/// let (mut entry, mut flat) = (SeriesEntry::default(), Vec::new());
+/// index.series(id, &mut entry)?;
+/// reader.append(&entry, 0, &mut flat)?;
+/// assert_eq!(flat, labels.as_bytes());
+/// # Ok::<(), thanoslib::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct LabelReader<'a> {
     symbols: &'a Symbols,
