@@ -8,11 +8,12 @@
 use std::ops::Add;
 
 use super::{
-    codes::read_values,
+    int_codes::read_few,
     layout::Frame,
     reduce::sum_into,
     sink::{Head, SampleReader},
-    varbit::XorState,
+    value_codes::Values,
+    varbit::read_int,
 };
 use crate::{
     error::DecodeError,
@@ -36,10 +37,8 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct FloatHistogramDecoder<'a> {
     frame: Frame<'a>,
-    count: XorState,
-    zero_count: XorState,
-    sum: XorState,
-    buckets: Vec<XorState>,
+    /// Count, zero count, sum, then the buckets.
+    values: Values,
 }
 
 impl<'a> FloatHistogramDecoder<'a> {
@@ -49,13 +48,7 @@ impl<'a> FloatHistogramDecoder<'a> {
     /// # Errors
     /// The header is cut, or claims more samples than the data has bits for.
     pub fn new(data: &'a [u8], with_start: bool) -> Result<Self, DecodeError> {
-        Ok(Self {
-            frame: Frame::new(data, with_start)?,
-            count: XorState::default(),
-            zero_count: XorState::default(),
-            sum: XorState::default(),
-            buckets: Vec::new(),
-        })
+        Ok(Self { frame: Frame::new(data, with_start)?, values: Values::default() })
     }
 
     /// The same decoder, which keeps schemas that are finer than those that readers know.
@@ -74,22 +67,29 @@ impl<'a> FloatHistogramDecoder<'a> {
     /// # Errors
     /// The data is cut or malformed; `out` then ends with the last sound sample.
     pub fn fill(&mut self, out: &mut FloatHistogramColumn, max: usize) -> Result<usize, DecodeError> {
-        let head = |d: &Self, index| Head {
+        let head = |d: &Self| Head {
             t_ms: d.frame.t,
             st_ms: d.frame.st_ms(),
-            hint: d.frame.hint(index),
-            count: d.count.value(),
-            zero_count: d.zero_count.value(),
-            sum: d.sum.value(),
+            count: d.values.value(0),
+            zero_count: d.values.value(1),
+            sum: d.values.value(2),
         };
         self.fill_with(out, max, head, |d, flat| match &d.frame.reduction {
-            None => flat.extend(d.buckets.iter().map(XorState::value)),
+            None => flat.extend(d.values.bits[3..].iter().map(|b| f64::from_bits(*b))),
             Some(reduction) => {
-                let (positive, negative) = d.buckets.split_at(d.frame.layout.positive_len);
-                sum_into(&reduction.positive, positive.iter().map(XorState::value), f64::add, flat);
-                sum_into(&reduction.negative, negative.iter().map(XorState::value), f64::add, flat);
+                let (positive, negative) = d.values.bits[3..].split_at(d.frame.layout.positive_len);
+                sum_into(&reduction.positive, positive.iter().map(|b| f64::from_bits(*b)), f64::add, flat);
+                sum_into(&reduction.negative, negative.iter().map(|b| f64::from_bits(*b)), f64::add, flat);
             }
         })
+    }
+
+    fn read_first(&mut self) -> Result<(), DecodeError> {
+        self.frame.read_layout(64)?;
+        let t = self.frame.r.bitwise(read_int)?;
+        self.frame.step_time(t);
+        let n = 3 + self.frame.layout.buckets();
+        self.frame.r.bitwise(|r| (0..n).try_for_each(|_| r.bits(64).map(|bits| self.values.push(bits))))
     }
 }
 
@@ -101,31 +101,22 @@ impl<'a> SampleReader<'a> for FloatHistogramDecoder<'a> {
 
     #[inline]
     fn sum(&self) -> f64 {
-        self.sum.value()
+        self.values.value(2)
     }
 
+    #[inline(always)]
     fn read_sample(&mut self) -> Result<(), DecodeError> {
-        let first = self.frame.index == 0;
-        if first {
-            self.frame.read_layout(64)?;
+        if self.frame.index == 0 {
+            return self.read_first();
         }
-        self.frame.read_time()?;
-        let r = &mut self.frame.r;
-        if first {
-            self.count = XorState::at(r.bits(64)?);
-            self.zero_count = XorState::at(r.bits(64)?);
-            self.sum = XorState::at(r.bits(64)?);
-            for _ in 0..self.frame.layout.buckets() {
-                self.buckets.push(XorState::at(r.bits(64)?));
-            }
-            return Ok(());
+        let mut r = self.frame.r;
+        let [t] = read_few(&mut r)?;
+        self.frame.step_time(t);
+        self.values.read(&mut r, 0..3)?;
+        if !is_stale(self.values.value(2)) {
+            self.values.read(&mut r, 3..self.values.bits.len())?;
         }
-        self.count.read(r)?;
-        self.zero_count.read(r)?;
-        self.sum.read(r)?;
-        if is_stale(self.sum.value()) {
-            return Ok(());
-        }
-        read_values(r, &mut self.buckets)
+        self.frame.r = r;
+        Ok(())
     }
 }

@@ -3,16 +3,22 @@
 //! First sample: time, count, zero count, sum, buckets. Later ones hold the change of the
 //! deltas of all of these, and the XOR code of the sum. A stale marker has no buckets.
 //!
+//! Buckets are kept as two lists, their deltas and how those changed, so that the change of the
+//! change is added in one pass without dependent steps, after the codes of a sample are read
+//! ([`int_codes`](super::int_codes) has the reasons, and two ways of reading: the width of the
+//! codes of a sample says which one the next sample takes).
+//!
 //! Source: Prometheus `tsdb/chunkenc/histogram.go`.
 
 use std::ops::Add;
 
 use super::{
-    codes::read_ints,
+    int_codes::{STEP_BYTES, read_few, read_ints, read_wide_ints},
     kind::Kind,
     layout::Frame,
     reduce::sum_into,
     sink::{Head, SampleReader},
+    value_codes::read_value,
     varbit::{XorState, read_int, read_uint},
 };
 use crate::{
@@ -40,10 +46,18 @@ pub struct HistogramDecoder<'a> {
     count: Running,
     zero_count: Running,
     sum: XorState,
-    buckets: Vec<Running>,
     /// Buckets of the sample read last, deltas to the bucket before.
     deltas: Vec<i64>,
+    /// How they changed since the sample before.
+    changes: Vec<i64>,
+    /// How that changed, where it fits into a byte.
+    small: Vec<u8>,
+    /// Whether most codes of the buckets read last were wide.
+    wide: bool,
 }
+
+/// Bits per code from which on codes are read one by one.
+const WIDE_BITS: usize = 7;
 
 /// A number and its change since the sample before.
 #[derive(Clone, Copy, Debug, Default)]
@@ -70,8 +84,10 @@ impl<'a> HistogramDecoder<'a> {
             count: Running::default(),
             zero_count: Running::default(),
             sum: XorState::default(),
-            buckets: Vec::new(),
             deltas: Vec::new(),
+            changes: Vec::new(),
+            small: Vec::new(),
+            wide: false,
         })
     }
 
@@ -109,9 +125,9 @@ impl<'a> HistogramDecoder<'a> {
     /// # Errors
     /// The data is cut or malformed; `out` then ends with the last sound sample.
     pub fn fill_floats(&mut self, out: &mut FloatHistogramColumn, max: usize) -> Result<usize, DecodeError> {
-        let head = |d: &Self, index| {
-            let Head { t_ms, st_ms, hint, count, zero_count, sum } = d.head(index);
-            Head { t_ms, st_ms, hint, count: count as f64, zero_count: zero_count as f64, sum }
+        let head = |d: &Self| {
+            let Head { t_ms, st_ms, count, zero_count, sum } = d.head();
+            Head { t_ms, st_ms, count: count as f64, zero_count: zero_count as f64, sum }
         };
         self.fill_with(out, max, head, |d, flat| {
             let (positive, negative) = d.deltas.split_at(d.frame.layout.positive_len);
@@ -129,11 +145,10 @@ impl<'a> HistogramDecoder<'a> {
         })
     }
 
-    fn head(&self, index: usize) -> Head<u64> {
+    fn head(&self) -> Head<u64> {
         Head {
             t_ms: self.frame.t,
             st_ms: self.frame.st_ms(),
-            hint: self.frame.hint(index),
             count: self.count.value as u64,
             zero_count: self.zero_count.value as u64,
             sum: self.sum.value(),
@@ -142,19 +157,21 @@ impl<'a> HistogramDecoder<'a> {
 
     fn read_first(&mut self) -> Result<(), DecodeError> {
         self.frame.read_layout(1)?;
-        self.frame.read_time()?;
-        let r = &mut self.frame.r;
-        self.count.value = read_uint(r)? as i64;
-        self.zero_count.value = read_uint(r)? as i64;
-        self.sum = XorState::at(r.bits(64)?);
+        let t = self.frame.r.bitwise(read_int)?;
+        self.frame.step_time(t);
         let buckets = self.frame.layout.buckets();
-        self.buckets.resize(buckets, Running::default());
-        self.deltas.resize(buckets, 0);
-        for (bucket, delta) in self.buckets.iter_mut().zip(&mut self.deltas) {
-            bucket.value = read_int(r)?;
-            *delta = bucket.value;
-        }
-        Ok(())
+        self.deltas.reserve_exact(buckets);
+        self.changes.resize(buckets, 0);
+        self.small.resize(buckets + STEP_BYTES, 0);
+        self.frame.r.bitwise(|r| {
+            self.count.value = read_uint(r)? as i64;
+            self.zero_count.value = read_uint(r)? as i64;
+            self.sum = XorState::at(r.bits(64)?);
+            for _ in 0..buckets {
+                self.deltas.push(read_int(r)?);
+            }
+            Ok(())
+        })
     }
 }
 
@@ -169,24 +186,45 @@ impl<'a> SampleReader<'a> for HistogramDecoder<'a> {
         self.sum.value()
     }
 
+    #[inline(always)]
     fn read_sample(&mut self) -> Result<(), DecodeError> {
         if self.frame.index == 0 {
             return self.read_first();
         }
-        self.frame.read_time()?;
-        let r = &mut self.frame.r;
-        self.count.step(read_int(r)?);
-        self.zero_count.step(read_int(r)?);
-        self.sum.read(r)?;
-        if is_stale(self.sum.value()) {
-            return Ok(());
+        let mut r = self.frame.r;
+        let [t, count, zero_count] = read_few(&mut r)?;
+        self.frame.step_time(t);
+        self.count.step(count);
+        self.zero_count.step(zero_count);
+        read_value(&mut r, &mut self.sum)?;
+        if !is_stale(self.sum.value()) {
+            let n = self.deltas.len();
+            let (deltas, changes) = (&mut self.deltas[..n], &mut self.changes[..n]);
+            let begin = r.bit;
+            if self.wide {
+                read_wide_ints(&mut r, n, |i, x| {
+                    changes[i] = changes[i].wrapping_add(x);
+                    deltas[i] = deltas[i].wrapping_add(changes[i]);
+                })?;
+            } else {
+                read_ints(&mut r, n, &mut self.small, |i, x| {
+                    changes[i] = changes[i].wrapping_add(x);
+                })?;
+                advance(deltas, changes, &self.small);
+            }
+            self.wide = r.bit - begin > WIDE_BITS * n;
         }
-        let n = self.buckets.len().min(self.deltas.len());
-        let (buckets, deltas) = (&mut self.buckets[..n], &mut self.deltas[..n]);
-        read_ints(r, n, |i, dod| {
-            buckets[i].step(dod);
-            deltas[i] = buckets[i].value;
-        })
+        self.frame.r = r;
+        Ok(())
+    }
+}
+
+/// Adds what is small to each change, then the change to its delta.
+#[inline(always)]
+fn advance(deltas: &mut [i64], changes: &mut [i64], small: &[u8]) {
+    for ((delta, change), small) in deltas.iter_mut().zip(changes).zip(small) {
+        *change = change.wrapping_add(i64::from(*small as i8));
+        *delta = delta.wrapping_add(*change);
     }
 }
 

@@ -10,7 +10,9 @@
 //! Source: Prometheus `tsdb/chunkenc/histogram.go` and `histogram_meta.go`.
 
 use super::{
+    codes::CodeReader,
     header,
+    int_codes::read_few,
     reduce::Reduction,
     st::StartReader,
     varbit::{read_int, read_uint, write_int, write_uint},
@@ -24,7 +26,7 @@ use crate::{
 /// What integer and float histogram chunks have in common while they are decoded.
 #[derive(Clone, Debug)]
 pub(super) struct Frame<'a> {
-    pub(super) r: BitReader<'a>,
+    pub(super) r: CodeReader<'a>,
     /// Index of the next sample.
     pub(super) index: usize,
     pub(super) left: usize,
@@ -63,7 +65,7 @@ impl<'a> Frame<'a> {
         // A sample takes four bits at least: time, count, zero count, sum.
         header::fits(left, 1 + r.remaining() / 4)?;
         Ok(Self {
-            r,
+            r: CodeReader { bytes: r.bytes(), bit: r.position() },
             index: 0,
             left,
             header,
@@ -81,14 +83,14 @@ impl<'a> Frame<'a> {
     ///
     /// `bucket_bits` is what a bucket of the first sample takes at least.
     pub(super) fn read_layout(&mut self, bucket_bits: usize) -> Result<(), DecodeError> {
-        self.layout = read_layout(&mut self.r, bucket_bits)?;
+        self.layout = self.r.bitwise(|r| read_layout(r, bucket_bits))?;
         self.reduction = if self.own_schema { None } else { Reduction::of(&self.layout) };
         Ok(())
     }
 
-    /// Reads the time of the next sample.
-    pub(super) fn read_time(&mut self) -> Result<(), DecodeError> {
-        let x = read_int(&mut self.r)?;
+    /// Moves to the time of the next sample, given what is stored of it.
+    #[inline(always)]
+    pub(super) fn step_time(&mut self, x: i64) {
         self.before = self.t;
         if self.index == 0 {
             self.t = x;
@@ -96,16 +98,28 @@ impl<'a> Frame<'a> {
             self.delta = self.delta.wrapping_add(x);
             self.t = self.t.wrapping_add(self.delta);
         }
-        Ok(())
     }
 
     /// Reads the start timestamp after a sample, where the chunk has them, and goes to the next.
+    #[inline(always)]
     pub(super) fn read_start(&mut self) -> Result<(), DecodeError> {
-        if let Some(start) = &mut self.start {
-            start.read(&mut self.r, self.index, self.t, self.before)?;
+        if self.start.is_some() {
+            self.read_known_start()?;
         }
         self.index += 1;
         self.left -= 1;
+        Ok(())
+    }
+
+    fn read_known_start(&mut self) -> Result<(), DecodeError> {
+        let Some(start) = &mut self.start else { return Ok(()) };
+        if self.index == 0 {
+            return self.r.bitwise(|r| start.read(r, 0, self.t, self.before));
+        }
+        if start.follows(self.index) {
+            let [x] = read_few(&mut self.r)?;
+            start.step(x, self.before);
+        }
         Ok(())
     }
 

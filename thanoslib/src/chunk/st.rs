@@ -41,11 +41,23 @@ impl StartReader {
             if self.first_known {
                 self.st_ms = t_ms.wrapping_sub(r.varint()?);
             }
-        } else if self.change_on != 0 && index >= self.change_on {
-            self.diff = self.diff.wrapping_add(read_int(r)?);
-            self.st_ms = before_ms.wrapping_sub(self.diff);
+        } else if self.follows(index) {
+            self.step(read_int(r)?, before_ms);
         }
         Ok(())
+    }
+
+    /// Whether sample `index`, which is not the first, is followed by a number.
+    #[inline]
+    pub(super) fn follows(&self, index: usize) -> bool {
+        self.change_on != 0 && index >= self.change_on
+    }
+
+    /// Moves on by the number that follows a sample; `before_ms` is the time of the one before.
+    #[inline]
+    pub(super) fn step(&mut self, x: i64, before_ms: i64) {
+        self.diff = self.diff.wrapping_add(x);
+        self.st_ms = before_ms.wrapping_sub(self.diff);
     }
 }
 

@@ -48,9 +48,9 @@ fn histograms<'a>(data: &[u8], mut decoder: impl SampleReader<'a>) -> Result<Vec
     bytes.push(data[0] & 0b1100_0000);
     let mut w = BitWriter::after(bytes);
     while decoder.frame().left > 0 {
-        let from = decoder.frame().r.clone();
+        let from = decoder.frame().r.bits();
         decoder.read_sample()?;
-        let bits = decoder.frame().r.position() - from.position();
+        let bits = decoder.frame().r.bit - from.position();
         copy_bits(from, bits, &mut w)?;
         decoder.frame().read_start()?;
     }

@@ -14,7 +14,7 @@ pub(super) const WIDTHS: [u32; 9] = [0, 3, 6, 9, 12, 18, 25, 56, 64];
 ///
 /// Compat: `tsdb/chunkenc/varbit.go`: the range is `-(2^(n-1)-1) ..= 2^(n-1)`.
 #[inline]
-pub(super) fn signed_asymmetric(raw: u64, n: u32) -> i64 {
+pub(super) const fn signed_asymmetric(raw: u64, n: u32) -> i64 {
     if n == 0 || n >= 64 {
         return raw as i64;
     }
