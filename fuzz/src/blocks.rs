@@ -85,12 +85,26 @@ pub fn postings(data: &[u8]) {
     }
 }
 
-/// One series entry.
+/// One series entry: bare, and as the content of an entry with bytes behind it.
 pub fn series_entry(data: &[u8]) {
     let mut entry = SeriesEntry::default();
-    let _ = entry.read(data, 0);
     if let Ok(Entry::Whole(content)) = Entry::parse(data, 0) {
         let _ = entry.read(content, 0);
+    }
+    let read = entry.read(data, 0);
+    let (mut framed, mut len) = (Vec::new(), data.len());
+    while len >= 0x80 {
+        framed.push(len as u8 | 0x80);
+        len >>= 7;
+    }
+    framed.push(len as u8);
+    framed.extend_from_slice(data);
+    framed.extend_from_slice(&crc32c(data).to_be_bytes());
+    framed.extend_from_slice(data.get(..8).unwrap_or(&[0xff; 8]));
+    let mut parsed = SeriesEntry::default();
+    assert_eq!(parsed.parse(&framed, 0), read.map(|()| Entry::Whole(data)));
+    if read.is_ok() {
+        assert_eq!((parsed.labels, parsed.chunks), (entry.labels, entry.chunks));
     }
 }
 

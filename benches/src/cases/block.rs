@@ -12,7 +12,7 @@ use thanoslib::{
     block::{BlockIdGenerator, BlockMeta, BlockWriter},
     chunk::{Chunk, ChunkRecord, Encoding},
     clock::ManualClock,
-    index::{IndexFile, SeriesEntry},
+    index::{IndexFile, LabelReader, SeriesEntry},
     model::{FloatColumn, Interval, LabelsRef},
 };
 
@@ -147,11 +147,11 @@ struct Entries {
 impl Entries {
     fn each(&mut self, mut done: impl FnMut(&[u8], &SeriesEntry)) {
         let mut entry = SeriesEntry::default();
-        let symbols = &self.block.index.index().symbols;
+        let mut reader = LabelReader::new(&self.block.index.index().symbols);
         for id in &self.block.ids {
             self.block.index.series(*id, &mut entry).expect("an entry");
             self.labels.clear();
-            entry.append_labels(symbols, 0, &mut self.labels).expect("labels");
+            reader.append(&entry, 0, &mut self.labels).expect("labels");
             done(&self.labels, &entry);
         }
     }

@@ -1,6 +1,11 @@
 //! Selecting series of a block: postings, series entries, chunks.
 
-use std::{collections::BTreeSet, collections::VecDeque, fmt, ops::Range, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap, VecDeque},
+    fmt,
+    ops::Range,
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use futures::{StreamExt, stream, stream::BoxStream};
@@ -15,9 +20,12 @@ use crate::{
     chunk::{AGGREGATES, AggrChunk, AggrError, ChunkRecord, Encoding},
     context::Context,
     error::{Error, Result},
-    index::{ChunkRef, Entry, ListRef, Postings, PostingsPlan, SeriesEntry, label_values, plan_postings},
+    index::{
+        ChunkRef, Entry, LabelReader, ListRef, Postings, PostingsPlan, SeriesEntry, label_values,
+        plan_postings,
+    },
     model::{Interval, LabelsRef, Matcher},
-    series::{Aggr, BatchBuilder, SeriesBatch},
+    series::{Aggr, BatchBuilder, ChunkMeta, SeriesBatch},
 };
 
 /// Bytes that a series entry is assumed to have at most, unless the block's description says.
@@ -26,6 +34,11 @@ const SERIES_SIZE: u64 = 16 << 10;
 const SERIES_SIZE_MAX: u64 = 64 << 10;
 /// Bytes that a chunk is assumed to have at most; larger ones take a second round.
 const CHUNK_SIZE: u64 = 16_000;
+/// Bytes read behind an entry, so that the last of its numbers are read as words too.
+const WORD: u64 = 8;
+/// Bytes of the lists of all values of a label that are read before it is known which series
+/// are asked for.
+const VALUES_BYTES: u64 = 64 << 10;
 /// Series whose entries are read at a time.
 const SERIES_BATCH: usize = 4096;
 /// Bytes of chunks that are read at a time and make up one batch.
@@ -83,6 +96,8 @@ impl Block {
             next: 0,
             _ids_lease: lease,
             ready: VecDeque::new(),
+            labels: Vec::new(),
+            chunks: Vec::new(),
             refs: Vec::new(),
             entries_lease: None,
         };
@@ -106,7 +121,7 @@ impl Block {
             let mut names = BTreeSet::new();
             for ids in ids.chunks(SERIES_BATCH) {
                 let (entries, _lease) = self.entries(ctx, ids).await?;
-                names.extend(entries.iter().flat_map(|e| e.1.labels.iter().map(|(name, _)| *name)));
+                names.extend(entries.labels.iter().map(|(name, _)| *name));
             }
             let mut names: Vec<_> =
                 names.into_iter().filter_map(|n| self.index.symbols.get(n)).map(text).collect();
@@ -134,17 +149,46 @@ impl Block {
             return Ok(Vec::new());
         }
         let work = async {
-            let mut lists = plan.lists();
-            lists.extend(self.index.table.values(name).map(|(_, list)| list));
-            lists.sort_unstable();
-            lists.dedup();
+            let mut of_values: Vec<ListRef> = self.index.table.values(name).map(|(_, list)| list).collect();
+            let bytes: u64 = of_values.iter().map(|list| list.end - list.start).sum();
             let mut lease = ctx.budget().reserve(0)?;
-            let lists = self.fetch_lists(ctx, lists, &mut lease).await?;
+            if bytes > VALUES_BYTES {
+                let (ids, _lease) = self.series_ids(ctx, matchers).await?;
+                // Fewer entries than lists: the series are asked what they have.
+                if ids.len() < of_values.len() {
+                    return self.values_of(ctx, name, &ids).await;
+                }
+                let lists = self.fetch_lists(ctx, of_values, &mut lease).await?;
+                let values = label_values(&self.index.table, name, &ids, |list| lists.get(list))?;
+                return Ok(values.into_iter().map(text).collect());
+            }
+            of_values.extend(plan.lists());
+            of_values.sort_unstable();
+            of_values.dedup();
+            let lists = self.fetch_lists(ctx, of_values, &mut lease).await?;
             let ids = plan.series(|list| lists.get(list))?;
             let values = label_values(&self.index.table, name, &ids, |list| lists.get(list))?;
             Ok(values.into_iter().map(text).collect())
         };
         work.await.map_err(|e| self.named(e))
+    }
+
+    /// Sorted values of a label, from the entries of some series.
+    async fn values_of(&self, ctx: &Context, name: &[u8], ids: &[u32]) -> Result<Vec<String>> {
+        let symbols = &self.index.symbols;
+        let (mut is_name, mut values) = (HashMap::new(), BTreeSet::new());
+        for ids in ids.chunks(SERIES_BATCH) {
+            let (entries, _lease) = self.entries(ctx, ids).await?;
+            for (other, value) in &entries.labels {
+                if *is_name.entry(*other).or_insert_with(|| symbols.get(*other) == Some(name)) {
+                    values.insert(*value);
+                }
+            }
+        }
+        let values = values.into_iter().filter_map(|value| symbols.get(value)).filter(|v| !v.is_empty());
+        let mut values: Vec<&[u8]> = values.collect();
+        values.sort_unstable();
+        Ok(values.into_iter().map(text).collect())
     }
 
     fn named(&self, e: Error) -> Error {
@@ -171,8 +215,8 @@ impl Block {
         Ok(Lists { lists, bytes: bytes.pop().unwrap_or_default() })
     }
 
-    /// The entries of series, each with its file offset.
-    async fn entries(&self, ctx: &Context, ids: &[u32]) -> Result<(Vec<(u64, SeriesEntry)>, Lease)> {
+    /// The entries of series.
+    async fn entries(&self, ctx: &Context, ids: &[u32]) -> Result<(Entries, Lease)> {
         let stats = self.meta.thanos.index_stats.series_max_size;
         let size =
             u64::try_from(stats).ok().filter(|n| (1..=SERIES_SIZE_MAX).contains(n)).unwrap_or(SERIES_SIZE);
@@ -180,17 +224,11 @@ impl Block {
         let offsets = offsets.collect::<Result<Vec<u64>>>()?;
         // An entry ends before the next one begins, and before the postings.
         let ends = offsets.iter().skip(1).copied().chain([self.index.toc.postings]);
-        let ranges = offsets.iter().zip(ends).map(|(at, end)| *at..end.min(at + size));
+        let ranges = offsets.iter().zip(ends).map(|(at, end)| *at..end.min(at + size) + WORD);
         let plan = ReadPlan::of(INDEX, ranges.collect());
         let mut lease = ctx.budget().reserve(0)?;
-        let computation =
-            Entries { done: vec![None; offsets.len()], waiting: (0..offsets.len()).collect(), offsets };
-        let entries = run_plan(ctx, &*self.reader, &mut lease, plan, computation).await?;
-        let held = entries
-            .iter()
-            .map(|(_, e)| e.labels.len() * 8 + e.chunks.len() * 24 + size_of_val(e))
-            .sum::<usize>();
-        lease.shrink_to(held as u64);
+        let entries = run_plan(ctx, &*self.reader, &mut lease, plan, Entries::new(offsets)).await?;
+        lease.shrink_to(entries.held_bytes());
         Ok((entries, lease))
     }
 }
@@ -213,32 +251,62 @@ impl Lists {
     }
 }
 
+/// File offset, references of the labels, and chunks of an entry.
+type Decoded<'a> = (u64, &'a [(u32, u32)], &'a [(Interval, ChunkRef)]);
+
 /// Decodes series entries; those longer than assumed are asked for again.
+#[derive(Default)]
 struct Entries {
     offsets: Vec<u64>,
-    done: Vec<Option<SeriesEntry>>,
+    /// The references of labels and the chunks of all entries.
+    labels: Vec<(u32, u32)>,
+    chunks: Vec<(Interval, ChunkRef)>,
+    /// For each entry where its labels and its chunks lie.
+    done: Vec<(Range<usize>, Range<usize>)>,
     waiting: Vec<usize>,
 }
 
-impl Compute for Entries {
-    type Output = Vec<(u64, SeriesEntry)>;
+impl Entries {
+    fn new(offsets: Vec<u64>) -> Self {
+        let (done, waiting) = (vec![(0..0, 0..0); offsets.len()], (0..offsets.len()).collect());
+        Self { offsets, done, waiting, ..Self::default() }
+    }
 
-    fn compute(&mut self, fetched: Fetched) -> Result<Step<Self::Output>> {
+    /// The entries in order.
+    fn iter(&self) -> impl Iterator<Item = Decoded<'_>> {
+        self.offsets.iter().zip(&self.done).map(|(offset, (labels, chunks))| {
+            let labels = self.labels.get(labels.clone()).unwrap_or_default();
+            (*offset, labels, self.chunks.get(chunks.clone()).unwrap_or_default())
+        })
+    }
+
+    fn held_bytes(&self) -> u64 {
+        let lists = size_of_val(&*self.labels) + size_of_val(&*self.chunks);
+        (lists + size_of_val(&*self.offsets) + size_of_val(&*self.done)) as u64
+    }
+}
+
+impl Compute for Entries {
+    type Output = Self;
+
+    fn compute(&mut self, fetched: Fetched) -> Result<Step<Self>> {
         let bytes = fetched.0.into_iter().next().unwrap_or_default();
         let (mut short, mut ranges) = (Vec::new(), Vec::new());
+        let mut entry = SeriesEntry::default();
         for (i, bytes) in std::mem::take(&mut self.waiting).into_iter().zip(bytes) {
             let offset = self.offsets.get(i).copied().unwrap_or_default();
-            match Entry::parse(&bytes, offset).map_err(|e| e.context(INDEX))? {
-                Entry::Whole(content) => {
-                    let mut entry = SeriesEntry::default();
-                    entry.read(content, offset).map_err(|e| e.context(INDEX))?;
+            match entry.parse(&bytes, offset).map_err(|e| e.context(INDEX))? {
+                Entry::Whole(_) => {
+                    let (labels, chunks) = (self.labels.len(), self.chunks.len());
+                    self.labels.extend_from_slice(&entry.labels);
+                    self.chunks.extend_from_slice(&entry.chunks);
                     if let Some(slot) = self.done.get_mut(i) {
-                        *slot = Some(entry);
+                        *slot = (labels..self.labels.len(), chunks..self.chunks.len());
                     }
                 }
                 Entry::Short(need) => {
                     short.push(i);
-                    ranges.push(offset..offset + need as u64);
+                    ranges.push(offset..offset + need as u64 + WORD);
                 }
             }
         }
@@ -246,16 +314,16 @@ impl Compute for Entries {
             self.waiting = short;
             return Ok(Step::More(ReadPlan::of(INDEX, ranges)));
         }
-        let done = std::mem::take(&mut self.done).into_iter().collect::<Option<Vec<_>>>();
-        let done = done.ok_or_else(|| Error::internal("a series entry was not fetched"))?;
-        Ok(Step::Done(self.offsets.iter().copied().zip(done).collect()))
+        Ok(Step::Done(std::mem::take(self)))
     }
 }
 
 /// One wanted series whose chunks are not read yet.
 struct Ready {
-    labels: Vec<u8>,
-    chunks: VecDeque<(Interval, ChunkRef)>,
+    /// Where its flat labels lie.
+    labels: Range<usize>,
+    /// Which chunks are left.
+    chunks: Range<usize>,
     deleted: Vec<Interval>,
 }
 
@@ -268,6 +336,9 @@ struct Cursor {
     next: usize,
     _ids_lease: Lease,
     ready: VecDeque<Ready>,
+    /// Flat labels and wanted chunks of the entries read last.
+    labels: Vec<u8>,
+    chunks: Vec<(Interval, ChunkRef)>,
     /// Places of all chunks of the entries read last, ascending: each ends before the next.
     refs: Vec<u64>,
     entries_lease: Option<Lease>,
@@ -292,28 +363,38 @@ impl Cursor {
     async fn load(&mut self, ids: Range<usize>) -> Result<()> {
         let ids = self.ids.get(ids).unwrap_or_default();
         self.entries_lease = None;
-        let (entries, lease) = self.block.entries(&self.ctx, ids).await?;
-        self.entries_lease = Some(lease);
+        let (entries, mut lease) = self.block.entries(&self.ctx, ids).await?;
+        self.labels.clear();
+        self.chunks.clear();
         self.refs.clear();
-        for (id, (offset, entry)) in ids.iter().zip(entries) {
-            self.refs.extend(entry.chunks.iter().map(|(_, r)| r.0));
+        self.refs.extend(entries.chunks.iter().map(|(_, r)| r.0));
+        self.refs.sort_unstable();
+        self.refs.dedup();
+        let mut reader = LabelReader::new(&self.block.index.symbols);
+        for (id, (offset, labels, chunks)) in ids.iter().zip(entries.iter()) {
             let deleted = self.block.tombstones.get(u64::from(*id));
             let gone = |c: &Interval| deleted.iter().any(|d| d.mint <= c.mint && c.maxt <= d.maxt);
             let wanted = |c: &Interval| c.overlaps(self.request.interval) && !gone(c);
-            let chunks: VecDeque<_> = entry.chunks.iter().filter(|(c, _)| wanted(c)).copied().collect();
+            let (at, first) = (self.labels.len(), self.chunks.len());
+            self.chunks.extend(chunks.iter().filter(|(c, _)| wanted(c)));
+            let chunks = self.chunks.get(first..).unwrap_or_default();
             if chunks.is_empty() {
                 continue;
             }
-            let mut labels = Vec::new();
-            entry
-                .append_labels(&self.block.index.symbols, offset, &mut labels)
-                .map_err(|e| e.context(INDEX))?;
+            reader.append_pairs(labels, offset, &mut self.labels).map_err(|e| e.context(INDEX))?;
             let touched = |d: &&Interval| chunks.iter().any(|(c, _)| c.overlaps(**d));
             let deleted = deleted.iter().filter(touched).copied().collect();
+            let (labels, chunks) = (at..self.labels.len(), first..self.chunks.len());
             self.ready.push_back(Ready { labels, chunks, deleted });
         }
-        self.refs.sort_unstable();
-        self.refs.dedup();
+        let held = self.labels.len()
+            + size_of_val(&*self.chunks)
+            + size_of_val(&*self.refs)
+            + self.ready.len() * size_of::<Ready>();
+        lease.grow(held as u64)?;
+        drop(entries);
+        lease.shrink_to(held as u64);
+        self.entries_lease = Some(lease);
         Ok(())
     }
 
@@ -336,43 +417,43 @@ impl Cursor {
         let mut deleted = Vec::new();
         if self.request.skip_chunks {
             for series in self.ready.drain(..) {
-                builder.series(LabelsRef::from_flat(&series.labels));
+                builder.series(flat(&self.labels, series.labels));
             }
             let lease = self.ctx.budget().reserve(builder.size_bytes() as u64)?;
             return Ok(BlockBatch { series: builder.finish().with_lease(Arc::new(lease)), deleted });
         }
-        let (mut taken, mut bytes) = (Vec::new(), 0u64);
+        let (mut taken, mut refs, mut bytes) = (Vec::new(), Vec::new(), 0u64);
         while bytes < CHUNKS_BATCH {
             let Some(mut series) = self.ready.pop_front() else { break };
-            let (mut chunks, first) = (Vec::new(), taken.len());
+            let first = series.chunks.start;
             while bytes < CHUNKS_BATCH {
-                let Some((interval, chunk)) = series.chunks.pop_front() else { break };
-                let range = self.range(chunk);
+                let Some((_, chunk)) = series.chunks.next().and_then(|n| self.chunks.get(n)) else { break };
+                let range = self.range(*chunk);
                 bytes += range.end - range.start;
-                chunks.push((interval, chunk, range));
+                refs.push((*chunk, range));
             }
             if !series.deleted.is_empty() {
-                deleted.push((first, series.deleted.clone()));
+                deleted.push((taken.len(), series.deleted.clone()));
             }
-            taken.push((series.labels.clone(), chunks));
+            taken.push((series.labels.clone(), first..series.chunks.start));
             if !series.chunks.is_empty() {
                 self.ready.push_front(series);
             }
         }
-        let refs: Vec<_> =
-            taken.iter().flat_map(|(_, c)| c.iter().map(|(_, r, range)| (*r, range.clone()))).collect();
         let mut lease = self.ctx.budget().reserve(0)?;
         let (plan, computation) = Chunks::plan(&self.block.segments, refs)?;
         let data = run_plan(&self.ctx, &*self.block.reader, &mut lease, plan, computation).await?;
         let mut data = data.into_iter();
-        for (labels, chunks) in &taken {
-            builder.series(LabelsRef::from_flat(labels));
-            for (interval, chunk, _) in chunks {
+        let mut held = taken.len() * size_of::<u64>();
+        for (labels, chunks) in taken {
+            held += labels.len() + chunks.len() * size_of::<ChunkMeta>();
+            builder.series(flat(&self.labels, labels));
+            for (interval, chunk) in self.chunks.get(chunks).unwrap_or_default() {
                 let Some((encoding, bytes)) = data.next() else { continue };
                 self.put(&mut builder, *interval, *chunk, encoding, bytes)?;
             }
         }
-        lease.grow((builder.len() * size_of::<u64>()) as u64 + refs_bytes(&taken))?;
+        lease.grow(held as u64)?;
         Ok(BlockBatch { series: builder.finish().with_lease(Arc::new(lease)), deleted })
     }
 
@@ -413,12 +494,8 @@ impl Cursor {
     }
 }
 
-type Taken = (Vec<u8>, Vec<(Interval, ChunkRef, Range<u64>)>);
-
-fn refs_bytes(taken: &[Taken]) -> u64 {
-    let bytes =
-        |(labels, chunks): &Taken| labels.len() + chunks.len() * size_of::<crate::series::ChunkMeta>();
-    taken.iter().map(bytes).sum::<usize>() as u64
+fn flat(labels: &[u8], at: Range<usize>) -> LabelsRef<'_> {
+    LabelsRef::from_flat(labels.get(at).unwrap_or_default())
 }
 
 impl fmt::Debug for Cursor {

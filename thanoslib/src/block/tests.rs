@@ -155,6 +155,26 @@ async fn a_cold_select_takes_five_round_trips_at_most() {
 }
 
 #[tokio::test]
+async fn values_come_from_few_entries_or_from_few_lists() {
+    let parent = tempfile::tempdir().expect("a folder");
+    // The lists of `i` have more bytes than are read unseen.
+    let dir = write(parent.path(), 6000, 1);
+    let ctx = Context::default();
+    let block = Block::open(&ctx, Arc::new(LocalReader::new(&dir))).await.expect("opens");
+    let check = async |matcher: Matcher, label: &str, want: Vec<String>| {
+        let got = block.label_values(&ctx, label, std::slice::from_ref(&matcher)).await.expect("reads");
+        assert_eq!(got, want, "{label} of {matcher:?}");
+    };
+    let matching = |value: &str| Matcher::new(MatchOp::Regex, "i", value).expect("valid");
+    let numbers = |range: Range<usize>, step: usize| range.step_by(step).map(|i| format!("{i:05}")).collect();
+    check(Matcher::equal("i", "05999"), "i", numbers(5999..6000, 1)).await;
+    check(matching("0.*3"), "i", numbers(3..6000, 10)).await;
+    check(Matcher::equal("__name__", "up"), "i", numbers(0..6000, 1)).await;
+    check(matching("0.*3"), "__name__", vec!["up".to_owned()]).await;
+    check(matching("0.*3"), "none", Vec::new()).await;
+}
+
+#[tokio::test]
 async fn long_entries_take_a_second_round_and_memory_is_charged() {
     let parent = tempfile::tempdir().expect("a folder");
     let mut writer =

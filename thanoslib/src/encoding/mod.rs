@@ -6,6 +6,7 @@ mod bits;
 mod buf;
 mod crc;
 mod snappy;
+mod words;
 
 pub use bits::BitWriter;
 pub(crate) use bits::{BIT_ROOM, BitReader, BitRun, PutBits};
@@ -15,3 +16,4 @@ pub use snappy::SnappyReader;
 #[cfg(test)]
 pub(crate) use snappy::put_snappy_block;
 pub(crate) use snappy::{SnappyWriter, take_snappy_block};
+pub(crate) use words::Words;

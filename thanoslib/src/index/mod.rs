@@ -9,6 +9,7 @@
 #![doc = include_str!("../../docs/format/index.md")]
 
 mod header;
+mod labels;
 #[cfg(any(feature = "store", test))]
 mod memory;
 
@@ -22,6 +23,7 @@ mod toc;
 mod writer;
 
 pub use header::{INDEX_HEADER_SAMPLING, IndexHeader, IndexHeaderPlan};
+pub use labels::LabelReader;
 #[cfg(feature = "store")]
 pub(crate) use memory::{MemoryIndex, SeriesIds};
 pub use postings::{

@@ -220,8 +220,8 @@ impl IndexFile {
     pub fn series(&self, id: u32, entry: &mut SeriesEntry) -> Result<(), DecodeError> {
         let offset = self.index.series_offset(id)?;
         let rest = self.bytes.get(offset as usize..self.index.toc.postings as usize).unwrap_or_default();
-        match Entry::parse(rest, offset)? {
-            Entry::Whole(content) => entry.read(content, offset),
+        match entry.parse(rest, offset)? {
+            Entry::Whole(_) => Ok(()),
             Entry::Short(_) => Err(DecodeError::new("series entry is cut", offset as usize)),
         }
     }

@@ -1,12 +1,10 @@
 //! Series entries: labels and chunks of one series.
 
-use std::cmp::Ordering;
-
-use super::Symbols;
+use super::{LabelReader, Symbols};
 use crate::{
-    encoding::{Take, crc32c},
+    encoding::{Take, Words, crc32c},
     error::DecodeError,
-    model::{Interval, Label},
+    model::Interval,
 };
 
 /// Place of a chunk: number of the segment, counted from 0, and offset in it.
@@ -55,12 +53,19 @@ impl<'a> Entry<'a> {
     ///
     /// # Errors
     /// A wrong checksum, or a length that no entry can have.
+    #[inline]
     pub fn parse(bytes: &'a [u8], base: u64) -> Result<Self, DecodeError> {
+        Ok(Self::parse_ahead(bytes, base)?.0)
+    }
+
+    /// The same, and the bytes from the content on.
+    #[inline]
+    fn parse_ahead(bytes: &'a [u8], base: u64) -> Result<(Self, &'a [u8]), DecodeError> {
         let mut take = Take::at(bytes, base as usize);
         let Ok(len) = take.uvarint() else {
             // Ten bytes always hold the length.
             return match bytes.len() {
-                0..10 => Ok(Entry::Short(10)),
+                0..10 => Ok((Entry::Short(10), bytes)),
                 _ => Err(take.error("series entry: bad length")),
             };
         };
@@ -69,14 +74,15 @@ impl<'a> Entry<'a> {
         };
         let need = take.taken() + len + 4;
         if need > bytes.len() {
-            return Ok(Entry::Short(need));
+            return Ok((Entry::Short(need), bytes));
         }
+        let ahead = take.rest();
         let content = take.bytes(len)?;
         let at = take.offset();
         if take.be32()? != crc32c(content) {
             return Err(DecodeError::new(Self::CHECKSUM_MISMATCH, at));
         }
-        Ok(Entry::Whole(content))
+        Ok((Entry::Whole(content), ahead))
     }
 }
 
@@ -111,14 +117,62 @@ pub struct SeriesEntry {
 }
 
 impl SeriesEntry {
+    /// Reads the entry at the start of `bytes`, which lies at file offset `base`, when it is
+    /// there as a whole. Some bytes behind it, which need not be of the entry, help to be fast.
+    ///
+    /// # Errors
+    /// As [`Entry::parse`] and [`SeriesEntry::read`].
+    #[inline]
+    pub fn parse<'a>(&mut self, bytes: &'a [u8], base: u64) -> Result<Entry<'a>, DecodeError> {
+        let (entry, ahead) = Entry::parse_ahead(bytes, base)?;
+        if let Entry::Whole(content) = entry
+            && self.read_words(ahead, content.len()).is_none()
+        {
+            self.decode::<true>(content, base)?;
+        }
+        Ok(entry)
+    }
+
     /// Reads the content of an entry; `base` is its file offset.
     ///
     /// # Errors
     /// Content that ends early, goes on after the last chunk, or has times or references
     /// out of range.
-    #[inline]
     pub fn read(&mut self, content: &[u8], base: u64) -> Result<(), DecodeError> {
         self.decode::<true>(content, base)
+    }
+
+    /// Reads an entry of short numbers, as nearly all have, from bytes that go on behind its
+    /// `len` bytes; `None` when there are others, or anything is wrong, which
+    /// [`decode`](Self::decode) tells then.
+    #[inline(always)]
+    fn read_words(&mut self, bytes: &[u8], len: usize) -> Option<()> {
+        let mut words = Words::new(bytes);
+        let labels = words.uvarint().filter(|n| *n <= len as u64 / 2)? as usize;
+        // Every item is written below, so that old ones may stay.
+        self.labels.resize(labels, (0, 0));
+        for label in &mut self.labels {
+            *label = words.pair()?;
+        }
+        let chunks = words.uvarint().filter(|n| *n <= len as u64 / 3)? as usize;
+        self.chunks.resize(chunks, (Interval::new(0, 0), ChunkRef(0)));
+        let Some((first, further)) = self.chunks.split_first_mut() else {
+            return (words.taken() == len).then_some(());
+        };
+        let mint = words.varint()?;
+        let (mut maxt, mut outside) = mint.overflowing_add_unsigned(words.uvarint()?);
+        let mut at = words.uvarint()?;
+        *first = (Interval::new(mint, maxt), ChunkRef(at));
+        for chunk in further {
+            let (gap, span) = words.pair()?;
+            let (mint, early) = maxt.overflowing_add_unsigned(gap.into());
+            let (end, late) = mint.overflowing_add_unsigned(span.into());
+            let (place, far) = at.overflowing_add_signed(words.varint()?);
+            outside |= early | late | far;
+            (maxt, at) = (end, place);
+            *chunk = (Interval::new(mint, maxt), ChunkRef(at));
+        }
+        (words.taken() == len && !outside).then_some(())
     }
 
     /// The same for entries whose chunks may be out of order: times and references wrap, as
@@ -165,25 +219,13 @@ impl SeriesEntry {
         Ok(())
     }
 
-    /// Appends the labels in flat form, the layout of [`Labels`](crate::model::Labels).
+    /// Appends the labels in flat form, the layout of [`Labels`](crate::model::Labels). For
+    /// many entries of one index a [`LabelReader`] is made once.
     ///
     /// # Errors
     /// References to strings that do not exist; label names out of order or repeated.
     pub fn append_labels(&self, symbols: &Symbols, base: u64, out: &mut Vec<u8>) -> Result<(), DecodeError> {
-        let mut last: &[u8] = b"";
-        for &(name, value) in &self.labels {
-            let (Some(name), Some(value)) = (symbols.get(name), symbols.get(value)) else {
-                return Err(DecodeError::new("series entry: unknown symbol", base as usize));
-            };
-            if last.cmp(name) != Ordering::Less {
-                return Err(DecodeError::new("series entry: labels are not sorted", base as usize));
-            }
-            last = name;
-            if !value.is_empty() {
-                Label { name, value }.append_flat(out);
-            }
-        }
-        Ok(())
+        LabelReader::new(symbols).append(self, base, out)
     }
 }
 
@@ -199,4 +241,81 @@ fn count(take: &mut Take<'_>, item_bytes: usize, what: &'static str) -> Result<u
 fn reference(take: &mut Take<'_>) -> Result<u32, DecodeError> {
     let before = *take;
     u32::try_from(take.uvarint()?).map_err(|_| before.error("series entry: symbol reference out of range"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encoding::{put_uvarint, put_varint};
+
+    /// An entry with these references and times between chunks.
+    fn content(labels: &[(u64, u64)], chunks: &[(i64, u64, i64)]) -> Vec<u8> {
+        let mut out = Vec::new();
+        put_uvarint(&mut out, labels.len() as u64);
+        for (name, value) in labels {
+            put_uvarint(&mut out, *name);
+            put_uvarint(&mut out, *value);
+        }
+        put_uvarint(&mut out, chunks.len() as u64);
+        for (i, (gap, span, place)) in chunks.iter().enumerate() {
+            if i == 0 {
+                put_varint(&mut out, *gap);
+                put_uvarint(&mut out, *span);
+                put_uvarint(&mut out, *place as u64);
+            } else {
+                put_uvarint(&mut out, *gap as u64);
+                put_uvarint(&mut out, *span);
+                put_varint(&mut out, *place);
+            }
+        }
+        out
+    }
+
+    /// An entry is read alike by words and carefully, whatever follows it; true when it is sound.
+    fn check(content: &[u8], parsed: &mut SeriesEntry) -> bool {
+        let mut want = SeriesEntry::default();
+        let wanted = want.read(content, 700);
+        for tail in [&[][..], &[0; 16], &[0xff; 16], &[0x80; 3]] {
+            let mut bytes = Vec::new();
+            put_uvarint(&mut bytes, content.len() as u64);
+            bytes.extend_from_slice(content);
+            bytes.extend_from_slice(&crc32c(content).to_be_bytes());
+            bytes.extend_from_slice(tail);
+            let got = parsed.parse(&bytes, 700);
+            assert_eq!(got, wanted.map(|()| Entry::Whole(content)), "{content:x?}");
+            if wanted.is_ok() {
+                assert_eq!((&parsed.labels, &parsed.chunks), (&want.labels, &want.chunks), "{content:x?}");
+            }
+        }
+        wanted.is_ok()
+    }
+
+    #[test]
+    fn entries_are_read_alike_by_words_and_carefully() {
+        let mut entry = SeriesEntry::default();
+        let mut sound = |labels: &[(u64, u64)], chunks: &[(i64, u64, i64)]| {
+            let content = content(labels, chunks);
+            let sound = check(&content, &mut entry);
+            // Cut and damaged ones as well.
+            for at in 0..content.len() {
+                check(&content[..at], &mut entry);
+                for bit in 0..8 {
+                    let mut bad = content.clone();
+                    bad[at] ^= 1 << bit;
+                    check(&bad, &mut entry);
+                }
+            }
+            sound
+        };
+        assert!(sound(&[], &[]));
+        assert!(sound(&[(1, 2), (3, 200)], &[]));
+        let chunks = [(1_700_006_400_000, 1_785_000, 8), (15_000, 1_785_000, 40), (30_000, 3_570_000, 9)];
+        assert!(sound(&[(7, 5), (4000, 1 << 20), (1 << 27, 3)], &chunks));
+        assert!(sound(&[(7, 5), (8, 1 << 28), (u32::MAX.into(), 0)], &chunks[..1]));
+        assert!(sound(&[(1, 2)], &[(-5, 1 << 40, 1 << 50), (0, 0, -(1 << 49)), (1 << 35, 1 << 36, 0)]));
+        assert!(sound(&[], &[(i64::MIN, u64::MAX, i64::MAX)]));
+        assert!(!sound(&[(u64::from(u32::MAX) + 1, 0)], &chunks));
+        assert!(!sound(&[], &[(0, 0, 5), (1, 1, -6)]));
+        assert!(!sound(&[], &[(i64::MAX - 1, 1, 5), (1, 0, 0)]));
+    }
 }

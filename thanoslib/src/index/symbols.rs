@@ -35,6 +35,8 @@ pub struct Symbols {
     /// File offset of `content`.
     base: u64,
     version: Version,
+    /// True when each string is greater than the one before, as the format wants it.
+    ascend: bool,
 }
 
 impl Symbols {
@@ -75,16 +77,19 @@ impl Symbols {
             return Err(take.error("more symbols than bytes"));
         }
         let mut starts = Vec::with_capacity(count.div_ceil(rate));
+        let (mut ascend, mut last): (bool, &[u8]) = (true, b"");
         for i in 0..count {
             if i.is_multiple_of(rate) {
                 starts.push(take.taken() as u32);
             }
-            take.str()?;
+            let string = take.str()?;
+            ascend &= i == 0 || last < string;
+            last = string;
         }
         if !take.is_empty() {
             return Err(take.error("bytes after the last symbol"));
         }
-        Ok(Self { content, count, starts, rate, base, version })
+        Ok(Self { content, count, starts, rate, base, version, ascend })
     }
 
     /// Number of strings.
@@ -123,24 +128,51 @@ impl Symbols {
     }
 
     /// A cursor at sampled string number `sample`.
-    #[inline]
     fn walk(&self, sample: usize) -> Option<Take<'_>> {
         Some(Take::new(self.content.get(*self.starts.get(sample)? as usize..)?))
     }
 
-    #[inline]
     fn nth(&self, i: usize) -> Option<&[u8]> {
+        Take::new(self.content.get(self.place(i)?..)?).str().ok()
+    }
+
+    /// Where the length of string number `i` lies in the content.
+    #[inline]
+    pub(super) fn place(&self, i: usize) -> Option<usize> {
+        let start = *self.starts.get(i / self.rate)? as usize;
         if self.rate == 1 {
-            return self.walk(i)?.str().ok();
+            return Some(start);
         }
         if i >= self.count {
             return None;
         }
-        let mut take = self.walk(i / self.rate)?;
+        let mut at = start;
         for _ in 0..i % self.rate {
-            take.str().ok()?;
+            at += match *self.content.get(at)? {
+                len @ 0..0x80 => 1 + usize::from(len),
+                _ => {
+                    let mut take = Take::new(self.content.get(at..)?);
+                    take.str().ok()?;
+                    take.taken()
+                }
+            };
         }
-        take.str().ok()
+        Some(at)
+    }
+
+    /// The bytes that places count in.
+    pub(super) fn content(&self) -> &[u8] {
+        &self.content
+    }
+
+    /// The place of every string, if all are held.
+    pub(super) fn places(&self) -> Option<&[u32]> {
+        (self.rate == 1).then_some(&self.starts)
+    }
+
+    /// True when references are numbers that compare as their strings do.
+    pub(super) fn numbers_ascend(&self) -> bool {
+        self.ascend && self.version == Version::V2
     }
 
     /// The reference of a string, if the index has it.

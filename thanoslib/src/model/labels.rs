@@ -29,10 +29,14 @@ impl Label<'_> {
     /// Appends the flat bytes of this label, the layout of [`Labels`], for arenas that
     /// are filled in name order. Strings are cut at 16 MiB.
     pub fn append_flat(self, out: &mut Vec<u8>) {
-        let cut = |s: &'_ [u8]| s.len().min(STRING_MAX);
-        let (name, value) = (&self.name[..cut(self.name)], &self.value[..cut(self.value)]);
-        put(out, Label { name, value });
+        append_flat_string(self.name, out);
+        append_flat_string(self.value, out);
     }
+}
+
+/// Appends one string of a label in flat form; it is cut at 16 MiB.
+pub(crate) fn append_flat_string(s: &[u8], out: &mut Vec<u8>) {
+    put_string(out, &s[..s.len().min(STRING_MAX)]);
 }
 
 /// The sorted set of labels that identifies a series, shared and cheap to clone.
@@ -238,13 +242,17 @@ fn stable_hash<'a>(labels: impl Iterator<Item = Label<'a>>) -> u64 {
 
 fn put(out: &mut Vec<u8>, label: Label<'_>) {
     for s in [label.name, label.value] {
-        match s.len() {
-            n @ 0..255 => out.push(n as u8),
-            // Three bytes hold lengths up to 16 MiB; the builder cuts longer strings.
-            n => out.extend_from_slice(&[0xff, n as u8, (n >> 8) as u8, (n >> 16) as u8]),
-        }
-        out.extend_from_slice(s);
+        put_string(out, s);
     }
+}
+
+fn put_string(out: &mut Vec<u8>, s: &[u8]) {
+    match s.len() {
+        n @ 0..255 => out.push(n as u8),
+        // Three bytes hold lengths up to 16 MiB; the builder cuts longer strings.
+        n => out.extend_from_slice(&[0xff, n as u8, (n >> 8) as u8, (n >> 16) as u8]),
+    }
+    out.extend_from_slice(s);
 }
 
 /// Longest label name or value that the flat layout can hold.

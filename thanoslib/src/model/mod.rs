@@ -25,6 +25,7 @@ pub use histogram::{CounterReset, FloatHistogram, Histogram, Span};
 pub(crate) use kahan::{KahanSum, kahan_add};
 #[cfg(feature = "promql")]
 pub(crate) use labels::LABEL_NAME;
+pub(crate) use labels::append_flat_string;
 pub use labels::{Label, Labels, LabelsBuilder, LabelsIter, LabelsRef};
 pub use matcher::{MatchOp, Matcher};
 pub use regex::{Regex, RegexError, TemplateRegex};
