@@ -291,9 +291,13 @@ impl Compute for Entries {
 
     fn compute(&mut self, fetched: Fetched) -> Result<Step<Self>> {
         let bytes = fetched.0.into_iter().next().unwrap_or_default();
+        let waiting = std::mem::take(&mut self.waiting);
+        if bytes.len() != waiting.len() {
+            return Err(Error::internal("a series entry was not fetched"));
+        }
         let (mut short, mut ranges) = (Vec::new(), Vec::new());
         let mut entry = SeriesEntry::default();
-        for (i, bytes) in std::mem::take(&mut self.waiting).into_iter().zip(bytes) {
+        for (i, bytes) in waiting.into_iter().zip(bytes) {
             let offset = self.offsets.get(i).copied().unwrap_or_default();
             match entry.parse(&bytes, offset).map_err(|e| e.context(INDEX))? {
                 Entry::Whole(_) => {
