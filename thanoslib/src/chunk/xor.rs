@@ -13,6 +13,7 @@ use super::{
     grow::grow,
     header,
     varbit::{XorState, XorWriter},
+    xor_begin::begin,
     xor_run::{Place, run},
     xor_write,
 };
@@ -89,6 +90,15 @@ impl<'a> XorDecoder<'a> {
     fn fill_slices(&mut self, ts: &mut [i64], vs: &mut [f64]) -> Result<(), (usize, DecodeError)> {
         let (mut ts, mut vs) = (ts, vs);
         let mut done = 0;
+        if self.index == 0
+            && let ([t0, t1, ..], [v0, v1, ..]) = (&mut *ts, &mut *vs)
+            && let Some(((t, v), place)) = begin(self.r.bytes())
+        {
+            (*t0, *v0, *t1, *v1) = (t, v, place.t_ms, place.v.value());
+            (ts, vs) = (&mut ts[2..], &mut vs[2..]);
+            done = 2;
+            self.go_to(place);
+        }
         while self.index + done < 2 && !ts.is_empty() {
             let Self { r, t_ms, delta, v, .. } = self;
             if self.index + done == 0 {
@@ -105,9 +115,13 @@ impl<'a> XorDecoder<'a> {
         }
         let mut place = Place { bit: self.r.position(), t_ms: self.t_ms, delta: self.delta, v: self.v };
         run(self.r.bytes(), &mut place, ts, vs).map_err(|(n, e)| (done + n, e))?;
+        self.go_to(place);
+        Ok(())
+    }
+
+    fn go_to(&mut self, place: Place) {
         self.r = BitReader::at(self.r.bytes(), place.bit);
         (self.t_ms, self.delta, self.v) = (place.t_ms, place.delta, place.v);
-        Ok(())
     }
 }
 
