@@ -24,6 +24,7 @@ pub(super) fn begin(bytes: &[u8]) -> Option<((i64, f64), Place)> {
         bit: bit + width as usize,
         t_ms: t.wrapping_add(delta as i64),
         delta: delta as i64,
+        deltas: delta,
         v: window.state(v),
     };
     Some(((t, f64::from_bits(first)), place))

@@ -50,7 +50,15 @@ pub(super) struct Place {
     pub(super) bit: usize,
     pub(super) t_ms: i64,
     pub(super) delta: i64,
+    /// The bits that are set in some delta so far.
+    pub(super) deltas: u64,
     pub(super) v: XorState,
+}
+
+impl Place {
+    /// The place before the first sample.
+    pub(super) const START: Self =
+        Self { bit: 0, t_ms: 0, delta: 0, deltas: 0, v: XorState { bits: 0, leading: 0, trailing: 0 } };
 }
 
 /// Decodes samples after the second into both slices, which have the same length.
@@ -102,6 +110,7 @@ struct State {
     bit: usize,
     t: i64,
     delta: i64,
+    deltas: u64,
     v: u64,
     window: Window,
     /// Number of samples so far.
@@ -122,8 +131,8 @@ fn steps<const ENDS: bool>(
 ) -> Result<usize, (usize, &'static str)> {
     let n = ts.len().min(vs.len());
     let (ts, vs) = (&mut ts[..n], &mut vs[..n]);
-    let Place { bit, t_ms, delta, v } = *place;
-    let mut st = State { bit, t: t_ms, delta, v: v.bits, window: Window::of(v), done: 0 };
+    let Place { bit, t_ms, delta, deltas, v } = *place;
+    let mut st = State { bit, t: t_ms, delta, deltas, v: v.bits, window: Window::of(v), done: 0 };
     let mut bad = None;
     while st.done < n {
         let at = st.bit / 8;
@@ -157,6 +166,7 @@ fn steps<const ENDS: bool>(
                 break;
             }
             st.delta = st.delta.wrapping_add(change);
+            st.deltas |= st.delta as u64;
             st.t = st.t.wrapping_add(st.delta);
             st.v = v;
             (ts[st.done], vs[st.done]) = (st.t, f64::from_bits(v));
@@ -174,7 +184,7 @@ fn steps<const ENDS: bool>(
             _ => st,
         };
     }
-    *place = Place { bit: st.bit, t_ms: st.t, delta: st.delta, v: st.window.state(st.v) };
+    *place = Place { bit: st.bit, t_ms: st.t, delta: st.delta, deltas: st.deltas, v: st.window.state(st.v) };
     match bad {
         Some(what) => Err((st.done, what)),
         None => Ok(st.done),
@@ -188,13 +198,13 @@ fn steps<const ENDS: bool>(
 #[inline(always)]
 fn alike<const TIME: u32, const WIDE: bool>(
     bytes: &[u8],
-    mut st: State,
+    st: State,
     ts: &mut [i64],
     vs: &mut [f64],
 ) -> State {
     let n = ts.len().min(vs.len());
     let (ts, vs) = (&mut ts[..n], &mut vs[..n]);
-    let State { mut bit, mut t, mut delta, mut v, mut window, done: mut i } = st;
+    let State { mut bit, mut t, mut delta, mut deltas, mut v, mut window, done: mut i } = st;
     let mut mask = window.mask();
     while i < n {
         let at = bit / 8;
@@ -220,13 +230,13 @@ fn alike<const TIME: u32, const WIDE: bool>(
         }
         if TIME == JITTER {
             delta = delta.wrapping_add(jitter(top));
+            deltas |= delta as u64;
         }
         t = t.wrapping_add(delta);
         (ts[i], vs[i]) = (t, f64::from_bits(v));
         i += 1;
     }
-    (st.bit, st.t, st.delta, st.v, st.window, st.done) = (bit, t, delta, v, window, i);
-    st
+    State { bit, t, delta, deltas, v, window, done: i }
 }
 
 /// Fills both slices with one value, `delta` apart in time; gives the last time.
