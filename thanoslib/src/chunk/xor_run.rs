@@ -205,7 +205,7 @@ fn alike<const TIME: u32, const WIDE: bool>(
     let n = ts.len().min(vs.len());
     let (ts, vs) = (&mut ts[..n], &mut vs[..n]);
     let State { mut bit, mut t, mut delta, mut deltas, mut v, mut window, done: mut i } = st;
-    let mut mask = window.mask();
+    let (mut mask, mut step) = (window.mask(), window.significant + TIME + INSIDE);
     while i < n {
         let at = bit / 8;
         let Some(near) = bytes.get(at..at + NEAR).and_then(|b| b.first_chunk::<NEAR>()) else { break };
@@ -215,13 +215,12 @@ fn alike<const TIME: u32, const WIDE: bool>(
         let control = if TIME == STEADY { top >> 61 } else { top >> 46 & JITTERS_ANY };
         if control == if TIME == STEADY { 0b0_10 } else { JITTERS | 0b10 } {
             v ^= bits(TIME + INSIDE).rotate_right(window.leading) & mask;
-            bit += (TIME + INSIDE) as usize + window.significant as usize;
+            bit += step as usize;
         } else if control == if TIME == STEADY { 0b0_11 } else { JITTERS | 0b11 } {
             let Some(new) = Window::read(top << TIME).filter(|w| WIDE || w.is_narrow(TIME)) else { break };
-            window = new;
-            mask = window.mask();
+            (window, mask, step) = (new, new.mask(), new.significant + TIME + INSIDE);
             v ^= bits(TIME + OUTSIDE).rotate_right(window.leading) & mask;
-            bit += (TIME + OUTSIDE) as usize + window.significant as usize;
+            bit += (step + OUTSIDE - INSIDE) as usize;
         } else if TIME == JITTER && control & !1 == JITTERS {
             bit += TIME as usize + 1;
         } else {
@@ -264,9 +263,9 @@ fn jitter(top: u64) -> i64 {
 pub(super) struct Pair {
     /// The bits at the position, at least 57.
     top: u64,
-    first: u64,
+    /// The second word as it is.
     second: u64,
-    /// Bits of the first word before the position.
+    /// Bits of the first word that are before the position.
     before: u32,
 }
 
@@ -277,15 +276,15 @@ impl Pair {
         // No position is farther than this, which is said to the compiler thus.
         let from = (bit / 8 - at).min(N - NEAR);
         let word = |at: usize| bytes[at..].first_chunk().map_or(0, |b| u64::from_be_bytes(*b));
-        let (first, before) = (word(from), (bit % 8) as u32);
-        Self { top: first << before, first, second: word(from + 8), before }
+        let before = (bit % 8) as u32;
+        Self { top: word(from) << before, second: word(from + 8), before }
     }
 
     /// The 64 bits that are `from` bits, 1 to 56, behind the position.
     #[inline(always)]
     fn behind(&self, from: u32) -> u64 {
-        // Written so that no shift of two registers is made of it, which is slow on some processors.
-        self.first << (self.before + from) | self.second >> (64 - from - self.before)
+        // Not one shift of both words, which would be slow on some processors.
+        self.top << from | self.second >> (64 - from - self.before)
     }
 
     /// The change of the time delta, and how many bits its code takes.
