@@ -147,6 +147,36 @@ fn samples_and_chunks_have_to_come_in_order() {
 }
 
 #[test]
+fn samples_of_a_chunk_that_go_back_are_dropped_like_those_of_columns() {
+    let far = i64::MAX - 5;
+    let jumps: [&[i64]; 7] = [
+        &[0, 15, 30, 45, 44, 60],
+        &[0, 15, 31, 44, 30, 60, 75, 74, 90],
+        &[0, -20_000, 15, 30],
+        &[100, 90, 80, 70, 200],
+        &[0, 1 << 50, 15, 30],
+        &[far, far + 5, i64::MIN, i64::MIN + 15],
+        &[i64::MIN, 0, 15, far],
+    ];
+    for ts in jumps {
+        let samples: Vec<(i64, f64)> = ts.iter().copied().zip((1..).map(f64::from)).collect();
+        let vs: Vec<f64> = samples.iter().map(|s| s.1).collect();
+        let mut raw = RawDownsampler::new(300_000).expect("a length");
+        let [mut of_columns, mut of_chunk] = [AggrChunks::default(), AggrChunks::default()];
+        raw.floats(ts, &vs, &mut of_columns).expect("sound");
+        raw.finish(&mut of_columns).expect("sound");
+        let data = xor(&samples);
+        raw.chunk(Chunk { encoding: Encoding::Xor, data: &data }, &mut of_chunk).expect("sound");
+        raw.finish(&mut of_chunk).expect("sound");
+        let all =
+            |chunks: &AggrChunks| -> Vec<_> { chunks.iter().map(|c| (c.0, c.1.data.to_vec())).collect() };
+        assert_eq!(all(&of_chunk), all(&of_columns), "{ts:?}");
+        let kept = pairs(&of_chunk, Aggr::Count).iter().map(|(_, n)| *n).sum::<f64>();
+        assert!(kept < ts.len() as f64 || ts.is_sorted(), "{ts:?}");
+    }
+}
+
+#[test]
 fn fewer_chunks_than_wanted_come_out_as_they_are() {
     // What merges left behind: a chunk of 2000 windows, of which two would be made.
     let samples: Vec<_> = (0..2000).map(|i| (299_999 + 300_000 * i, 1.0)).collect();
