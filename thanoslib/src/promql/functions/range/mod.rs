@@ -13,6 +13,7 @@ mod notes;
 mod over_time;
 mod rate;
 mod regression;
+mod sliding;
 mod smoothing;
 mod spread;
 mod start_time;
@@ -35,6 +36,7 @@ use crate::{
 };
 
 use notes::Notes;
+use sliding::LongWindows;
 use window::{Samples, Window};
 
 /// What a function gives at a step.
@@ -156,7 +158,7 @@ impl RangeCall {
         };
         match self.id {
             F::Rate | F::Increase | F::Delta => {
-                let kernel = rate::Rate::new(self.id, self.range_ms, samples);
+                let mut kernel = rate::Rate::new(self.id, self.steps.count, self.range_ms, samples);
                 each(block, &mut |w| Ok(kernel.at(w, notes)))
             }
             F::Irate | F::Idelta => each(block, &mut |w| Ok(instant_delta::at(self.id, w, notes))),
@@ -183,10 +185,19 @@ impl RangeCall {
                 let mut scratch = Vec::new();
                 each(block, &mut |w| Ok(spread::mad(w, &mut scratch, notes)))
             }
-            F::StddevOverTime => each(block, &mut |w| Ok(spread::deviation(w, true, notes))),
-            F::StdvarOverTime => each(block, &mut |w| Ok(spread::deviation(w, false, notes))),
-            F::SumOverTime => each(block, &mut |w| Ok(over_time::sum(w, notes))),
-            F::AvgOverTime => each(block, &mut |w| Ok(over_time::avg(w, notes))),
+            F::StddevOverTime | F::StdvarOverTime => {
+                let root = self.id == F::StddevOverTime;
+                let mut long = LongWindows::new(self.steps.count, samples.fv);
+                each(block, &mut |w| Ok(spread::deviation(w, root, &mut long, notes)))
+            }
+            F::SumOverTime => {
+                let mut long = LongWindows::new(self.steps.count, samples.fv);
+                each(block, &mut |w| Ok(over_time::sum(w, &mut long, notes)))
+            }
+            F::AvgOverTime => {
+                let mut long = LongWindows::new(self.steps.count, samples.fv);
+                each(block, &mut |w| Ok(over_time::avg(w, &mut long, notes)))
+            }
             F::CountOverTime => each(block, &mut |w| Ok(Some(Output::Float(w.len() as f64)))),
             F::PresentOverTime | F::AbsentOverTime => each(block, &mut |_| Ok(Some(Output::Float(1.0)))),
             F::FirstOverTime => each(block, &mut |w| Ok(over_time::first(w))),

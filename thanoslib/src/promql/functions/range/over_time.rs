@@ -8,17 +8,20 @@ use crate::model::{
     kahan_add,
 };
 
-use super::{Notes, Output, Window};
+use super::{Notes, Output, Window, sliding::LongWindows};
 
 /// sum_over_time.
-pub(super) fn sum(w: &Window<'_>, notes: &mut Notes<'_>) -> Option<Output> {
+pub(super) fn sum(w: &Window<'_>, long: &mut LongWindows<KahanSum>, notes: &mut Notes<'_>) -> Option<Output> {
     if w.is_mixed() {
         notes.mixed();
         return None;
     }
     if w.h.is_empty() {
-        let mut sum = KahanSum::default();
-        w.fv().iter().for_each(|v| sum.add(*v));
+        let sum = long.over(w).unwrap_or_else(|| {
+            let mut sum = KahanSum::default();
+            w.fv().iter().for_each(|v| sum.add(*v));
+            sum
+        });
         return Some(Output::Float(sum.value()));
     }
     let (first, rest) = w.hv().split_first()?;
@@ -29,13 +32,15 @@ pub(super) fn sum(w: &Window<'_>, notes: &mut Notes<'_>) -> Option<Output> {
 }
 
 /// avg_over_time.
-pub(super) fn avg(w: &Window<'_>, notes: &mut Notes<'_>) -> Option<Output> {
+pub(super) fn avg(w: &Window<'_>, long: &mut LongWindows<KahanSum>, notes: &mut Notes<'_>) -> Option<Output> {
     if w.is_mixed() {
         notes.mixed();
         return None;
     }
     if w.h.is_empty() {
-        return Some(Output::Float(average(w.fv())));
+        let n = w.f.len() as f64;
+        let average = long.over(w).map_or_else(|| average(w.fv()), |sum| sum.sum / n + sum.c / n);
+        return Some(Output::Float(average));
     }
     let (first, rest) = w.hv().split_first()?;
     let mut average = HistogramAverage::new(first);
