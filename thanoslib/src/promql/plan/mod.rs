@@ -7,6 +7,7 @@
 //! Invariant: decides and computes nothing; knows no samples.
 
 mod build;
+mod duration;
 mod fold;
 mod invariant;
 mod leaf;
