@@ -11,7 +11,10 @@ use crate::{
     promql::{
         Annotations, Block, Queryable, Select, SelectFrame, SelectStream, SelectedSeries, Steps,
         ast::Expr,
-        functions::{info::InfoMatchers, range::RangeCall},
+        functions::{
+            info::InfoMatchers,
+            range::{Edged, RangeCall, Smoothed},
+        },
         names::{same_labelset, unique},
         ops::aggregate::Aggregator,
         plan::{Leaf, LeafKind, QueryTimes, plan},
@@ -222,9 +225,19 @@ fn sink(shared: &Shared, index: usize, leaf: &Leaf<'_>) -> Result<Sink> {
         LeafKind::Instant => instant(Give::Value),
         LeafKind::Timestamp => instant(Give::Timestamp),
         LeafKind::StartTimestamp => instant(Give::StartTimestamp),
+        LeafKind::Smoothed(expr) => {
+            let scope = shared.scope(leaf.steps, &mut output.annotations);
+            TaskKind::Smoothed(Smoothed::new(expr, leaf.reference, shared.lookback_ms, &scope))
+        }
         LeafKind::Raw => {
             output.is_raw = true;
             TaskKind::Raw(leaf.interval)
+        }
+        LeafKind::Edged { range_ms, extension } => {
+            output.is_raw = true;
+            let end_ms = leaf.reference.time(leaf.steps.start_ms);
+            let start_ms = end_ms.saturating_sub(*range_ms);
+            TaskKind::Edged(Edged { start_ms, end_ms, reach: leaf.interval, extension: *extension })
         }
         LeafKind::Range(call) => {
             // Parameters of a leaf read nothing.
@@ -296,7 +309,7 @@ fn expanding(e: Error) -> Error {
 /// Bytes of the values that tasks make of some series, histograms left out.
 fn values_bytes(tasks: &[Arc<Task>], series: usize) -> u64 {
     let of_steps = |t: &Arc<Task>| match t.kind {
-        TaskKind::Raw(_) => 0,
+        TaskKind::Raw(_) | TaskKind::Edged(_) => 0,
         // A float and a bit for each step.
         _ => t.steps.count as u64 * 65 / 8,
     };

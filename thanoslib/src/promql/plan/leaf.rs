@@ -5,7 +5,7 @@ use crate::{
     model::{Interval, Matcher},
     promql::{
         Steps,
-        ast::{Aggregate, At, Duration, Expr, VectorSelector},
+        ast::{Aggregate, At, Duration, Expr, Extension, VectorSelector},
         queryable::Select,
     },
     store::SelectHints,
@@ -85,6 +85,8 @@ pub(crate) struct Leaf<'e> {
 pub(crate) enum LeafKind<'e> {
     /// The newest sample at each step.
     Instant,
+    /// The value at each step on the line between the samples around it; with the selector.
+    Smoothed(&'e Expr),
     /// The time of the newest sample at each step, in seconds.
     Timestamp,
     /// The start timestamp of the newest sample at each step, in seconds.
@@ -93,6 +95,13 @@ pub(crate) enum LeafKind<'e> {
     Range(RangePlan<'e>),
     /// All samples without stale marks.
     Raw,
+    /// The floats in a range, and values at its edges.
+    Edged {
+        /// Length of the range in ms.
+        range_ms: i64,
+        /// How the values at the edges are found.
+        extension: Extension,
+    },
 }
 
 impl Leaf<'_> {

@@ -6,18 +6,24 @@
 //! Invariant: sees one series at a time, stale marks removed; knows no selects.
 
 mod changes;
+mod edges;
+mod extended;
+mod extended_histogram;
 mod extremes;
 mod histogram_delta;
 mod instant_delta;
+mod interpolate;
 mod notes;
 mod over_time;
 mod rate;
 mod regression;
 mod sliding;
+mod smoothed;
 mod smoothing;
 mod spread;
 mod start_time;
 mod window;
+mod x_rate;
 
 use std::sync::Arc;
 
@@ -26,14 +32,17 @@ use crate::{
     model::{FloatHistogram, Labels},
     promql::{
         Block, FunctionId, Steps,
-        ast::{Expr, Node},
+        ast::{Expr, Extension, Node},
         exec::histogram_bytes,
         names::drop_name,
-        plan::{RangePlan, Reference},
+        plan::{RangePlan, Reach, Reference},
         scope::Scope,
     },
     series::SampleColumns,
 };
+
+pub(crate) use edges::Edged;
+pub(crate) use smoothed::Smoothed;
 
 use notes::Notes;
 use sliding::LongWindows;
@@ -53,6 +62,8 @@ pub(crate) struct RangeCall {
     steps: Steps,
     reference: Reference,
     range_ms: i64,
+    extension: Option<Extension>,
+    reach: Reach,
     /// Scalar arguments, each with a value for each step.
     params: Vec<Vec<f64>>,
     /// Where the range vector stands in the query.
@@ -74,6 +85,8 @@ impl RangeCall {
             steps: plan.steps,
             reference: plan.reference,
             range_ms: plan.range_ms,
+            extension: plan.extension,
+            reach: plan.reach,
             params,
             vector_position: position(&plan.exprs[plan.vector]),
             first_position: position(&plan.exprs[0]),
@@ -157,6 +170,15 @@ impl RangeCall {
             self.each_window(samples, block, of)
         };
         match self.id {
+            F::Xdelta | F::Xincrease | F::Xrate => {
+                let mut kernel = x_rate::XRate::new(self.id, self.steps.count, self.range_ms, samples)?;
+                each(block, &mut |w| Ok(kernel.at(w)))
+            }
+            F::Rate | F::Increase | F::Delta if self.extension.is_some() => {
+                let smoothed = self.extension == Some(Extension::Smoothed);
+                let kernel = extended::Extended::new(self.id, smoothed, self.range_ms, samples);
+                each(block, &mut |w| Ok(kernel.at(w, notes)))
+            }
             F::Rate | F::Increase | F::Delta => {
                 let mut kernel = rate::Rate::new(self.id, self.steps.count, self.range_ms, samples);
                 each(block, &mut |w| Ok(kernel.at(w, notes)))
@@ -164,7 +186,10 @@ impl RangeCall {
             F::Irate | F::Idelta => each(block, &mut |w| Ok(instant_delta::at(self.id, w, notes))),
             F::Changes | F::Resets => {
                 let kernel = changes::Events::new(self.id, samples);
-                each(block, &mut |w| Ok(Some(kernel.at(w))))
+                match self.extension {
+                    Some(_) => each(block, &mut |w| Ok(kernel.anchored(w))),
+                    None => each(block, &mut |w| Ok(Some(kernel.at(w)))),
+                }
             }
             F::MinOverTime | F::MaxOverTime | F::TsOfMinOverTime | F::TsOfMaxOverTime => {
                 let mut kernel = extremes::Extreme::new(self.id, samples);
@@ -220,8 +245,8 @@ impl RangeCall {
             let t_ms = self.steps.time(step);
             let end_ms = self.reference.time(t_ms);
             let start_ms = end_ms.saturating_sub(self.range_ms);
-            window::advance(samples.ft, start_ms, end_ms, &mut f);
-            window::advance(samples.ht, start_ms, end_ms, &mut h);
+            self.advance(samples.ft, end_ms, &mut f);
+            self.advance(samples.ht, end_ms, &mut h);
             if f.is_empty() && h.is_empty() {
                 continue;
             }
@@ -233,6 +258,12 @@ impl RangeCall {
             }
         }
         Ok(())
+    }
+
+    /// Moves a window, with its reach, to the range that ends at `end_ms`.
+    fn advance(&self, times: &[i64], end_ms: i64, window: &mut std::ops::Range<usize>) {
+        let start_ms = end_ms.saturating_sub(self.range_ms).saturating_sub(self.reach.before_ms);
+        window::advance(times, start_ms, end_ms.saturating_add(self.reach.after_ms), window);
     }
 
     fn param(&self, index: usize, step: usize) -> Result<f64> {
@@ -252,9 +283,8 @@ impl RangeCall {
         let mut weight = 0;
         for t in self.steps.iter() {
             let end = self.reference.time(t);
-            let start = end.saturating_sub(self.range_ms);
-            window::advance(samples.ft, start, end, &mut f);
-            window::advance(samples.ht, start, end, &mut h);
+            self.advance(samples.ft, end, &mut f);
+            self.advance(samples.ht, end, &mut h);
             weight += f.len() as u64 + before[h.end] - before[h.start];
         }
         weight
