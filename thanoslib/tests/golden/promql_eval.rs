@@ -16,7 +16,8 @@ use thanoslib::{
         histogram::CUSTOM_BUCKETS_SCHEMA, is_stale,
     },
     promql::{
-        Engine, EngineOptions, InstantQuery, QueryResult, QueryValue, Queryable, RangeQuery, Select, SelectFrame, parse,
+        Engine, EngineOptions, InstantQuery, QueryResult, QueryValue, Queryable, RangeQuery, Select,
+        SelectFrame, parse,
     },
     runtime::Inline,
     store::SelectHints,

@@ -27,6 +27,10 @@ pub(super) fn histogram(
     if t_ms == after.0 {
         return Some(value);
     }
+    if before.1.has_custom_buckets() != after.1.has_custom_buckets() {
+        notes.mixed_schemas();
+        return None;
+    }
     let ms = |to: i64| to.wrapping_sub(before.0) as f64;
     let fraction = ms(t_ms) / ms(after.0);
     if counter && after.1.detect_reset(before.1) {
