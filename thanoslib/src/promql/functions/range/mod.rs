@@ -3,6 +3,18 @@
 //! Each function is a kernel that walks all windows of one series, choosing the function
 //! once and keeping what neighbouring windows share.
 //!
+//! Beside one pass over all samples, a step costs
+//!
+//! | functions | floats | histograms |
+//! |---|---|---|
+//! | count, present, first, last, `ts_of_*`, changes, resets, irate, idelta, min, max | constant, amortised | constant |
+//! | rate, increase, delta, their extended forms, `x*` | logarithmic, and each reset in the window; of more than 64 resets constant, amortised | the same, and each change of layout; extended: each hint in the window |
+//! | sum, avg, stddev, stdvar, deriv, `predict_linear` | up to 64 samples, or 8 steps: each sample in the window; else constant, amortised | sum and avg: each in the window |
+//! | quantile, mad | each sample in the window, by selection | - |
+//! | `double_exponential_smoothing` | each sample in the window, since it depends on the first | - |
+//!
+//! Where a sum takes samples in another order than upstream, it differs in the last digits.
+//!
 //! Invariant: sees one series at a time, stale marks removed; knows no selects.
 
 mod changes;
@@ -195,9 +207,13 @@ impl RangeCall {
                 let mut kernel = extremes::Extreme::new(self.id, samples);
                 each(block, &mut |w| Ok(kernel.at(w, notes)))
             }
-            F::Deriv => each(block, &mut |w| Ok(regression::deriv(w, notes))),
+            F::Deriv => {
+                let mut kernel = regression::Lines::new(self.steps.count, samples);
+                each(block, &mut |w| Ok(kernel.deriv(w, notes)))
+            }
             F::PredictLinear => {
-                each(block, &mut |w| Ok(regression::predict(w, self.param(0, w.step)?, notes)))
+                let mut kernel = regression::Lines::new(self.steps.count, samples);
+                each(block, &mut |w| Ok(kernel.predict(w, self.param(0, w.step)?, notes)))
             }
             F::DoubleExponentialSmoothing => each(block, &mut |w| {
                 smoothing::double_exponential(w, self.param(0, w.step)?, self.param(1, w.step)?, notes)

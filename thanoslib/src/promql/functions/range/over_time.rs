@@ -8,7 +8,10 @@ use crate::model::{
     kahan_add,
 };
 
-use super::{Notes, Output, Window, sliding::LongWindows};
+use super::{
+    Notes, Output, Window,
+    sliding::{LongWindows, long_sum},
+};
 
 /// sum_over_time.
 pub(super) fn sum(w: &Window<'_>, long: &mut LongWindows<KahanSum>, notes: &mut Notes<'_>) -> Option<Output> {
@@ -17,7 +20,7 @@ pub(super) fn sum(w: &Window<'_>, long: &mut LongWindows<KahanSum>, notes: &mut 
         return None;
     }
     if w.h.is_empty() {
-        let sum = long.over(w).unwrap_or_else(|| {
+        let sum = long_sum(long, w.samples.fv, &w.f).unwrap_or_else(|| {
             let mut sum = KahanSum::default();
             w.fv().iter().for_each(|v| sum.add(*v));
             sum
@@ -39,7 +42,8 @@ pub(super) fn avg(w: &Window<'_>, long: &mut LongWindows<KahanSum>, notes: &mut 
     }
     if w.h.is_empty() {
         let n = w.f.len() as f64;
-        let average = long.over(w).map_or_else(|| average(w.fv()), |sum| sum.sum / n + sum.c / n);
+        let long = long_sum(long, w.samples.fv, &w.f);
+        let average = long.map_or_else(|| average(w.fv()), |sum| sum.sum / n + sum.c / n);
         return Some(Output::Float(average));
     }
     let (first, rest) = w.hv().split_first()?;

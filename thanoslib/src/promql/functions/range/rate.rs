@@ -5,7 +5,10 @@ use std::sync::Arc;
 use crate::{model::KahanSum, promql::FunctionId};
 
 use super::{
-    Notes, Output, Samples, Window, histogram_delta::HistogramDelta, sliding::LongWindows, start_time,
+    Notes, Output, Samples, Window,
+    histogram_delta::HistogramDelta,
+    sliding::{LongWindows, long_sum},
+    start_time,
 };
 
 /// rate, increase or delta over one series.
@@ -95,7 +98,7 @@ impl Rate {
         let mut change = last - first;
         let from = self.resets.partition_point(|i| *i <= w.f.start);
         let end = from + self.resets[from..].partition_point(|i| *i < w.f.end);
-        match self.long.over_run(&self.lost, &(from..end)) {
+        match long_sum(&mut self.long, &self.lost, &(from..end)) {
             Some(lost) => change += lost.value(),
             None => self.lost[from..end].iter().for_each(|v| change += v),
         }

@@ -8,10 +8,8 @@ use std::ops::Range;
 
 use crate::model::{KahanSum, kahan_add};
 
-use super::Window;
-
 /// Windows with at most so many samples are added up one by one, in the order upstream does.
-pub(super) const SHORT: usize = 64;
+const SHORT: usize = 64;
 /// With at most so many steps it is not worth more.
 const FEW_STEPS: usize = 8;
 /// Floats above this may overflow when they are added in another order.
@@ -23,17 +21,25 @@ fn is_tame(values: &[f64]) -> bool {
     !values.iter().any(|v| v.abs() > LARGE)
 }
 
-/// What is known of some neighbouring samples, and of two such runs together.
+/// What is known of a run of samples.
 pub(super) trait Partial: Copy + Default {
-    /// Of one sample.
-    fn of(v: f64) -> Self;
-    /// Of this run and the one after it.
+    /// What is known of this run and the one after it.
     fn then(self, after: Self) -> Self;
+}
+
+/// For each value, where the run of equal values begins that it is in.
+pub(super) fn equal_runs(values: &[f64]) -> Vec<usize> {
+    let mut runs: Vec<usize> = Vec::with_capacity(values.len());
+    for i in 0..values.len() {
+        let run = if i > 0 && values[i] == values[i - 1] { runs[i - 1] } else { i };
+        runs.push(run);
+    }
+    runs
 }
 
 /// The aggregates of windows that move forward.
 #[derive(Debug, Default)]
-pub(super) struct Sliding<A> {
+struct Sliding<A> {
     /// Aggregates of the samples before `cut`, the shortest tail first.
     tails: Vec<A>,
     cut: usize,
@@ -43,19 +49,20 @@ pub(super) struct Sliding<A> {
 }
 
 impl<A: Partial> Sliding<A> {
-    /// The aggregate of a window that is not empty; neither edge is before that of the last one.
-    pub(super) fn over(&mut self, values: &[f64], window: &Range<usize>) -> A {
+    /// The aggregate of a window that is not empty, made of what is known of each sample; neither
+    /// edge is before that of the last window.
+    fn over(&mut self, window: &Range<usize>, of: impl Fn(usize) -> A) -> A {
         if window.start >= self.cut {
             self.tails.clear();
             let mut tail = A::default();
-            for v in values[window.clone()].iter().rev() {
-                tail = A::of(*v).then(tail);
+            for i in window.clone().rev() {
+                tail = of(i).then(tail);
                 self.tails.push(tail);
             }
             (self.cut, self.seen, self.newer) = (window.end, window.end, A::default());
         }
-        for v in &values[self.seen..window.end] {
-            self.newer = self.newer.then(A::of(*v));
+        for i in self.seen..window.end {
+            self.newer = self.newer.then(of(i));
         }
         self.seen = window.end;
         self.tails[self.cut - 1 - window.start].then(self.newer)
@@ -72,23 +79,24 @@ impl<A: Partial> LongWindows<A> {
         Self((steps > FEW_STEPS && values.len() > SHORT && is_tame(values)).then(Sliding::default))
     }
 
-    /// The aggregate of a long window; `None` where samples are to be taken one by one.
-    pub(super) fn over(&mut self, w: &Window<'_>) -> Option<A> {
-        self.over_run(w.samples.fv, &w.f)
-    }
-
-    /// [`over`](Self::over) for a run of any values.
-    pub(super) fn over_run(&mut self, values: &[f64], run: &Range<usize>) -> Option<A> {
+    /// The aggregate of a long run, made of what is known of each sample; `None` where samples are
+    /// to be taken one by one.
+    pub(super) fn over(&mut self, run: &Range<usize>, of: impl Fn(usize) -> A) -> Option<A> {
         let sliding = self.0.as_mut().filter(|_| run.len() > SHORT)?;
-        Some(sliding.over(values, run))
+        Some(sliding.over(run, of))
     }
 }
 
-impl Partial for KahanSum {
-    fn of(v: f64) -> Self {
-        Self { sum: v, c: 0.0 }
-    }
+/// The compensated sum of a long run of values.
+pub(super) fn long_sum(
+    long: &mut LongWindows<KahanSum>,
+    values: &[f64],
+    run: &Range<usize>,
+) -> Option<KahanSum> {
+    long.over(run, |i| KahanSum { sum: values[i], c: 0.0 })
+}
 
+impl Partial for KahanSum {
     fn then(self, after: Self) -> Self {
         let (sum, c) = kahan_add(after.sum, self.sum, self.c + after.c);
         Self { sum, c }
@@ -104,6 +112,12 @@ pub(super) struct Moments {
 }
 
 impl Moments {
+    /// Of one value.
+    pub(super) fn of(v: f64) -> Self {
+        // NaN and infinities have no distance.
+        Self { n: 1.0, mean: KahanSum { sum: v, c: 0.0 }, squares: KahanSum { sum: v - v, c: 0.0 } }
+    }
+
     /// Population variance.
     pub(super) fn variance(self) -> f64 {
         (self.squares.sum + self.squares.c) / self.n
@@ -111,10 +125,6 @@ impl Moments {
 }
 
 impl Partial for Moments {
-    fn of(v: f64) -> Self {
-        Self { n: 1.0, mean: KahanSum { sum: v, c: 0.0 }, squares: KahanSum { sum: v - v, c: 0.0 } }
-    }
-
     fn then(self, after: Self) -> Self {
         if self.n == 0.0 {
             return after;
@@ -150,8 +160,8 @@ mod tests {
                 let mut squares = KahanSum::default();
                 values[window.clone()].iter().for_each(|v| squares.add((v - mean) * (v - mean)));
                 for (got, want) in [
-                    (sums.over(&values, &window).value(), sum.value()),
-                    (moments.over(&values, &window).variance(), squares.value() / n),
+                    (sums.over(&window, |i| KahanSum { sum: values[i], c: 0.0 }).value(), sum.value()),
+                    (moments.over(&window, |i| Moments::of(values[i])).variance(), squares.value() / n),
                 ] {
                     let near = (got - want).abs() <= 1e-13 * want.abs();
                     assert!(near, "width {width}, step {step}, end {end}: {got}, want {want}");
@@ -161,6 +171,30 @@ mod tests {
         for (width, step) in [(100, 1), (100, 7), (64, 64), (64, 200), (1000, 3), (1, 1)] {
             check(width, step);
         }
+    }
+
+    #[test]
+    fn no_sample_is_taken_in_more_than_twice() {
+        let check = |width: usize, step: usize| {
+            let (mut sliding, taken) = (Sliding::<KahanSum>::default(), std::cell::Cell::new(0));
+            for end in (width..=10_000).step_by(step) {
+                sliding.over(&(end - width..end), |_| {
+                    taken.set(taken.get() + 1);
+                    KahanSum::default()
+                });
+            }
+            assert!(taken.get() <= 20_000, "width {width}, step {step}: {}", taken.get());
+        };
+        for (width, step) in [(1000, 1), (5000, 7), (100, 100), (100, 1000), (10_000, 1)] {
+            check(width, step);
+        }
+    }
+
+    #[test]
+    fn equal_neighbours_are_one_run() {
+        let check = |values: &[f64], want: &[usize]| assert_eq!(equal_runs(values), want, "{values:?}");
+        check(&[1.0, 1.0, 2.0, 1.0, 1.0], &[0, 0, 2, 3, 3]);
+        check(&[f64::NAN, f64::NAN, 0.0, -0.0], &[0, 1, 2, 2]);
     }
 
     #[test]

@@ -61,7 +61,8 @@ pub(super) fn deviation(
     if !w.h.is_empty() {
         notes.ignored_histograms();
     }
-    let variance = long.over(w).map_or_else(|| variance(w.fv()), Moments::variance);
+    let long = long.over(&w.f, |i| Moments::of(w.samples.fv[i]));
+    let variance = long.map_or_else(|| variance(w.fv()), Moments::variance);
     Some(Output::Float(if root { variance.sqrt() } else { variance }))
 }
 

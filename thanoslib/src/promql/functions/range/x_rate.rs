@@ -6,7 +6,10 @@ use crate::{
     promql::FunctionId,
 };
 
-use super::{Output, Samples, Window, sliding::LongWindows};
+use super::{
+    Output, Samples, Window,
+    sliding::{LongWindows, equal_runs, long_sum},
+};
 
 /// xrate, xincrease or xdelta over one series.
 #[derive(Debug)]
@@ -34,11 +37,6 @@ impl XRate {
             return Err(Error::invalid("native histograms are not supported in extended range functions"));
         }
         let vs = samples.fv;
-        let mut runs = Vec::with_capacity(vs.len());
-        for i in 0..vs.len() {
-            let run = if i > 0 && vs[i] == vs[i - 1] { runs[i - 1] } else { i };
-            runs.push(run);
-        }
         let mut drops = Vec::new();
         if id != FunctionId::Xdelta {
             drops.extend((1..vs.len()).filter(|i| vs[*i] < vs[*i - 1]));
@@ -46,6 +44,7 @@ impl XRate {
         let lost: Vec<f64> = drops.iter().map(|i| vs[i - 1]).collect();
         let appeared_ms = samples.ft.first().copied().unwrap_or(i64::MAX);
         let long = LongWindows::new(steps, &lost);
+        let runs = equal_runs(vs);
         Ok(Self { id, range_ms, appeared_ms, runs, drops, lost, long })
     }
 
@@ -90,7 +89,7 @@ impl XRate {
     fn lost(&mut self, first: usize, end: usize) -> f64 {
         let from = self.drops.partition_point(|i| *i <= first);
         let until = from + self.drops[from..].partition_point(|i| *i < end);
-        let long = self.long.over_run(&self.lost, &(from..until)).map(KahanSum::value);
+        let long = long_sum(&mut self.long, &self.lost, &(from..until)).map(KahanSum::value);
         long.unwrap_or_else(|| self.lost[from..until].iter().fold(0.0, |sum, v| sum + v))
     }
 }
