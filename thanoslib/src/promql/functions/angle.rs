@@ -72,7 +72,7 @@ fn large(v: f64) -> (u64, f64) {
     let (whole, fraction) = ((eighths >> 125) as u64, eighths << 3);
     let rest = cut(fraction);
     if whole % 2 == 1 {
-        return ((whole + 1) / 2 % 4, (rest - 1.0) * FRAC_PI_4);
+        return (whole.div_ceil(2) % 4, (rest - 1.0) * FRAC_PI_4);
     }
     (whole / 2, rest * FRAC_PI_4)
 }

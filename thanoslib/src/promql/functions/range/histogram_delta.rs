@@ -97,7 +97,7 @@ impl HistogramDelta {
                 return None;
             }
         }
-        if !self.counter && !(is_gauge(first) && is_gauge(last)) {
+        if !(self.counter || is_gauge(first) && is_gauge(last)) {
             notes.not_a_gauge();
         }
         // The layout of a first sample that was reset away may still count as one.

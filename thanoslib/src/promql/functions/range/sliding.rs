@@ -114,8 +114,8 @@ pub(super) struct Moments {
 impl Moments {
     /// Of one value.
     pub(super) fn of(v: f64) -> Self {
-        // NaN and infinities have no distance.
-        Self { n: 1.0, mean: KahanSum { sum: v, c: 0.0 }, squares: KahanSum { sum: v - v, c: 0.0 } }
+        let exactly = |v| KahanSum { sum: v, c: 0.0 };
+        Self { n: 1.0, mean: exactly(v), squares: exactly(if v.is_finite() { 0.0 } else { f64::NAN }) }
     }
 
     /// Population variance.
