@@ -9,7 +9,7 @@
 //! |---|---|---|
 //! | count, present, first, last, `ts_of_*`, changes, resets, irate, idelta, min, max | constant, amortised | constant |
 //! | rate, increase, delta, their extended forms, `x*` | logarithmic, and each reset in the window; of more than 64 resets constant, amortised | the same, and each change of layout; extended: each hint in the window |
-//! | sum, avg, stddev, stdvar, deriv, `predict_linear` | up to 64 samples, or 8 steps: each sample in the window; else constant, amortised | sum and avg: each in the window |
+//! | sum, avg, stddev, stdvar, deriv, `predict_linear` | up to 64 samples, or 8 steps: each sample in the window; else constant, amortised | sum and avg: the same, but where the layout changes |
 //! | quantile, mad | each sample in the window, by selection | - |
 //! | `double_exponential_smoothing` | each sample in the window, since it depends on the first | - |
 //!
@@ -30,6 +30,7 @@ mod over_time;
 mod rate;
 mod regression;
 mod sliding;
+mod sliding_histogram;
 mod smoothed;
 mod smoothing;
 mod spread;
@@ -231,13 +232,10 @@ impl RangeCall {
                 let mut long = LongWindows::new(self.steps.count, samples.fv);
                 each(block, &mut |w| Ok(spread::deviation(w, root, &mut long, notes)))
             }
-            F::SumOverTime => {
-                let mut long = LongWindows::new(self.steps.count, samples.fv);
-                each(block, &mut |w| Ok(over_time::sum(w, &mut long, notes)))
-            }
-            F::AvgOverTime => {
-                let mut long = LongWindows::new(self.steps.count, samples.fv);
-                each(block, &mut |w| Ok(over_time::avg(w, &mut long, notes)))
+            F::SumOverTime | F::AvgOverTime => {
+                let average = self.id == F::AvgOverTime;
+                let mut kernel = over_time::Sums::new(average, self.steps.count, samples);
+                each(block, &mut |w| Ok(kernel.at(w, notes)))
             }
             F::CountOverTime => each(block, &mut |w| Ok(Some(Output::Float(w.len() as f64)))),
             F::PresentOverTime | F::AbsentOverTime => each(block, &mut |_| Ok(Some(Output::Float(1.0)))),

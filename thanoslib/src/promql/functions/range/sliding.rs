@@ -16,9 +16,15 @@ const FEW_STEPS: usize = 8;
 const LARGE: f64 = 1e290;
 
 /// True when windows over the values may be added up in any order: no sum can overflow.
-fn is_tame(values: &[f64]) -> bool {
+pub(super) fn is_tame(values: &[f64]) -> bool {
     // NaN passes: it makes every sum NaN.
     !values.iter().any(|v| v.abs() > LARGE)
+}
+
+/// True for windows that are better not added up sample by sample, when there are `steps` of them
+/// with about so many samples.
+pub(super) fn is_worth(steps: usize, samples: usize) -> bool {
+    steps > FEW_STEPS && samples > SHORT
 }
 
 /// What is known of a run of samples.
@@ -78,7 +84,7 @@ pub(super) struct LongWindows<A>(Option<Sliding<A>>);
 impl<A: Partial> LongWindows<A> {
     /// For windows at `steps` steps over a series with these floats.
     pub(super) fn new(steps: usize, values: &[f64]) -> Self {
-        Self((steps > FEW_STEPS && values.len() > SHORT && is_tame(values)).then(Sliding::default))
+        Self((is_worth(steps, values.len()) && is_tame(values)).then(Sliding::default))
     }
 
     /// The aggregate of a long run, made of what is known of each sample; `None` where samples are
