@@ -55,8 +55,8 @@ fn clip(column: &mut FloatColumn, base: usize, interval: Interval) {
     if !outside(ts.first()) && !outside(ts.last()) {
         return;
     }
-    let from = ts.iter().position(|t| *t >= interval.mint).unwrap_or(ts.len());
-    let len = ts[from..].iter().position(|t| *t > interval.maxt).unwrap_or(ts.len() - from);
+    let from = ts.partition_point(|t| *t < interval.mint);
+    let len = ts[from..].partition_point(|t| *t <= interval.maxt);
     column.truncate(base + from + len);
     column.remove(base..base + from);
 }

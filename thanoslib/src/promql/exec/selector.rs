@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     model::{FloatHistogram, is_stale},
-    promql::{Block, Steps, plan::Reference},
+    promql::{Block, Steps, plan::{Line, Reference},
     series::SampleColumns,
 };
 
@@ -47,8 +47,11 @@ impl Instant {
     /// Fills `block` in one pass over the samples.
     pub(super) fn fill(&self, columns: &SampleColumns, block: &mut Block) {
         let (floats, histograms) = (&columns.floats, &columns.histograms);
-        if self.give == Give::Value && histograms.is_empty() {
-            return self.fill_floats(&floats.ts, &floats.vs, block);
+        if self.give == Give::Value
+            && histograms.is_empty()
+            && let Some(line) = self.reference.line(self.steps)
+        {
+            return self.fill_floats(line, &floats.ts, &floats.vs, block);
         }
         let mut last: Option<(usize, Arc<FloatHistogram>)> = None;
         self.each(columns, |step, found| match (self.give, found) {
@@ -73,24 +76,27 @@ impl Instant {
     }
 
     /// Fills `block` from floats alone.
-    fn fill_floats(&self, ts: &[i64], vs: &[f64], block: &mut Block) {
-        // Samples before this place are not after the step.
-        let mut next = 0;
+    fn fill_floats(&self, line: Line, ts: &[i64], vs: &[f64], block: &mut Block) {
+        let mut samples = ts.iter().zip(vs);
+        let mut upcoming = samples.next();
+        // What the newest sample gives, and up to when.
+        let (mut newest, mut until) = (0.0, i64::MIN);
         let words = block.present.words_mut().iter_mut();
         for (at, (values, word)) in block.floats.chunks_mut(64).zip(words).enumerate() {
             let mut seen = 0u64;
             for (i, value) in values.iter_mut().enumerate() {
-                let t = self.reference.time(self.steps.time(at * 64 + i));
-                while ts.get(next).is_some_and(|sample| *sample <= t) {
-                    next += 1;
+                let t = line.time(at * 64 + i);
+                while let Some((time, v)) = upcoming
+                    && *time <= t
+                {
+                    newest = *v;
+                    until = if is_stale(*v) { i64::MIN } else { time.saturating_add(self.lookback_ms) };
+                    upcoming = samples.next();
                 }
-                if let Some(newest) = next.checked_sub(1) {
-                    *value = vs[newest];
-                    let fresh = ts[newest] > t.saturating_sub(self.lookback_ms);
-                    seen |= u64::from(fresh & !is_stale(vs[newest])) << i;
-                }
+                *value = newest;
+                seen = seen >> 1 | u64::from(t < until) << 63;
             }
-            *word = seen;
+            *word = seen >> (64 - values.len());
         }
     }
 

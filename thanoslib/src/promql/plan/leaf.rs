@@ -49,6 +49,30 @@ impl Reference {
     pub(crate) fn time(self, t_ms: i64) -> i64 {
         self.at_ms.unwrap_or(t_ms).saturating_sub(self.offset_ms)
     }
+
+    /// The times that all steps look at; `None` when they come near the ends of what 64 bits hold.
+    pub(crate) fn line(self, steps: Steps) -> Option<Line> {
+        let stride = if self.at_ms.is_some() { 0 } else { steps.step_ms };
+        let first = self.at_ms.unwrap_or(steps.start_ms).checked_sub(self.offset_ms)?;
+        let last = stride.checked_mul(i64::try_from(steps.count).ok()?)?.checked_add(first)?;
+        let near = |t: i64| t.checked_abs().is_some_and(|t| t < i64::MAX / 4);
+        (near(first) && near(last)).then_some(Line { first, stride })
+    }
+}
+
+/// Times at equal distances.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Line {
+    first: i64,
+    stride: i64,
+}
+
+impl Line {
+    /// The time of a step.
+    #[inline]
+    pub(crate) fn time(self, step: usize) -> i64 {
+        self.first.wrapping_add(self.stride.wrapping_mul(step as i64))
+    }
 }
 
 /// Milliseconds of a folded duration.

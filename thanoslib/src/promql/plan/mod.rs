@@ -15,7 +15,7 @@ mod reach;
 
 pub(crate) use build::plan;
 pub(crate) use fold::{QueryTimes, fold};
-pub(crate) use leaf::{Leaf, LeafKind, Reference};
+pub(crate) use leaf::{Leaf, LeafKind, Line, Reference};
 pub(crate) use reach::Reach;
 
 use super::{

@@ -40,6 +40,7 @@ impl RangeCall {
         if self.extension.is_some() || !samples.ht.is_empty() || !samples.fs.is_empty() {
             return None;
         }
+        let line = self.reference.line(self.steps)?;
         let resets = if counter { resets(samples.fv)? } else { Vec::new() };
         let mut windows = Windows {
             gaps: [1.0; LANES],
@@ -55,7 +56,7 @@ impl RangeCall {
         let words = block.present.words_mut().iter_mut();
         for (at, (values, word)) in block.floats.chunks_mut(LANES).zip(words).enumerate() {
             for i in 0..values.len() {
-                let end_ms = self.reference.time(self.steps.time(at * LANES + i));
+                let end_ms = line.time(at * LANES + i);
                 let start_ms = end_ms.saturating_sub(self.range_ms);
                 window::advance(samples.ft, start_ms, end_ms, &mut window);
                 weight += window.len() as u64;
@@ -73,7 +74,7 @@ impl RangeCall {
                 }
                 let inside = resets[reset..].iter().take_while(|(j, _)| *j < window.end);
                 inside.for_each(|(_, lost)| change += lost);
-                windows.gaps[i] = (vs.len() - 1) as f64;
+                windows.gaps[i] = (vs.len() - 1) as i64 as f64;
                 windows.before[i] = first_t.wrapping_sub(start_ms) as f64;
                 windows.after[i] = end_ms.wrapping_sub(last_t) as f64;
                 windows.sampled[i] = last_t.wrapping_sub(first_t) as f64;
