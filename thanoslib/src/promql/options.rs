@@ -28,8 +28,6 @@ pub struct EngineOptions {
     pub start_timestamps: bool,
     /// `anchored` and `smoothed`.
     pub extended_range_selectors: bool,
-    /// Arithmetic in durations.
-    pub duration_expressions: bool,
     /// Longest query text in bytes.
     pub query_bytes_max: usize,
     /// Deepest nesting of a query.
@@ -49,7 +47,6 @@ impl Default for EngineOptions {
             type_and_unit_labels: false,
             start_timestamps: false,
             extended_range_selectors: false,
-            duration_expressions: false,
             query_bytes_max: 1 << 20,
             query_depth_max: 512,
         }

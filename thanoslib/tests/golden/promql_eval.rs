@@ -2,8 +2,7 @@
 //!
 //! Floats are compared bit by bit, all NaNs alike but for the stale marker; queries with
 //! sums, averages or deviations with a relative tolerance of 1e-12, those with
-//! transcendental functions within 2 units in the last place. Positions in front of parse
-//! errors are cut on both sides, since the front end does not know all of them.
+//! transcendental functions within 2 units in the last place.
 
 use std::{collections::BTreeSet, fs, path::Path, sync::Arc};
 
@@ -16,7 +15,8 @@ use thanoslib::{
         histogram::CUSTOM_BUCKETS_SCHEMA, is_stale,
     },
     promql::{
-        Engine, InstantQuery, QueryResult, QueryValue, Queryable, RangeQuery, Select, SelectFrame, parse,
+        Engine, InstantQuery, QueryResult, QueryValue, Queryable, RangeQuery, Select, SelectFrame,
+        parse_bytes,
     },
     runtime::Inline,
     store::SelectHints,
@@ -117,17 +117,19 @@ async fn check_data(store: &MemoryQueryable, row: &Json) -> Verdict {
 
 async fn check_eval(store: &Arc<MemoryQueryable>, row: &Json) -> Verdict {
     let options = options(row)?;
-    let outcome = match query(row).map(|text| parse(text, &options)) {
-        None => Err(("create", "a query is UTF-8".to_owned())),
-        Some(Err(e)) => Err(("create", e.to_string())),
-        Some(Ok(expr)) => {
+    let outcome = match parse_bytes(&query(row)?, &options) {
+        Err(e) => Err(("create", e.to_string())),
+        Ok(expr) => {
             let engine = Engine::new(options, Arc::new(Inline));
             let text: Arc<str> = Arc::from(row["expr"].as_str().unwrap_or_default());
             let ctx = Context::default();
             let source = Arc::clone(store) as Arc<dyn Queryable>;
             let answer = if row["kind"] == "instant" {
                 let query = InstantQuery { expr, text, time_ms: int(&row["ts"])?, lookback_ms: None };
-                engine.instant(&ctx, source, query).await
+                match query.check() {
+                    Ok(()) => engine.instant(&ctx, source, query).await.map_err(|e| ("exec", e)),
+                    Err(e) => Err(("create", e)),
+                }
             } else {
                 let query = RangeQuery {
                     expr,
@@ -137,12 +139,12 @@ async fn check_eval(store: &Arc<MemoryQueryable>, row: &Json) -> Verdict {
                     step_ms: int(&row["step"])?,
                     lookback_ms: None,
                 };
-                engine.range(&ctx, source, query).await
+                match query.check() {
+                    Ok(()) => engine.range(&ctx, source, query).await.map_err(|e| ("exec", e)),
+                    Err(e) => Err(("create", e)),
+                }
             };
-            answer.map_err(|e| {
-                let text = e.to_string();
-                (if text.starts_with("invalid expression type") { "create" } else { "exec" }, text)
-            })
+            answer.map_err(|(kind, e)| (kind, e.to_string()))
         }
     };
     match (outcome, row["error"].as_str()) {
@@ -150,7 +152,7 @@ async fn check_eval(store: &Arc<MemoryQueryable>, row: &Json) -> Verdict {
             if row["error_kind"] != kind {
                 return Err(format!("{kind} error {text}, want {} error {want}", row["error_kind"]));
             }
-            if without_position(&text) != without_position(want) {
+            if text != want {
                 return Err(format!("error {text}, want {want}"));
             }
             Ok(())
@@ -159,12 +161,6 @@ async fn check_eval(store: &Arc<MemoryQueryable>, row: &Json) -> Verdict {
         (Ok(_), Some(want)) => Err(format!("no error, want {want}")),
         (Ok(result), None) => check_result(&result, row),
     }
-}
-
-/// The text without `line:column: ` in front.
-fn without_position(text: &str) -> &str {
-    let rest = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == ':');
-    if rest.len() < text.len() { rest.trim_start() } else { text }
 }
 
 fn check_result(result: &QueryResult, row: &Json) -> Verdict {

@@ -13,6 +13,7 @@ mod invariant;
 mod leaf;
 
 pub(crate) use build::plan;
+pub(crate) use duration::check_durations;
 pub(crate) use fold::{QueryTimes, fold};
 pub(crate) use leaf::{Leaf, LeafKind, Reference};
 
