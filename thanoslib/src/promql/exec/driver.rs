@@ -1,13 +1,13 @@
 //! Awaits the selects of a query and hands what arrives to jobs.
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
 use futures::{Stream, StreamExt, TryStreamExt, pin_mut, stream};
 
 use crate::{
     budget::Lease,
     error::{Error, Result},
-    model::{Labels, Warning, Warnings},
+    model::{Warning, Warnings},
     promql::{
         Annotations, Block, Queryable, Select, SelectFrame, SelectStream, SelectedSeries, Steps,
         ast::Expr,
@@ -15,7 +15,7 @@ use crate::{
             info::InfoMatchers,
             range::{Edged, RangeCall, Smoothed},
         },
-        names::{same_labelset, unique},
+        names::{Seen, same_labelset, unique},
         ops::aggregate::Aggregator,
         plan::{Leaf, LeafKind, QueryTimes, plan},
     },
@@ -178,7 +178,7 @@ struct Sink {
     /// Bytes reserved for what the aggregation holds.
     state: Option<Lease>,
     /// Labels seen, where two series with the same labels are an error.
-    seen: Option<HashSet<Labels>>,
+    seen: Option<Seen>,
     output: LeafOutput,
 }
 
@@ -246,7 +246,7 @@ fn sink(shared: &Shared, index: usize, leaf: &Leaf<'_>) -> Result<Sink> {
             output.annotations = evaluator.into_annotations();
             let call = RangeCall::new(call, params, &shared.scope(leaf.steps, &mut output.annotations));
             if call.drops_name() && !shared.options.delayed_name_removal {
-                seen = Some(HashSet::new());
+                seen = Some(Seen::default());
             }
             TaskKind::Range(Box::new(call))
         }
@@ -323,7 +323,7 @@ fn absorb(shared: &Shared, mut sinks: Vec<Sink>, parts: Vec<Part>, mut lease: Le
         sink.output.annotations.merge(part.annotations);
         for block in part.blocks {
             if let Some(seen) = &mut sink.seen
-                && !seen.insert(block.labels.clone())
+                && !seen.insert(&block.labels)
             {
                 return Err(same_labelset());
             }

@@ -27,6 +27,7 @@ mod instant_delta;
 mod interpolate;
 mod notes;
 mod over_time;
+mod plain_rate;
 mod rate;
 mod regression;
 mod sliding;
@@ -164,7 +165,13 @@ impl RangeCall {
         let mut block = Block::new(labels.clone(), self.steps.count);
         block.drop_name = dropping;
         let mut notes = Notes::new(scope.annotations, labels, self.vector_position, self.first_position);
-        self.windows(samples, &mut block, &mut notes)?;
+        let weight = match self.plain_rate(samples, &mut block) {
+            Some(weight) => Some(weight),
+            None => {
+                self.windows(samples, &mut block, &mut notes)?;
+                None
+            }
+        };
         if block.is_empty() {
             return Ok(None);
         }
@@ -174,7 +181,7 @@ impl RangeCall {
         if self.drops_name() {
             drop_name(&mut block, scope.options);
         }
-        Ok(Some((block, self.weight(samples))))
+        Ok(Some((block, weight.unwrap_or_else(|| self.weight(samples)))))
     }
 
     fn windows(&self, samples: &Samples<'_>, block: &mut Block, notes: &mut Notes<'_>) -> Result<()> {
