@@ -26,6 +26,8 @@ fn options() -> EngineOptions {
         experimental_functions: true,
         fill_modifiers: true,
         start_timestamps: true,
+        extended_range_selectors: true,
+        x_functions: true,
         samples_max: SAMPLES_MAX,
         ..EngineOptions::default()
     }

@@ -1,12 +1,15 @@
 //! The canonical text of a syntax tree.
 
-use std::fmt::{self, Display, Formatter};
+use std::fmt::{self, Display, Formatter, Write};
 
 use super::ast::{
     Aggregate, At, Binary, Cardinality, Duration, DurationExpr, DurationNode, Expr, Extension, Matching,
     Node, Subquery, VectorSelector,
 };
-use crate::model::{LABEL_NAME, float::write_quoted};
+use crate::model::{
+    LABEL_NAME,
+    float::{write_general, write_quoted},
+};
 
 impl Display for Expr {
     /// Writes the text that parses to an equal tree, as upstream writes it.
@@ -16,12 +19,7 @@ impl Display for Expr {
             Node::Number { value, .. } => number(f, *value),
             Node::String(s) => write_quoted(f, s),
             Node::Paren(e) => write!(f, "({e})"),
-            Node::Unary { negative, expr } => {
-                if *negative {
-                    f.write_str("-")?;
-                }
-                expr.fmt(f)
-            }
+            Node::Unary { negative, expr } => write!(f, "{}{expr}", if *negative { "-" } else { "+" }),
             Node::Binary(b) => binary(f, b),
             Node::Aggregate(a) => aggregate(f, a),
             Node::Call { function, args } => {
@@ -55,7 +53,7 @@ fn list(f: &mut Formatter<'_>, items: &[impl Display]) -> fmt::Result {
     Ok(())
 }
 
-fn number(f: &mut Formatter<'_>, v: f64) -> fmt::Result {
+fn number(f: &mut impl Write, v: f64) -> fmt::Result {
     if v == f64::INFINITY {
         f.write_str("+Inf")
     } else if v == f64::NEG_INFINITY {
@@ -66,13 +64,13 @@ fn number(f: &mut Formatter<'_>, v: f64) -> fmt::Result {
 }
 
 /// A label name, quoted unless it is a plain identifier.
-fn label(f: &mut Formatter<'_>, name: &str) -> fmt::Result {
+fn label(f: &mut impl Write, name: &str) -> fmt::Result {
     let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
         && name.bytes().next().is_some_and(|b| !b.is_ascii_digit());
     if plain { f.write_str(name) } else { write_quoted(f, name.as_bytes()) }
 }
 
-fn labels(f: &mut Formatter<'_>, names: &[String]) -> fmt::Result {
+fn labels(f: &mut impl Write, names: &[String]) -> fmt::Result {
     f.write_str("(")?;
     for (i, name) in names.iter().enumerate() {
         if i > 0 {
@@ -84,15 +82,21 @@ fn labels(f: &mut Formatter<'_>, names: &[String]) -> fmt::Result {
 }
 
 fn binary(f: &mut Formatter<'_>, b: &Binary) -> fmt::Result {
-    write!(f, "{} {}", b.lhs, b.op.as_str())?;
-    if b.return_bool {
-        f.write_str(" bool")?;
-    }
-    matching(f, &b.matching)?;
+    write!(f, "{} ", b.lhs)?;
+    operator(f, b)?;
     write!(f, " {}", b.rhs)
 }
 
-fn matching(f: &mut Formatter<'_>, m: &Matching) -> fmt::Result {
+/// The operator with its modifiers.
+pub(super) fn operator(f: &mut impl Write, b: &Binary) -> fmt::Result {
+    f.write_str(b.op.as_str())?;
+    if b.return_bool {
+        f.write_str(" bool")?;
+    }
+    matching(f, &b.matching)
+}
+
+fn matching(f: &mut impl Write, m: &Matching) -> fmt::Result {
     let group = match m.cardinality {
         Cardinality::ManyToOne => Some("group_left"),
         Cardinality::OneToMany => Some("group_right"),
@@ -120,13 +124,15 @@ fn matching(f: &mut Formatter<'_>, m: &Matching) -> fmt::Result {
     Ok(())
 }
 
-fn fill(f: &mut Formatter<'_>, word: &str, v: f64) -> fmt::Result {
+fn fill(f: &mut impl Write, word: &str, v: f64) -> fmt::Result {
     write!(f, " {word} (")?;
-    number(f, v)?;
+    // Compat: other than literals, large values have an exponent (promql/parser/printer.go).
+    write_general(f, v)?;
     f.write_str(")")
 }
 
-fn aggregate(f: &mut Formatter<'_>, a: &Aggregate) -> fmt::Result {
+/// The operator with its label clause, up to the parenthesis.
+pub(super) fn aggregate_head(f: &mut impl Write, a: &Aggregate) -> fmt::Result {
     f.write_str(a.op.as_str())?;
     // An empty `by ()` says the same as no clause.
     if let Some(grouping) = a.grouping.as_ref().filter(|g| !g.by || !g.labels.is_empty()) {
@@ -134,6 +140,11 @@ fn aggregate(f: &mut Formatter<'_>, a: &Aggregate) -> fmt::Result {
         labels(f, &grouping.labels)?;
         f.write_str(" ")?;
     }
+    Ok(())
+}
+
+fn aggregate(f: &mut Formatter<'_>, a: &Aggregate) -> fmt::Result {
+    aggregate_head(f, a)?;
     f.write_str("(")?;
     if let Some(param) = &a.param {
         write!(f, "{param}, ")?;
@@ -164,7 +175,7 @@ fn extension(f: &mut Formatter<'_>, extension: Option<Extension>) -> fmt::Result
     }
 }
 
-fn modifiers(f: &mut Formatter<'_>, at: Option<At>, offset: &Duration) -> fmt::Result {
+fn modifiers(f: &mut impl Write, at: Option<At>, offset: &Duration) -> fmt::Result {
     match at {
         Some(At::Time(ms)) => {
             let sign = if ms < 0 { "-" } else { "" };
@@ -178,9 +189,15 @@ fn modifiers(f: &mut Formatter<'_>, at: Option<At>, offset: &Duration) -> fmt::R
 }
 
 fn subquery(f: &mut Formatter<'_>, s: &Subquery) -> fmt::Result {
-    write!(f, "{}[{}:", s.expr, s.range)?;
+    s.expr.fmt(f)?;
+    subquery_suffix(f, s)
+}
+
+/// What stands behind the expression of a subquery.
+pub(super) fn subquery_suffix(f: &mut impl Write, s: &Subquery) -> fmt::Result {
+    write!(f, "[{}:", s.range)?;
     if let Some(step) = &s.step {
-        step.fmt(f)?;
+        write!(f, "{step}")?;
     }
     f.write_str("]")?;
     modifiers(f, s.at, &s.offset)
@@ -207,12 +224,7 @@ impl Display for DurationExpr {
             DurationNode::MinOf(a, b) => write!(f, "min_of({a}, {b})"),
             DurationNode::MaxOf(a, b) => write!(f, "max_of({a}, {b})"),
             DurationNode::Paren(e) => write!(f, "({e})"),
-            DurationNode::Sign { negative, expr } => {
-                if *negative {
-                    f.write_str("-")?;
-                }
-                expr.fmt(f)
-            }
+            DurationNode::Negate(e) => write!(f, "-{e}"),
             DurationNode::Binary { op, lhs, rhs } => write!(f, "{lhs} {} {rhs}", op.as_str()),
         }
     }

@@ -73,13 +73,8 @@ pub enum DurationNode {
     MaxOf(Box<DurationExpr>, Box<DurationExpr>),
     /// An arithmetic in parentheses.
     Paren(Box<DurationExpr>),
-    /// A sign in front.
-    Sign {
-        /// True for `-`.
-        negative: bool,
-        /// Operand.
-        expr: Box<DurationExpr>,
-    },
+    /// A minus sign in front of what is no literal.
+    Negate(Box<DurationExpr>),
     /// Two operands.
     Binary {
         /// One of `+ - * / % ^`.

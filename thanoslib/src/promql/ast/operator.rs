@@ -139,6 +139,14 @@ impl AggregateOp {
             Self::LimitRatio => "limit_ratio",
         }
     }
+
+    /// True when a parameter stands before what is aggregated.
+    pub const fn has_param(self) -> bool {
+        matches!(
+            self,
+            Self::Topk | Self::Bottomk | Self::CountValues | Self::Quantile | Self::Limitk | Self::LimitRatio
+        )
+    }
 }
 
 /// Type of a value or expression.

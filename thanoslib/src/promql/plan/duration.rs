@@ -1,7 +1,7 @@
 //! Evaluates arithmetic in durations with the times of a query.
 
 use super::{
-    super::ast::{BinaryOp, Duration, DurationExpr, DurationNode},
+    super::ast::{BinaryOp, Duration, DurationExpr, DurationNode, Expr, Node},
     QueryTimes,
 };
 use crate::error::{Error, Result};
@@ -15,6 +15,38 @@ pub(super) enum Sign {
     Positive,
 }
 
+/// Checks that every duration of an expression has a value with these times; needs no stack.
+///
+/// # Errors
+/// That of the first one, as [`fold`].
+pub(crate) fn check_durations(expr: &Expr, times: &QueryTimes) -> Result<()> {
+    let mut waiting = vec![expr];
+    while let Some(expr) = waiting.pop() {
+        match &expr.node {
+            Node::Number { .. } | Node::String(_) => {}
+            Node::Paren(e) | Node::Unary { expr: e, .. } => waiting.push(e),
+            Node::Binary(b) => waiting.extend([&b.rhs, &b.lhs]),
+            Node::Aggregate(a) => waiting.extend(a.param.iter().chain([&a.expr])),
+            Node::Call { args, .. } => waiting.extend(args.iter().rev()),
+            Node::Vector(v) => drop(evaluated(&v.offset, times, Sign::Any)?),
+            Node::Matrix { selector, range } => {
+                evaluated(range, times, Sign::Positive)?;
+                evaluated(&selector.offset, times, Sign::Any)?;
+            }
+            Node::Subquery(s) => {
+                // Compat: errors are found in this order (promql/durations.go).
+                evaluated(&s.offset, times, Sign::Any)?;
+                if let Some(step) = &s.step {
+                    evaluated(step, times, Sign::Positive)?;
+                }
+                evaluated(&s.range, times, Sign::Positive)?;
+                waiting.push(&s.expr);
+            }
+        }
+    }
+    Ok(())
+}
+
 /// What 64 bits of nanoseconds hold, in seconds.
 const SECONDS_MAX: f64 = 9_223_372_036.854_776;
 
@@ -23,18 +55,25 @@ const SECONDS_MAX: f64 = 9_223_372_036.854_776;
 /// # Errors
 /// `Invalid`, with the bytes of the query that are to blame, when there is no such value.
 pub(super) fn fold(duration: Duration, times: &QueryTimes, sign: Sign) -> Result<Duration> {
-    let Duration::Expr(expr) = duration else { return Ok(duration) };
-    let seconds = value(&expr, times)?;
+    evaluated(&duration, times, sign).map(Duration::Ms)
+}
+
+fn evaluated(duration: &Duration, times: &QueryTimes, sign: Sign) -> Result<i64> {
+    let expr = match duration {
+        Duration::Ms(ms) => return Ok(*ms),
+        Duration::Expr(expr) => expr,
+    };
+    let seconds = value(expr, times)?;
     if !seconds.is_finite() {
-        return Err(blame(&expr, "duration is NaN or infinite"));
+        return Err(blame(expr, "duration is NaN or infinite"));
     }
     if seconds <= 0.0 && sign == Sign::Positive {
-        return Err(blame(&expr, "duration must be greater than 0"));
+        return Err(blame(expr, "duration must be greater than 0"));
     }
     if seconds.abs() > SECONDS_MAX {
-        return Err(blame(&expr, "duration is out of range"));
+        return Err(blame(expr, "duration is out of range"));
     }
-    Ok(Duration::Ms((seconds * 1000.0) as i64))
+    Ok((seconds * 1000.0) as i64)
 }
 
 fn value(expr: &DurationExpr, times: &QueryTimes) -> Result<f64> {
@@ -44,10 +83,8 @@ fn value(expr: &DurationExpr, times: &QueryTimes) -> Result<f64> {
         DurationNode::Range => times.range_seconds(),
         DurationNode::MinOf(a, b) => least(value(a, times)?, value(b, times)?),
         DurationNode::MaxOf(a, b) => -least(-value(a, times)?, -value(b, times)?),
-        DurationNode::Paren(inner) | DurationNode::Sign { negative: false, expr: inner } => {
-            value(inner, times)?
-        }
-        DurationNode::Sign { negative: true, expr } => -value(expr, times)?,
+        DurationNode::Paren(inner) => value(inner, times)?,
+        DurationNode::Negate(inner) => -value(inner, times)?,
         DurationNode::Binary { op, lhs, rhs } => {
             let (l, r) = (value(lhs, times)?, value(rhs, times)?);
             match op {

@@ -14,6 +14,7 @@ mod leaf;
 mod reach;
 
 pub(crate) use build::plan;
+pub(crate) use duration::check_durations;
 pub(crate) use fold::{QueryTimes, fold};
 pub(crate) use leaf::{Leaf, LeafKind, Line, Reference};
 pub(crate) use reach::Reach;
