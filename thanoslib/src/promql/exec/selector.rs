@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use crate::{
     model::{FloatHistogram, is_stale},
-    promql::{Block, Steps, plan::{Line, Reference},
+    promql::{
+        Block, Steps,
+        plan::{Line, Reference},
+    },
     series::SampleColumns,
 };
 
