@@ -82,8 +82,9 @@ impl Instant {
     fn fill_floats(&self, line: Line, ts: &[i64], vs: &[f64], block: &mut Block) {
         let mut samples = ts.iter().zip(vs);
         let mut upcoming = samples.next();
-        // What the newest sample gives, and up to when.
-        let (mut newest, mut until) = (0.0, i64::MIN);
+        // The newest sample, and how long it counts.
+        let (mut newest, mut since, mut lasts) = (0.0, 0, 0);
+        let lookback = self.lookback_ms.max(0) as u64;
         let words = block.present.words_mut().iter_mut();
         for (at, (values, word)) in block.floats.chunks_mut(64).zip(words).enumerate() {
             let mut seen = 0u64;
@@ -92,12 +93,12 @@ impl Instant {
                 while let Some((time, v)) = upcoming
                     && *time <= t
                 {
-                    newest = *v;
-                    until = if is_stale(*v) { i64::MIN } else { time.saturating_add(self.lookback_ms) };
+                    (newest, since) = (*v, *time);
+                    lasts = if is_stale(*v) { 0 } else { lookback };
                     upcoming = samples.next();
                 }
                 *value = newest;
-                seen = seen >> 1 | u64::from(t < until) << 63;
+                seen = seen >> 1 | u64::from((t.wrapping_sub(since) as u64) < lasts) << 63;
             }
             *word = seen >> (64 - values.len());
         }
