@@ -7,6 +7,8 @@ use axum::http::Method;
 pub(super) enum Endpoint<'a> {
     Query,
     QueryRange,
+    FormatQuery,
+    ParseQuery,
     Labels,
     /// The label name as it stands in the path, percent-encoded.
     LabelValues(&'a str),
@@ -28,6 +30,8 @@ pub(super) enum Endpoint<'a> {
 pub(super) const PATHS: &[&str] = &[
     "/api/v1/query",
     "/api/v1/query_range",
+    "/api/v1/format_query",
+    "/api/v1/parse_query",
     "/api/v1/labels",
     "/api/v1/label/{name}/values",
     "/api/v1/series",
@@ -53,6 +57,8 @@ pub(super) fn find(path: &str) -> Option<(Endpoint<'_>, &'static [Method])> {
     Some(match rest {
         "query" => (Endpoint::Query, GET_POST),
         "query_range" => (Endpoint::QueryRange, GET_POST),
+        "format_query" => (Endpoint::FormatQuery, GET_POST),
+        "parse_query" => (Endpoint::ParseQuery, GET_POST),
         "labels" => (Endpoint::Labels, GET_POST),
         "series" => (Endpoint::Series, GET_POST),
         "query_exemplars" => (Endpoint::Exemplars, GET_POST),
@@ -79,6 +85,8 @@ impl Endpoint<'_> {
         match self {
             Endpoint::Query => "query",
             Endpoint::QueryRange => "query_range",
+            Endpoint::FormatQuery => "format_query",
+            Endpoint::ParseQuery => "parse_query",
             Endpoint::Labels => "label_names",
             Endpoint::LabelValues(_) => "label_values",
             Endpoint::Series => "series",

@@ -11,6 +11,7 @@ mod params;
 mod probe;
 mod query;
 mod status;
+mod syntax;
 
 use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
 
@@ -36,6 +37,7 @@ use error::ApiError;
 pub use metrics::HttpMetrics;
 use params::Params;
 pub use probe::{Readiness, probes};
+pub use syntax::syntax_tree;
 
 /// How the API answers; plain data.
 ///
@@ -165,8 +167,9 @@ impl Api {
 
 /// Routes of the API, to be merged into the embedder's router.
 ///
-/// Every path below `/api/v1` that Thanos answers is there, with its methods; other methods
-/// get 405 and other paths are left to the embedder.
+/// Every path below `/api/v1` that Thanos answers is there, with its methods, and Prometheus'
+/// `format_query` and `parse_query`; other methods get 405 and other paths are left to the
+/// embedder.
 pub fn router(api: Arc<Api>) -> Router {
     let mut router = Router::new();
     for path in endpoint::PATHS {
@@ -222,6 +225,8 @@ async fn answer(api: &Arc<Api>, endpoint: Endpoint<'_>, params: &Params) -> Resp
     let answer = match endpoint {
         Endpoint::Query => query::instant(api, &ctx, params).await,
         Endpoint::QueryRange => query::range(api, &ctx, params).await,
+        Endpoint::FormatQuery => syntax::format(api, params),
+        Endpoint::ParseQuery => syntax::tree(api, params),
         Endpoint::Labels => labels::names(api, &ctx, params).await,
         Endpoint::LabelValues(name) => labels::values(api, &ctx, name, params).await,
         Endpoint::Series => labels::series(api, &ctx, params).await,

@@ -27,6 +27,7 @@ pub(super) async fn instant(api: &Arc<Api>, ctx: &Context, params: &Params) -> R
     let lookback_ms = lookback(api, params, options.max_resolution_ms)?;
     let expr = parse(api, params)?;
     let query = InstantQuery { expr, text: Arc::from(params.get("query")), time_ms, lookback_ms };
+    query.check().map_err(|e| ApiError::bad_data(e.message()))?;
     let _place = api.admission.enter(&ctx).await.map_err(|e| ApiError::admission(&e))?;
     let queryable = Arc::new(StoreQueryable::new(Arc::clone(&api.store), options));
     let result = api.engine.instant(&ctx, queryable, query).await.map_err(|e| ApiError::execution(&e))?;

@@ -36,6 +36,8 @@ pub(super) fn answer(api: &Arc<Api>, endpoint: Endpoint<'_>, params: &Params) ->
         Endpoint::Tsdb => tsdb(params)?,
         Endpoint::Query
         | Endpoint::QueryRange
+        | Endpoint::FormatQuery
+        | Endpoint::ParseQuery
         | Endpoint::Labels
         | Endpoint::LabelValues(_)
         | Endpoint::Series => return Err(ApiError::bad_data("this endpoint needs series")),

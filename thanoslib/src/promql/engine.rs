@@ -12,7 +12,7 @@ use super::{
     EngineOptions, QueryResult, QueryStats, Queryable, Steps,
     ast::{Expr, ValueType},
     exec::{self, Query, Shared},
-    plan::{QueryTimes, fold},
+    plan::{QueryTimes, check_durations, fold},
 };
 
 /// Evaluates PromQL over any [`Queryable`].
@@ -90,19 +90,38 @@ pub struct RangeQuery {
     pub lookback_ms: Option<i64>,
 }
 
+impl InstantQuery {
+    /// Fails for durations that have no value at this time, which evaluation would find, too.
+    ///
+    /// # Errors
+    /// `Invalid` with the bytes of the query that are to blame.
+    pub fn check(&self) -> Result<()> {
+        check_durations(&self.expr, &self.times())
+    }
+
+    fn times(&self) -> QueryTimes {
+        QueryTimes { start_ms: self.time_ms, end_ms: self.time_ms, step_ms: 0 }
+    }
+}
+
 impl RangeQuery {
     /// Fails for expressions that have no value at a step.
     ///
     /// # Errors
-    /// `Invalid` for strings and range vectors.
+    /// `Invalid` for strings and range vectors, and for durations that have no value with
+    /// these times.
     pub fn check(&self) -> Result<()> {
         match self.expr.value_type() {
-            ValueType::Scalar | ValueType::Vector => Ok(()),
+            ValueType::Scalar | ValueType::Vector => check_durations(&self.expr, &self.times()),
             kind => Err(Error::invalid(format!(
                 "invalid expression type \"{}\" for range query, must be Scalar or instant Vector",
                 kind.documented()
             ))),
         }
+    }
+
+    fn times(&self) -> QueryTimes {
+        QueryTimes { start_ms: self.start_ms, end_ms: self.end_ms, step_ms: self.step_ms }
     }
 }
 
@@ -128,9 +147,9 @@ impl Engine {
         queryable: Arc<dyn Queryable>,
         query: InstantQuery,
     ) -> Result<QueryResult> {
+        let times = query.times();
         let InstantQuery { expr, text, time_ms, lookback_ms } = query;
         let steps = Steps { start_ms: time_ms, step_ms: 1, count: 1 };
-        let times = QueryTimes { start_ms: time_ms, end_ms: time_ms, step_ms: 0 };
         let query = self.query(ctx, expr, text, steps, times, lookback_ms).await?;
         self.run(ctx, queryable, query, true).await
     }
@@ -146,10 +165,10 @@ impl Engine {
         query: RangeQuery,
     ) -> Result<QueryResult> {
         query.check()?;
+        let times = query.times();
         let RangeQuery { expr, text, start_ms, end_ms, step_ms, lookback_ms } = query;
         let count = self.step_count(start_ms, end_ms, step_ms)?;
         let steps = Steps { start_ms, step_ms, count };
-        let times = QueryTimes { start_ms, end_ms, step_ms };
         let query = self.query(ctx, expr, text, steps, times, lookback_ms).await?;
         self.run(ctx, queryable, query, false).await
     }
@@ -195,7 +214,7 @@ impl Engine {
         if depth > depth_max {
             return Err(Error::invalid(format!("query nests deeper than {depth_max} levels")));
         }
-        let job = move || exec::with_room(depth, || Ok(fold(expr, &times)));
+        let job = move || exec::with_room(depth, || fold(expr, &times));
         let expr = compute(&self.compute, job).await??;
         Ok(Query { expr, depth, steps, times, shared })
     }

@@ -2,9 +2,10 @@
 //!
 //! Invariant: knows where samples come from only through [`Queryable`].
 
+#[cfg(feature = "promql-parser")]
+mod adapter;
 mod annotations;
 pub mod ast;
-#[cfg(feature = "promql-parser")]
 mod check;
 mod engine;
 mod exec;
@@ -13,13 +14,13 @@ mod names;
 mod ops;
 mod options;
 mod order;
-#[cfg(feature = "promql-parser")]
 pub(crate) mod parse;
 mod plan;
+mod pretty;
 mod print;
 mod queryable;
 mod scope;
-#[cfg(all(test, feature = "testing", feature = "promql-parser"))]
+#[cfg(all(test, feature = "testing"))]
 mod tests;
 mod value;
 
@@ -28,8 +29,7 @@ pub use engine::{Engine, InstantQuery, RangeQuery};
 pub(crate) use functions::Id as FunctionId;
 pub use functions::{Function, find as find_function};
 pub use options::EngineOptions;
-#[cfg(feature = "promql-parser")]
-pub use parse::{ParseError, parse, parse_selector};
+pub use parse::{ParseError, parse, parse_bytes, parse_selector};
 pub use queryable::{Queryable, Select, SelectFrame, SelectStream, SelectedSeries, SeriesData};
 pub(crate) use value::{BitSet, Block, Steps};
 pub use value::{MatrixSeries, QueryResult, QueryStats, QueryValue, VectorSample};

@@ -1,23 +1,25 @@
 //! The canonical text of a syntax tree.
 
-use std::fmt::{self, Display, Formatter};
+use std::fmt::{self, Display, Formatter, Write};
 
-use super::ast::{Aggregate, At, Binary, Cardinality, Expr, Matching, Node, Subquery, VectorSelector};
-use crate::model::{LABEL_NAME, float::write_quoted};
+use super::ast::{
+    Aggregate, At, Binary, Cardinality, Duration, DurationExpr, DurationNode, Expr, Extension, Matching,
+    Node, Subquery, VectorSelector,
+};
+use crate::model::{
+    LABEL_NAME,
+    float::{write_general, write_quoted},
+};
 
 impl Display for Expr {
     /// Writes the text that parses to an equal tree, as upstream writes it.
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match &self.node {
-            Node::Number(v) => number(f, *v),
+            Node::Number { value, is_duration: true } => duration_seconds(f, *value),
+            Node::Number { value, .. } => number(f, *value),
             Node::String(s) => write_quoted(f, s),
             Node::Paren(e) => write!(f, "({e})"),
-            Node::Unary { negative, expr } => {
-                if *negative {
-                    f.write_str("-")?;
-                }
-                expr.fmt(f)
-            }
+            Node::Unary { negative, expr } => write!(f, "{}{expr}", if *negative { "-" } else { "+" }),
             Node::Binary(b) => binary(f, b),
             Node::Aggregate(a) => aggregate(f, a),
             Node::Call { function, args } => {
@@ -27,14 +29,14 @@ impl Display for Expr {
             }
             Node::Vector(v) => {
                 name_and_matchers(f, v)?;
-                modifiers(f, v.at, v.offset_ms)
+                extension(f, v.extension)?;
+                modifiers(f, v.at, &v.offset)
             }
-            Node::Matrix { selector, range_ms } => {
+            Node::Matrix { selector, range } => {
                 name_and_matchers(f, selector)?;
-                f.write_str("[")?;
-                duration(f, *range_ms)?;
-                f.write_str("]")?;
-                modifiers(f, selector.at, selector.offset_ms)
+                write!(f, "[{range}]")?;
+                extension(f, selector.extension)?;
+                modifiers(f, selector.at, &selector.offset)
             }
             Node::Subquery(s) => subquery(f, s),
         }
@@ -51,7 +53,7 @@ fn list(f: &mut Formatter<'_>, items: &[impl Display]) -> fmt::Result {
     Ok(())
 }
 
-fn number(f: &mut Formatter<'_>, v: f64) -> fmt::Result {
+fn number(f: &mut impl Write, v: f64) -> fmt::Result {
     if v == f64::INFINITY {
         f.write_str("+Inf")
     } else if v == f64::NEG_INFINITY {
@@ -62,13 +64,13 @@ fn number(f: &mut Formatter<'_>, v: f64) -> fmt::Result {
 }
 
 /// A label name, quoted unless it is a plain identifier.
-fn label(f: &mut Formatter<'_>, name: &str) -> fmt::Result {
+fn label(f: &mut impl Write, name: &str) -> fmt::Result {
     let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
         && name.bytes().next().is_some_and(|b| !b.is_ascii_digit());
     if plain { f.write_str(name) } else { write_quoted(f, name.as_bytes()) }
 }
 
-fn labels(f: &mut Formatter<'_>, names: &[String]) -> fmt::Result {
+fn labels(f: &mut impl Write, names: &[String]) -> fmt::Result {
     f.write_str("(")?;
     for (i, name) in names.iter().enumerate() {
         if i > 0 {
@@ -80,15 +82,21 @@ fn labels(f: &mut Formatter<'_>, names: &[String]) -> fmt::Result {
 }
 
 fn binary(f: &mut Formatter<'_>, b: &Binary) -> fmt::Result {
-    write!(f, "{} {}", b.lhs, b.op.as_str())?;
-    if b.return_bool {
-        f.write_str(" bool")?;
-    }
-    matching(f, &b.matching)?;
+    write!(f, "{} ", b.lhs)?;
+    operator(f, b)?;
     write!(f, " {}", b.rhs)
 }
 
-fn matching(f: &mut Formatter<'_>, m: &Matching) -> fmt::Result {
+/// The operator with its modifiers.
+pub(super) fn operator(f: &mut impl Write, b: &Binary) -> fmt::Result {
+    f.write_str(b.op.as_str())?;
+    if b.return_bool {
+        f.write_str(" bool")?;
+    }
+    matching(f, &b.matching)
+}
+
+fn matching(f: &mut impl Write, m: &Matching) -> fmt::Result {
     let group = match m.cardinality {
         Cardinality::ManyToOne => Some("group_left"),
         Cardinality::OneToMany => Some("group_right"),
@@ -116,13 +124,15 @@ fn matching(f: &mut Formatter<'_>, m: &Matching) -> fmt::Result {
     Ok(())
 }
 
-fn fill(f: &mut Formatter<'_>, word: &str, v: f64) -> fmt::Result {
+fn fill(f: &mut impl Write, word: &str, v: f64) -> fmt::Result {
     write!(f, " {word} (")?;
-    number(f, v)?;
+    // Compat: other than literals, large values have an exponent (promql/parser/printer.go).
+    write_general(f, v)?;
     f.write_str(")")
 }
 
-fn aggregate(f: &mut Formatter<'_>, a: &Aggregate) -> fmt::Result {
+/// The operator with its label clause, up to the parenthesis.
+pub(super) fn aggregate_head(f: &mut impl Write, a: &Aggregate) -> fmt::Result {
     f.write_str(a.op.as_str())?;
     // An empty `by ()` says the same as no clause.
     if let Some(grouping) = a.grouping.as_ref().filter(|g| !g.by || !g.labels.is_empty()) {
@@ -130,6 +140,11 @@ fn aggregate(f: &mut Formatter<'_>, a: &Aggregate) -> fmt::Result {
         labels(f, &grouping.labels)?;
         f.write_str(" ")?;
     }
+    Ok(())
+}
+
+fn aggregate(f: &mut Formatter<'_>, a: &Aggregate) -> fmt::Result {
+    aggregate_head(f, a)?;
     f.write_str("(")?;
     if let Some(param) = &a.param {
         write!(f, "{param}, ")?;
@@ -153,7 +168,14 @@ fn name_and_matchers(f: &mut Formatter<'_>, v: &VectorSelector) -> fmt::Result {
     write!(f, "{{{}}}", texts.join(","))
 }
 
-fn modifiers(f: &mut Formatter<'_>, at: Option<At>, offset_ms: i64) -> fmt::Result {
+fn extension(f: &mut Formatter<'_>, extension: Option<Extension>) -> fmt::Result {
+    match extension {
+        Some(extension) => write!(f, " {}", extension.as_str()),
+        None => Ok(()),
+    }
+}
+
+fn modifiers(f: &mut impl Write, at: Option<At>, offset: &Duration) -> fmt::Result {
     match at {
         Some(At::Time(ms)) => {
             let sign = if ms < 0 { "-" } else { "" };
@@ -163,22 +185,54 @@ fn modifiers(f: &mut Formatter<'_>, at: Option<At>, offset_ms: i64) -> fmt::Resu
         Some(At::End) => f.write_str(" @ end()")?,
         None => {}
     }
-    if offset_ms != 0 {
-        f.write_str(" offset ")?;
-        duration(f, offset_ms)?;
-    }
-    Ok(())
+    if *offset == Duration::ZERO { Ok(()) } else { write!(f, " offset {offset}") }
 }
 
 fn subquery(f: &mut Formatter<'_>, s: &Subquery) -> fmt::Result {
-    write!(f, "{}[", s.expr)?;
-    duration(f, s.range_ms)?;
-    f.write_str(":")?;
-    if let Some(step) = s.step_ms {
-        duration(f, step)?;
+    s.expr.fmt(f)?;
+    subquery_suffix(f, s)
+}
+
+/// What stands behind the expression of a subquery.
+pub(super) fn subquery_suffix(f: &mut impl Write, s: &Subquery) -> fmt::Result {
+    write!(f, "[{}:", s.range)?;
+    if let Some(step) = &s.step {
+        write!(f, "{step}")?;
     }
     f.write_str("]")?;
-    modifiers(f, s.at, s.offset_ms)
+    modifiers(f, s.at, &s.offset)
+}
+
+impl Display for Duration {
+    /// Writes a length as upstream does: `1h30m`, or arithmetic.
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Duration::Ms(ms) => duration(f, *ms),
+            Duration::Expr(e) => e.fmt(f),
+        }
+    }
+}
+
+impl Display for DurationExpr {
+    /// Writes arithmetic with blanks around operators; plus signs are left out.
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match &self.node {
+            DurationNode::Literal { seconds, is_duration: true } => duration_seconds(f, *seconds),
+            DurationNode::Literal { seconds, .. } => number(f, *seconds),
+            DurationNode::Step => f.write_str("step()"),
+            DurationNode::Range => f.write_str("range()"),
+            DurationNode::MinOf(a, b) => write!(f, "min_of({a}, {b})"),
+            DurationNode::MaxOf(a, b) => write!(f, "max_of({a}, {b})"),
+            DurationNode::Paren(e) => write!(f, "({e})"),
+            DurationNode::Negate(e) => write!(f, "-{e}"),
+            DurationNode::Binary { op, lhs, rhs } => write!(f, "{lhs} {} {rhs}", op.as_str()),
+        }
+    }
+}
+
+/// A duration literal, fractions of milliseconds cut.
+fn duration_seconds(f: &mut Formatter<'_>, seconds: f64) -> fmt::Result {
+    duration(f, (seconds * 1000.0) as i64)
 }
 
 /// `1d2h`; years and weeks only when they divide the rest.
@@ -215,13 +269,7 @@ mod tests {
 
     #[test]
     fn durations_use_few_units() {
-        struct D(i64);
-        impl Display for D {
-            fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-                duration(f, self.0)
-            }
-        }
-        let check = |ms: i64, want: &str| assert_eq!(D(ms).to_string(), want);
+        let check = |ms: i64, want: &str| assert_eq!(Duration::Ms(ms).to_string(), want);
         check(0, "0s");
         check(15_001, "15s1ms");
         check(-5_400_000, "-1h30m");

@@ -6,7 +6,6 @@ mod bucket_contract;
 mod faulty_bucket;
 pub mod golden;
 mod memory_queryable;
-#[cfg(feature = "promql-parser")]
 pub mod promqltest;
 mod store_contract;
 

@@ -1,97 +1,31 @@
 //! From text to the syntax tree.
 //!
-//! Literals, names and limits are ours ([`scan`]); the grammar is that of the crate
-//! `promql-parser`, which this module alone knows. It knows neither `anchored`, `smoothed`,
-//! the trim operators nor arithmetic in durations: queries with them are refused.
+//! A lexer cuts the text into tokens, a parser with a stack of its own makes them a tree, a
+//! last pass checks types. The first error ends all; its words and place are upstream's.
 //!
-//! Invariant: any text gives a tree or an error: no panic, bounded time, bounded stack.
+//! Invariant: any text gives a tree or an error: no panic, linear time, bounded stack.
 
+mod clauses;
+mod duration;
+mod error;
+mod expr;
+mod lex;
 pub(crate) mod literal;
-mod lower;
-mod scan;
+mod matchers;
+mod modifiers;
 mod selector;
+mod token;
 
-use std::{
-    fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
-    thread,
+use std::borrow::Cow;
+
+use self::{
+    lex::Lexer,
+    token::{Kind, Token},
 };
-
 use super::{EngineOptions, ast::Expr, check};
-use crate::error::Error;
 
+pub use error::ParseError;
 pub use selector::parse_selector;
-
-const NO_EXPRESSION: &str = "no expression found in input";
-
-/// Why a text is no query.
-///
-/// ```
-/// use thanoslib::promql::{EngineOptions, parse};
-/// let error = parse("sum(", &EngineOptions::default()).expect_err("an open parenthesis");
-/// assert!(!error.message.is_empty());
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ParseError {
-    /// What is wrong.
-    pub message: String,
-    /// Line and byte column where, both from 1, if it is known.
-    pub position: Option<(u32, u32)>,
-    /// True when the text parses, but is not what was asked for.
-    bare: bool,
-}
-
-impl ParseError {
-    pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), position: None, bare: false }
-    }
-
-    /// An error at a byte of the text.
-    pub(crate) fn at(message: impl Into<String>, text: &str, byte: usize) -> Self {
-        let before = &text.as_bytes()[..byte.min(text.len())];
-        let line = before.iter().filter(|b| **b == b'\n').count() as u32 + 1;
-        let line_start = before.iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);
-        let column = (before.len() - line_start) as u32 + 1;
-        Self { message: message.into(), position: Some((line, column)), bare: false }
-    }
-
-    /// An error of a text that parses, but is not what was asked for.
-    fn bare(message: String) -> Self {
-        Self { message, position: None, bare: true }
-    }
-
-    fn too_deep(depth_max: usize) -> Self {
-        Self::new(format!("query nests deeper than {depth_max} levels"))
-    }
-}
-
-impl fmt::Display for ParseError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.bare {
-            return f.write_str(&self.message);
-        }
-        match self.position {
-            Some((line, column)) => write!(f, "{line}:{column}: ")?,
-            // Compat: upstream says so of an empty text (promql/parser/parse.go).
-            None if self.message == NO_EXPRESSION => f.write_str("unknown position: ")?,
-            None => {}
-        }
-        write!(f, "parse error: {}", self.message)
-    }
-}
-
-impl std::error::Error for ParseError {}
-
-impl From<ParseError> for Error {
-    /// An error of kind `Invalid`.
-    fn from(e: ParseError) -> Self {
-        Error::invalid(e.to_string())
-    }
-}
-
-/// Stack of the thread that reads long queries: the grammar's tree may be as deep as a
-/// query has operators.
-const STACK_BYTES: usize = 64 << 20;
 
 /// Reads a query and checks its types.
 ///
@@ -103,44 +37,114 @@ const STACK_BYTES: usize = 64 << 20;
 /// ```
 ///
 /// # Errors
-/// What is wrong with the text, in upstream's words where the front end tells.
+/// What is wrong with the text, in upstream's words; the first of several.
 pub fn parse(text: &str, options: &EngineOptions) -> Result<Expr, ParseError> {
-    if text.len() > options.query_bytes_max {
-        return Err(ParseError::new(format!(
-            "query has {} bytes, more than {}",
-            text.len(),
-            options.query_bytes_max
-        )));
-    }
-    let scan = scan::scan(text, options)?;
-    if scan.is_small {
-        read(text, &scan, options)
-    } else {
-        thread::scope(|scope| {
-            thread::Builder::new()
-                .name("promql-parse".to_owned())
-                .stack_size(STACK_BYTES)
-                .spawn_scoped(scope, || read(text, &scan, options))
-                .map_err(|e| ParseError::new(format!("cannot start a thread to read a long query: {e}")))?
-                .join()
-                .unwrap_or_else(|_| Err(gave_up()))
-        })
-    }
+    parse_bytes(text.as_bytes(), options)
 }
 
-fn read(text: &str, scan: &scan::Scan, options: &EngineOptions) -> Result<Expr, ParseError> {
-    // The scan leaves only small whole numbers in the text, which keeps the crate from the
-    // conversions on which it is known to panic; this guards against others.
-    let tree = catch_unwind(AssertUnwindSafe(|| promql_parser::parser::parse(&scan.text)))
-        .map_err(|_| gave_up())?
-        .map_err(|message| lower::error(&message, scan))?;
-    let expr = lower::lower(&tree, text, scan, options.query_depth_max)?;
-    check::check(&expr, text, options)?;
+/// [`parse`] for queries that need not be UTF-8; bytes that are not may stand in comments only.
+///
+/// ```
+/// use thanoslib::promql::{EngineOptions, parse_bytes};
+/// let error = parse_bytes(b"up + \xff", &EngineOptions::default()).expect_err("no character");
+/// assert_eq!(error.to_string(), "1:6: parse error: unexpected character: '\u{fffd}'");
+/// ```
+///
+/// # Errors
+/// Those of [`parse`].
+pub fn parse_bytes(text: &[u8], options: &EngineOptions) -> Result<Expr, ParseError> {
+    let expr = read(text, options)?;
+    check::check(&expr, text)?;
     Ok(expr)
 }
 
-fn gave_up() -> ParseError {
-    ParseError::new("the grammar gave up on this query")
+/// Reads a query without checking its types.
+fn read(text: &[u8], options: &EngineOptions) -> Result<Expr, ParseError> {
+    if text.len() > options.query_bytes_max || u32::try_from(text.len()).is_err() {
+        let (bytes, most) = (text.len(), options.query_bytes_max.min(u32::MAX as usize));
+        return Err(ParseError::new(format!("query has {bytes} bytes, more than {most}")));
+    }
+    let lexer = Lexer::new(text);
+    Parser { text, options, lexer, ahead: None, last_end: 0, aggregations: 0 }.whole()
+}
+
+/// Reads tokens one ahead.
+struct Parser<'a> {
+    text: &'a [u8],
+    options: &'a EngineOptions,
+    lexer: Lexer<'a>,
+    /// The next token, if it was seen.
+    ahead: Option<Token>,
+    /// Where the token that was taken last ends.
+    last_end: u32,
+    /// Aggregations that are being read, which errors mention.
+    aggregations: usize,
+}
+
+impl<'a> Parser<'a> {
+    fn peek(&mut self) -> Result<Token, ParseError> {
+        match self.ahead {
+            Some(token) => Ok(token),
+            None => Ok(*self.ahead.insert(self.lexer.token()?)),
+        }
+    }
+
+    fn next(&mut self) -> Result<Token, ParseError> {
+        let token = self.peek()?;
+        self.ahead = None;
+        self.last_end = token.end;
+        Ok(token)
+    }
+
+    fn expect(&mut self, kind: Kind) -> Result<Token, ParseError> {
+        let token = self.peek()?;
+        if token.kind == kind { self.next() } else { Err(self.unexpected(token, "", "")) }
+    }
+
+    fn bytes_of(&self, token: Token) -> &'a [u8] {
+        &self.text[token.start as usize..token.end as usize]
+    }
+
+    /// The text of a token other than a string, which is ASCII.
+    fn text_of(&self, token: Token) -> &'a str {
+        std::str::from_utf8(self.bytes_of(token)).unwrap_or_default()
+    }
+
+    /// The bytes that a string stands for.
+    fn unquoted(&self, token: Token) -> Result<Cow<'a, [u8]>, ParseError> {
+        literal::unquote(self.bytes_of(token)).map_err(|message| self.fail(&message, token.span()))
+    }
+
+    /// The value of a number, or the seconds of a duration.
+    fn value(&self, token: Token) -> Result<f64, ParseError> {
+        let text = self.text_of(token);
+        let value = match token.kind {
+            Kind::Duration => literal::duration_seconds(text),
+            _ => literal::number(text),
+        };
+        value.map_err(|message| self.fail(&message, token.span()))
+    }
+
+    /// An error that blames bytes of the text.
+    fn fail(&self, message: &str, span: (u32, u32)) -> ParseError {
+        ParseError::at(message, self.text, span)
+    }
+
+    /// The error of a token that cannot stand where it does.
+    fn unexpected(&self, token: Token, context: &str, expected: &str) -> ParseError {
+        let text = String::from_utf8_lossy(self.bytes_of(token));
+        let mut message = format!("unexpected {}", token::describe(token, &text));
+        let context = if context.is_empty() && self.aggregations > 0 { "aggregation" } else { context };
+        if !context.is_empty() {
+            message.push_str(" in ");
+            message.push_str(context);
+        }
+        if !expected.is_empty() {
+            message.push_str(", expected ");
+            message.push_str(expected);
+        }
+        self.fail(&message, token.span())
+    }
 }
 
 #[cfg(test)]
@@ -148,7 +152,12 @@ mod tests {
     use super::*;
 
     fn all() -> EngineOptions {
-        EngineOptions { experimental_functions: true, fill_modifiers: true, ..EngineOptions::default() }
+        EngineOptions {
+            experimental_functions: true,
+            fill_modifiers: true,
+            extended_range_selectors: true,
+            ..EngineOptions::default()
+        }
     }
 
     #[test]
@@ -172,6 +181,18 @@ mod tests {
         check("info(x, {})", "info(x, {})");
         check("anchored + smoothed", "anchored + smoothed");
         check("m5 + m:1{l2=\"3\"}", "m5 + m:1{l2=\"3\"}");
+        check("1h30m + 90", "1h30m + 90");
+        check("+ + x", "++x");
+        check("a </ 1 >/ 2", "a </ 1 >/ 2");
+        check(
+            "x[step()*2+(1m)] smoothed @ 1 offset -(5m)",
+            "x[step() * 2 + (1m)] smoothed @ 1.000 offset -(5m)",
+        );
+        check("x offset -2^2", "x offset -2s ^ 2");
+        check("x offset (1m) * 2 > y", "x offset (1m) * 2 > y");
+        check("x offset --1m*2", "x offset 1m * 2");
+        check("x[((1m))]", "x[(1m)]");
+        check("x[min_of(step(), 5m):max_of(1, 2)]", "x[min_of(step(), 5m):max_of(1, 2)]");
     }
 
     #[test]
@@ -186,13 +207,13 @@ mod tests {
             "foo[1e400]",
             "1:5: parse error: error parsing number: strconv.ParseFloat: parsing \"1e400\": value out of range",
         );
-        check("foo offset 1e300", "parse error: duration out of range");
-        check("foo offset NaN", "parse error: duration out of range");
-        check("foo[0]", "parse error: duration must be greater than 0");
+        check("foo offset 1e300", "1:12: parse error: duration out of range");
+        check("foo offset NaN", "1:12: parse error: duration out of range");
+        check("foo[0]", "1:5: parse error: duration must be greater than 0");
         check("foo[300y]", "1:5: parse error: duration out of range");
         check(
             "rate(x)",
-            "parse error: expected type range vector in call to function \"rate\", got instant vector",
+            "1:6: parse error: expected type range vector in call to function \"rate\", got instant vector",
         );
         check("integral(x[5m])", "1:1: parse error: unknown function with name \"integral\"");
         check(
@@ -203,8 +224,8 @@ mod tests {
             "foo{a=\"b\" or c=\"d\"}",
             "1:11: parse error: unexpected identifier \"or\" in label matching, expected \",\" or \"}\"",
         );
-        check("x[5m] anchored", "parse error: anchored modifier is experimental and not enabled");
-        check("foo{__name__=\"x\"}", "parse error: metric name must not be set twice: \"foo\" or \"x\"");
+        check("x[5m] anchored", "1:1: parse error: anchored modifier is experimental and not enabled");
+        check("foo{__name__=\"x\"}", "1:1: parse error: metric name must not be set twice: \"foo\" or \"x\"");
     }
 
     #[test]
@@ -213,18 +234,34 @@ mod tests {
             "(".repeat(100_000),
             "1+".repeat(100_000),
             "-".repeat(100_000) + "1",
-            "1".to_owned() + &"+1".repeat(2000),
+            "1".to_owned() + &"+1".repeat(100_000),
+            "1".to_owned() + &"^1".repeat(100_000),
+            "x[1m".to_owned() + &"+1m".repeat(100_000) + "]",
+            "x[".to_owned() + &"(".repeat(100_000),
+            "x[".to_owned() + &"-".repeat(100_000),
+            "x offset ".to_owned() + &"-".repeat(100_000) + "1",
+            "x[".to_owned() + &"max_of(".repeat(100_000),
             "(".repeat(600) + "1" + &")".repeat(600),
             "a[1m:".repeat(600) + &"]".repeat(600),
             "x,".repeat(70_000),
             "sum(".repeat(400) + "f(" + &"x,".repeat(30_000) + "x)" + &")".repeat(400),
+            "sum by ".repeat(100_000),
+            "x offset 1 @ 1 ".repeat(50_000),
             "\"".to_owned() + &"\\".repeat(1000),
             " ".repeat(2 << 20),
         ] {
             assert!(parse(&text, &all()).is_err(), "{:.20}", text);
         }
-        let deep = "abs(".repeat(400) + "x" + &")".repeat(400);
-        assert!(parse(&deep, &all()).is_ok());
+        for text in [
+            "abs(".repeat(400) + "x" + &")".repeat(400),
+            "x[".to_owned() + &"(".repeat(400) + "1m" + &")".repeat(400) + "]",
+            "max_of(".repeat(510) + "1" + &",1)".repeat(510),
+            "count(x or ".repeat(250) + "x" + &")".repeat(250),
+            "label_join(x, '', ''".to_owned() + &", ''".repeat(200_000) + ")",
+            "x{".to_owned() + &"a='b',".repeat(100_000) + "}",
+        ] {
+            assert!(parse(&text, &all()).is_ok(), "{:.20}", text);
+        }
     }
 
     /// Pieces that queries are put together from at random.

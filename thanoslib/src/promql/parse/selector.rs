@@ -1,13 +1,14 @@
 //! Selectors that stand alone, such as `match[]` parameters.
 
-use super::{ParseError, parse};
+use super::{ParseError, read};
 use crate::{
     model::Matcher,
-    promql::{EngineOptions, ast::Node},
+    promql::{
+        EngineOptions,
+        ast::{Duration, Node},
+        check,
+    },
 };
-
-/// Label of the matcher that keeps the front end from refusing selectors that match all series.
-const STAND_IN: &str = "__stand_in__";
 
 /// Reads a selector without modifiers; unlike one in a query it may match every series.
 ///
@@ -21,39 +22,37 @@ const STAND_IN: &str = "__stand_in__";
 /// # Errors
 /// What is wrong with the text, or that it is another expression.
 pub fn parse_selector(text: &str, options: &EngineOptions) -> Result<Vec<Matcher>, ParseError> {
-    let first = parse(text, options);
-    let expr = match first {
-        Err(e) if e.message.contains("at least one non-empty matcher") => {
-            parse(&with_stand_in(text).ok_or(e)?, options)?
+    let expr = read(text.as_bytes(), options)?;
+    let kind = match &expr.node {
+        Node::Vector(selector) => {
+            check::check_name(&expr, selector, text.as_bytes())?;
+            if selector.at.is_none() && selector.offset == Duration::ZERO && selector.extension.is_none() {
+                return Ok(selector.matchers.clone());
+            }
+            "a selector with modifiers"
         }
-        other => other?,
+        node => {
+            check::check(&expr, text.as_bytes())?;
+            kind(node)
+        }
     };
-    let kind = match expr.node {
-        Node::Vector(selector) if selector.at.is_none() && selector.offset_ms == 0 => {
-            let mut matchers = selector.matchers;
-            matchers.retain(|m| m.name() != STAND_IN);
-            return Ok(matchers);
-        }
-        Node::Vector(_) => "a selector with modifiers",
-        Node::Number(_) => "*parser.NumberLiteral",
+    // Compat: upstream's text names its own types (thanos `pkg/extpromql/parser.go`).
+    Err(ParseError::bare(format!("expected type *parser.VectorSelector, got {kind}")))
+}
+
+fn kind(node: &Node) -> &'static str {
+    match node {
+        Node::Number { .. } => "*parser.NumberLiteral",
         Node::String(_) => "*parser.StringLiteral",
         Node::Paren(_) => "*parser.ParenExpr",
         Node::Unary { .. } => "*parser.UnaryExpr",
         Node::Binary(_) => "*parser.BinaryExpr",
         Node::Aggregate(_) => "*parser.AggregateExpr",
         Node::Call { .. } => "*parser.Call",
+        Node::Vector(_) => "*parser.VectorSelector",
         Node::Matrix { .. } => "*parser.MatrixSelector",
         Node::Subquery(_) => "*parser.SubqueryExpr",
-    };
-    // Compat: upstream's text names its own types (thanos `pkg/extpromql/parser.go`).
-    Err(ParseError::bare(format!("expected type *parser.VectorSelector, got {kind}")))
-}
-
-/// The selector with one more matcher before its closing brace.
-fn with_stand_in(text: &str) -> Option<String> {
-    let (head, tail) = text.rsplit_once('}')?;
-    let comma = if head.trim_end().ends_with(['{', ',']) { "" } else { "," };
-    Some(format!("{head}{comma}{STAND_IN}=\"x\"}}{tail}"))
+    }
 }
 
 #[cfg(test)]
@@ -72,6 +71,8 @@ mod tests {
         check("up", &["__name__=\"up\""]);
         let e = parse_selector("up[5m]", &EngineOptions::default()).expect_err("a range");
         assert_eq!(e.to_string(), "expected type *parser.VectorSelector, got *parser.MatrixSelector");
+        assert!(parse_selector("up{__name__=\"a\"}", &EngineOptions::default()).is_err());
+        assert!(parse_selector("up offset 5m", &EngineOptions::default()).is_err());
         assert!(parse_selector("{", &EngineOptions::default()).is_err());
     }
 }

@@ -51,7 +51,6 @@ impl Default for RunOptions {
                 fill_modifiers: true,
                 start_timestamps: true,
                 extended_range_selectors: true,
-                duration_expressions: true,
                 ..EngineOptions::default()
             },
             timeout: Duration::from_secs(100),

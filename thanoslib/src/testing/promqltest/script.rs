@@ -318,7 +318,7 @@ fn expect(eval: &mut Eval, text: &str) -> Result<(), String> {
             Ok(())
         }
         "string" if instant => {
-            eval.string = Some(crate::promql::parse::literal::unquote(rest)?);
+            eval.string = Some(crate::promql::parse::literal::unquote(rest.as_bytes())?.into_owned());
             Ok(())
         }
         "range" if instant => {

@@ -86,7 +86,7 @@ impl<'a> Reader<'a> {
         }
         let quoted = self.rest.get(..=at).ok_or_else(|| format!("unterminated string {:?}", self.rest))?;
         self.rest = &self.rest[at + 1..];
-        literal::unquote(quoted).map(Some)
+        literal::unquote(quoted.as_bytes()).map(|bytes| Some(bytes.into_owned()))
     }
 
     /// `name{labels}`, each part optional.
@@ -336,7 +336,7 @@ pub(super) fn duration(text: &str) -> Result<i64, String> {
     if digits == "0" {
         return Ok(0);
     }
-    literal::duration_ms(digits)?.map(|ms| sign * ms).ok_or_else(|| format!("{text:?} is no duration"))
+    literal::duration_ms(digits).map(|ms| sign * ms)
 }
 
 /// A line that is only a number: the expected scalar.
@@ -345,7 +345,7 @@ pub(super) fn scalar(line: &str) -> Option<f64> {
     let v = match unsigned.to_ascii_lowercase().as_str() {
         "inf" | "infinity" => f64::INFINITY,
         "nan" => f64::NAN,
-        other => literal::number(other).ok().flatten()?,
+        other => literal::number(other).ok()?,
     };
     Some(if line.starts_with('-') { -v } else { v })
 }
