@@ -70,7 +70,7 @@ impl<'a> Chunk<'a> {
     }
 
     /// True for chunks of floats that are not downsampled.
-    pub(crate) fn is_float(&self) -> bool {
+    pub fn is_float(&self) -> bool {
         matches!(self.encoding, Encoding::Xor | Encoding::Xor2)
     }
 
@@ -92,7 +92,7 @@ impl<'a> Chunk<'a> {
     ///
     /// # Errors
     /// As [`decode_into`](Self::decode_into), of what is decoded.
-    pub(crate) fn decode_until(&self, maxt: i64, out: &mut SampleColumns) -> Result<(), DecodeError> {
+    pub fn decode_until(&self, maxt: i64, out: &mut SampleColumns) -> Result<(), DecodeError> {
         /// Samples that are decoded at a time.
         const PIECE: usize = 32;
         if self.encoding != Encoding::Xor {

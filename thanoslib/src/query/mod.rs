@@ -2,6 +2,7 @@
 //!
 //! Invariant: knows stores and replicas; knows neither PromQL's operators nor HTTP.
 
+mod plain;
 mod samples;
 mod selection;
 

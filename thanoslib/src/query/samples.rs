@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::selection::Selection;
+use super::{plain::read_floats, selection::Selection};
 use crate::{
     chunk::Chunk,
-    dedup::{SeriesChunk, read_floats, windows},
+    dedup::{SeriesChunk, windows},
     error::Result,
     promql::SeriesData,
     series::{Aggr, SampleColumns, SeriesBatch, SeriesView},

@@ -10,11 +10,11 @@ use crate::{
 /// Appends the samples of float chunks that lie inside `interval`.
 ///
 /// False, with nothing appended, when a chunk is of another kind or the chunks do not follow each
-/// other in time; such series take a [`Deduplicator`](super::Deduplicator).
+/// other in time; such series take a [`Deduplicator`](crate::dedup::Deduplicator).
 ///
 /// # Errors
 /// A chunk does not decode; `out` then holds the samples before.
-pub(crate) fn read_floats<'a>(
+pub(super) fn read_floats<'a>(
     chunks: impl Iterator<Item = (Interval, Chunk<'a>)>,
     interval: Interval,
     out: &mut SampleColumns,
@@ -23,7 +23,7 @@ pub(crate) fn read_floats<'a>(
     let mut before: Option<i64> = None;
     for (at, chunk) in chunks {
         if !chunk.is_float() || before.is_some_and(|before| at.mint <= before) {
-            out.floats.truncate(base);
+            truncate(&mut out.floats, base);
             return Ok(false);
         }
         before = Some(at.maxt);
@@ -36,7 +36,7 @@ pub(crate) fn read_floats<'a>(
         // What a chunk holds need not be what is said of it.
         let ts = &out.floats.ts;
         if begin > base && ts.get(begin).is_some_and(|t| *t <= ts[begin - 1]) {
-            out.floats.truncate(base);
+            truncate(&mut out.floats, base);
             return Ok(false);
         }
         if let Err(e) = decoded {
@@ -57,8 +57,20 @@ fn clip(column: &mut FloatColumn, base: usize, interval: Interval) {
     }
     let from = ts.partition_point(|t| *t < interval.mint);
     let len = ts[from..].partition_point(|t| *t <= interval.maxt);
-    column.truncate(base + from + len);
-    column.remove(base..base + from);
+    let (kept, before) = (base + from + len, base..base + from);
+    truncate(column, kept);
+    column.ts.drain(before.clone());
+    column.vs.drain(before.clone());
+    if !column.st.is_empty() {
+        column.st.drain(before);
+    }
+}
+
+/// Keeps the first samples.
+fn truncate(column: &mut FloatColumn, len: usize) {
+    column.ts.truncate(len);
+    column.vs.truncate(len);
+    column.st.truncate(len);
 }
 
 #[cfg(test)]
