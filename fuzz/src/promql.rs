@@ -8,8 +8,8 @@ use thanoslib::{
     model::{CounterReset, FloatHistogram, Labels, Span, Value, stale_nan},
     promql::{
         Engine, EngineOptions, InstantQuery, RangeQuery,
-        ast::{Expr, Node, VectorSelector},
-        parse, parse_selector,
+        ast::{Duration, DurationExpr, DurationNode, Expr, Node, VectorSelector},
+        parse, parse_bytes, parse_selector,
     },
     runtime::Inline,
     testing::MemoryQueryable,
@@ -25,28 +25,60 @@ fn options() -> EngineOptions {
     EngineOptions {
         experimental_functions: true,
         fill_modifiers: true,
-        start_timestamps: true,
         extended_range_selectors: true,
+        start_timestamps: true,
         x_functions: true,
         samples_max: SAMPLES_MAX,
         ..EngineOptions::default()
     }
 }
 
-/// Reads bytes as a query; what is accepted prints as a text of the same tree.
+/// Reads bytes as a query; what is accepted prints as a text of the same tree, on one line and
+/// indented, and an error blames bytes of the text.
 pub fn parser(data: &[u8]) {
-    let Ok(text) = std::str::from_utf8(data) else { return };
-    let _ = parse_selector(text, &options());
-    let _ = parse(text, &EngineOptions::default());
-    let Ok(expr) = parse(text, &options()) else { return };
-    let printed = expr.to_string();
-    match parse(&printed, &options()) {
-        Ok(again) => {
-            assert_eq!(again.to_string(), printed, "{text}");
-            assert_eq!(tree(again), tree(expr), "{text}");
+    let shown = String::from_utf8_lossy(data);
+    let _ = parse_selector(&shown, &options());
+    let _ = parse_bytes(data, &EngineOptions::default());
+    let expr = match parse_bytes(data, &options()) {
+        Ok(expr) => expr,
+        Err(e) => {
+            let (start, end) = e.span.unwrap_or_default();
+            assert!(start <= end && end as usize <= data.len(), "{shown}: {e:?}");
+            return;
         }
-        Err(e) => panic!("{text} prints as {printed}, which is refused: {e}"),
+    };
+    let printed = expr.to_string();
+    for text in [&printed, &expr.prettify()] {
+        match parse(text, &options()) {
+            Ok(again) => {
+                assert_eq!(again.to_string(), printed, "{shown}");
+                assert_eq!(tree(again), tree(expr.clone()), "{shown}");
+            }
+            Err(e) => panic!("{shown} prints as {text}, which is refused: {e}"),
+        }
     }
+}
+
+/// Longest text that the other parser gets, which takes quadratic time for some.
+const PEER_BYTES_MAX: usize = 200;
+
+/// Reads a query with the crate `promql-parser`, too; what both accept is the same tree.
+pub fn peer(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    // Escapes are characters there and bytes here.
+    if text.len() > PEER_BYTES_MAX || text.contains('\\') {
+        return;
+    }
+    // It panics on some durations.
+    let Ok(Ok(theirs)) = std::panic::catch_unwind(|| promql_parser::parser::parse(text)) else { return };
+    let Ok(adapted) = Expr::try_from(theirs) else { return };
+    let Ok(own) = parse(text, &options()) else { return };
+    assert_eq!(untyped(tree(own)), untyped(tree(adapted)), "{text}");
+}
+
+/// Without what the other parser forgets: that a number was a duration.
+fn untyped(tree: String) -> String {
+    tree.replace("is_duration: true", "is_duration: false")
 }
 
 /// Evaluates a short query at one time and at several, now or with delayed name removal.
@@ -120,7 +152,8 @@ fn histogram(x: f64, series: usize, n: i64) -> FloatHistogram {
 /// The tree as text, without what printing leaves out: places, the order of matchers, signs and
 /// clauses that say nothing.
 fn tree(expr: Expr) -> String {
-    format!("{:?}", plain(expr))
+    // The sign of a duration of zero is not printed.
+    format!("{:?}", plain(expr)).replace("-0.0, is_duration: true", "0.0, is_duration: true")
 }
 
 fn plain(expr: Expr) -> Expr {
@@ -130,7 +163,7 @@ fn plain(expr: Expr) -> Expr {
         Node::Unary { negative: false, expr } => return plain(*expr),
         Node::Unary { negative, expr } => Node::Unary { negative, expr: Box::new(plain(*expr)) },
         Node::Binary(mut b) => {
-            (b.lhs, b.rhs) = (plain(b.lhs), plain(b.rhs));
+            (b.lhs, b.rhs, b.op_span) = (plain(b.lhs), plain(b.rhs), None);
             Node::Binary(b)
         }
         Node::Aggregate(mut a) => {
@@ -141,16 +174,41 @@ fn plain(expr: Expr) -> Expr {
         }
         Node::Call { function, args } => Node::Call { function, args: args.into_iter().map(plain).collect() },
         Node::Vector(selector) => Node::Vector(sorted(selector)),
-        Node::Matrix { selector, range } => Node::Matrix { selector: sorted(selector), range },
+        Node::Matrix { selector, range } => Node::Matrix { selector: sorted(selector), range: length(range) },
         Node::Subquery(mut s) => {
             s.expr = plain(s.expr);
+            (s.range, s.step, s.offset) = (length(s.range), s.step.map(length), length(s.offset));
             Node::Subquery(s)
         }
     };
     Expr::new(node)
 }
 
+fn length(duration: Duration) -> Duration {
+    match duration {
+        Duration::Ms(ms) => Duration::Ms(ms),
+        Duration::Expr(e) => Duration::Expr(arithmetic(e)),
+    }
+}
+
+/// The arithmetic without places.
+fn arithmetic(mut e: Box<DurationExpr>) -> Box<DurationExpr> {
+    e.node = match e.node {
+        node @ (DurationNode::Literal { .. } | DurationNode::Step | DurationNode::Range) => node,
+        DurationNode::MinOf(a, b) => DurationNode::MinOf(arithmetic(a), arithmetic(b)),
+        DurationNode::MaxOf(a, b) => DurationNode::MaxOf(arithmetic(a), arithmetic(b)),
+        DurationNode::Paren(e) => DurationNode::Paren(arithmetic(e)),
+        DurationNode::Negate(e) => DurationNode::Negate(arithmetic(e)),
+        DurationNode::Binary { op, lhs, rhs } => {
+            DurationNode::Binary { op, lhs: arithmetic(lhs), rhs: arithmetic(rhs) }
+        }
+    };
+    e.span = None;
+    e
+}
+
 fn sorted(mut selector: VectorSelector) -> VectorSelector {
+    selector.offset = length(selector.offset);
     selector.matchers.sort_by_key(ToString::to_string);
     selector
 }
@@ -264,6 +322,13 @@ mod tests {
         "info(rate(c_total[5m]), {k=~\".+\"})",
         "info(h @ 300, {__name__=\"target_info\"})",
         "pi() * (1 - (2))",
+        "up[step() * 2 + (1m)] anchored",
+        "rate(c_total[max_of(step(), 90s)] smoothed offset -(range() / 4))",
+        "max_over_time(up[5m:min_of(1m, step())] offset -step())",
+        "h </ 4 >/ 1",
+        "1h30m + -5m ^ 0s",
+        "{__name__=~`up|g`} smoothed",
+        "sum by (\"without\", sum) (up)",
     ];
 
     /// Runs a body over the seeds and over seeded changes of them.
@@ -316,6 +381,11 @@ mod tests {
     #[test]
     fn parser_survives() {
         check(60, parser);
+    }
+
+    #[test]
+    fn both_parsers_read_the_same() {
+        check(60, peer);
     }
 
     #[test]

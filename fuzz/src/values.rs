@@ -1,12 +1,9 @@
 //! Readers of texts: patterns, durations, numbers, queries; and histograms against their invariants.
 
-use thanoslib::{
-    model::{
-        FloatHistogram, Regex, Span, TemplateRegex,
-        duration::{self, parse_api_duration, parse_api_time, parse_flag, parse_go, parse_size},
-        float::{Quoted, parse_float},
-    },
-    promql::{self, EngineOptions},
+use thanoslib::model::{
+    FloatHistogram, Regex, Span, TemplateRegex,
+    duration::{self, parse_api_duration, parse_api_time, parse_flag, parse_go, parse_size},
+    float::{Quoted, parse_float},
 };
 
 /// A pattern, then a line feed, then a value that is matched and expanded.
@@ -48,13 +45,6 @@ pub fn texts(data: &[u8]) {
             assert_eq!(parse_float(&text).map(f64::to_bits).ok(), Some(v.to_bits()));
         }
     }
-}
-
-/// A query, and the same text as a selector.
-pub fn promql(data: &[u8]) {
-    let Ok(text) = std::str::from_utf8(data) else { return };
-    let options = EngineOptions { experimental_functions: true, ..EngineOptions::default() };
-    let _ = (promql::parse(text, &options), promql::parse_selector(text, &options));
 }
 
 /// Two histograms of arbitrary layout, valid or not, through all their arithmetic.

@@ -50,7 +50,7 @@
 //! |---|---|---|
 //! | `store` | yes | blocks, buckets, stores; tokio (sync, time), futures, object_store, serde, memmap2 |
 //! | `fs` | yes | buckets in local folders |
-//! | `promql` | yes | the engine, queries over stores |
+//! | `promql` | yes | reading and evaluating PromQL, queries over stores |
 //! | `promql-parser` | yes | taking over syntax trees of the crate of that name |
 //! | `s3` | no | buckets in S3; reqwest, rustls with ring |
 //! | `http` | no | the HTTP API; axum |

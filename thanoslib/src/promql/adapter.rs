@@ -225,7 +225,8 @@ fn at(at: Option<&AtModifier>) -> Result<Option<At>> {
         Ok(after) => (after, 1),
         Err(before) => (before.duration(), -1),
     };
-    match i64::try_from(distance.as_millis()) {
+    // Rounded as times of a query are.
+    match i64::try_from((distance.as_nanos() + 500_000) / 1_000_000) {
         Ok(ms) => Ok(Some(At::Time(sign * ms))),
         Err(_) => Err(Error::invalid("timestamp out of bounds for @ modifier")),
     }

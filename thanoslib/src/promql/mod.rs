@@ -29,7 +29,7 @@ pub use engine::{Engine, InstantQuery, RangeQuery};
 pub(crate) use functions::Id as FunctionId;
 pub use functions::{Function, find as find_function};
 pub use options::EngineOptions;
-pub use parse::{ParseError, parse, parse_bytes, parse_selector};
+pub use parse::{ParseError, SequenceValue, parse, parse_bytes, parse_selector, parse_series};
 pub use queryable::{Queryable, Select, SelectFrame, SelectStream, SelectedSeries, SeriesData};
 pub(crate) use value::{BitSet, Block, Steps};
 pub use value::{MatrixSeries, QueryResult, QueryStats, QueryValue, VectorSample};

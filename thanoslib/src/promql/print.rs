@@ -63,11 +63,13 @@ fn number(f: &mut impl Write, v: f64) -> fmt::Result {
     }
 }
 
-/// A label name, quoted unless it is a plain identifier.
+/// A label name, quoted unless it is a plain identifier that clauses read as a label.
 fn label(f: &mut impl Write, name: &str) -> fmt::Result {
     let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
         && name.bytes().next().is_some_and(|b| !b.is_ascii_digit());
-    if plain { f.write_str(name) } else { write_quoted(f, name.as_bytes()) }
+    // Compat: upstream leaves these three unquoted, too, and cannot read them again.
+    let is_word = ["without", "inf", "nan"].iter().any(|word| name.eq_ignore_ascii_case(word));
+    if plain && !is_word { f.write_str(name) } else { write_quoted(f, name.as_bytes()) }
 }
 
 fn labels(f: &mut impl Write, names: &[String]) -> fmt::Result {

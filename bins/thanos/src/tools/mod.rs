@@ -7,6 +7,7 @@ mod bucket_inspect;
 mod bucket_ls;
 mod bucket_verify;
 mod promql_test;
+mod promql_text;
 
 use chrono::{Local, Offset, TimeZone};
 use clap::{Args, Subcommand};
@@ -36,6 +37,10 @@ pub(crate) enum BlockCommand {
 /// `thanos tools promql …`
 #[derive(Debug, Subcommand)]
 pub(crate) enum PromqlCommand {
+    /// Prints a query indented.
+    Format(promql_text::TextFlags),
+    /// Prints the syntax tree of a query as JSON.
+    Parse(promql_text::TextFlags),
     /// Runs scripts in Prometheus' test language.
     Test(promql_test::TestFlags),
 }
@@ -66,6 +71,8 @@ enum BucketCommand {
 pub(crate) async fn run(command: ToolsCommand) -> anyhow::Result<()> {
     match command {
         ToolsCommand::Block(BlockCommand::Dump(flags)) => block_dump::run(flags).await,
+        ToolsCommand::Promql(PromqlCommand::Format(flags)) => promql_text::format(&flags),
+        ToolsCommand::Promql(PromqlCommand::Parse(flags)) => promql_text::tree(&flags),
         ToolsCommand::Promql(PromqlCommand::Test(flags)) => promql_test::run(flags).await,
         ToolsCommand::Bucket(flags) => {
             let bucket = flags.objstore.bucket()?;

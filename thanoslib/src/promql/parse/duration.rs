@@ -53,12 +53,12 @@ impl Parser<'_> {
     /// A window or step with the levels of its tree.
     pub(super) fn length(&mut self, place: Place<'_>) -> Result<(Duration, usize), ParseError> {
         let part = self.arithmetic(Vec::new(), Extent::All, place)?;
-        if let DurationNode::Literal { seconds, .. } = part.expr.node
-            && seconds <= 0.0
-        {
-            return Err(self.fail_at(&part.expr, "duration must be greater than 0"));
+        let too_short = self.fail_at(&part.expr, "duration must be greater than 0");
+        match part.into_duration() {
+            // Upstream takes lengths below a millisecond, which are none in milliseconds.
+            (Duration::Ms(..=0), _) => Err(too_short),
+            length => Ok(length),
         }
-        Ok(part.into_duration())
     }
 
     /// What follows `offset`.

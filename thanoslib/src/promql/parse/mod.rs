@@ -14,6 +14,7 @@ pub(crate) mod literal;
 mod matchers;
 mod modifiers;
 mod selector;
+pub(crate) mod series;
 mod token;
 
 use std::borrow::Cow;
@@ -26,6 +27,7 @@ use super::{EngineOptions, ast::Expr, check};
 
 pub use error::ParseError;
 pub use selector::parse_selector;
+pub use series::{SequenceValue, parse_series};
 
 /// Reads a query and checks its types.
 ///

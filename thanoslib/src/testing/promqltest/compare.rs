@@ -173,7 +173,7 @@ fn same(want: &Item, got: Option<&Value>) -> Result<(), String> {
     let fine = match (want, got) {
         (Item::Omitted, None) => true,
         (Item::Float(want), Some(Value::Float(got))) => nearly(*got, *want),
-        (Item::Histogram(want, hinted), Some(Value::Histogram(got))) => {
+        (Item::Histogram { histogram: want, is_hinted: hinted }, Some(Value::Histogram(got))) => {
             (!hinted || want.hint == got.hint) && histograms_are_near(want, got)
         }
         _ => false,
