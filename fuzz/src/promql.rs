@@ -27,6 +27,8 @@ fn options() -> EngineOptions {
         fill_modifiers: true,
         extended_range_selectors: true,
         start_timestamps: true,
+        extended_range_selectors: true,
+        x_functions: true,
         samples_max: SAMPLES_MAX,
         ..EngineOptions::default()
     }

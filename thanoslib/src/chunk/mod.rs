@@ -30,6 +30,7 @@ mod view;
 mod widen;
 mod xor;
 mod xor2;
+mod xor_begin;
 mod xor_run;
 mod xor_write;
 

@@ -13,6 +13,7 @@ use super::{
     grow::grow,
     header,
     varbit::{XorState, XorWriter},
+    xor_begin::begin,
     xor_run::{Place, run},
     xor_write,
 };
@@ -35,12 +36,11 @@ use crate::{
 /// ```
 #[derive(Clone, Debug)]
 pub struct XorDecoder<'a> {
-    r: BitReader<'a>,
+    /// The chunk without its header.
+    bytes: &'a [u8],
     index: usize,
     left: usize,
-    t_ms: i64,
-    delta: i64,
-    v: XorState,
+    place: Place,
 }
 
 impl<'a> XorDecoder<'a> {
@@ -53,12 +53,18 @@ impl<'a> XorDecoder<'a> {
         let r = header::body(data, 2)?;
         // The first sample takes nine bytes, the second two, every other two bits.
         header::fits(left, 1 + r.remaining() / 2)?;
-        Ok(Self { r, index: 0, left, t_ms: 0, delta: 0, v: XorState::default() })
+        Ok(Self { bytes: r.bytes(), index: 0, left, place: Place::START })
     }
 
     /// Number of samples not decoded yet.
     pub fn left(&self) -> usize {
         self.left
+    }
+
+    /// The bits that are set in some distance of two samples so far: a number that no distance
+    /// exceeds, and that has its highest bit when one is negative.
+    pub(crate) fn distances(&self) -> u64 {
+        self.place.deltas
     }
 
     /// Appends up to `max` samples to `out`; returns how many are left.
@@ -88,39 +94,44 @@ impl<'a> XorDecoder<'a> {
 
     fn fill_slices(&mut self, ts: &mut [i64], vs: &mut [f64]) -> Result<(), (usize, DecodeError)> {
         let (mut ts, mut vs) = (ts, vs);
+        let Self { bytes, index, place, .. } = self;
         let mut done = 0;
-        while self.index + done < 2 && !ts.is_empty() {
-            let Self { r, t_ms, delta, v, .. } = self;
-            if self.index + done == 0 {
-                first(r, t_ms, v).map_err(|e| (done, e))?;
-            } else {
-                second(r, t_ms, delta, v).map_err(|e| (done, e))?;
-            }
-            (ts[0], vs[0]) = (self.t_ms, self.v.value());
+        if *index == 0
+            && let ([t0, t1, ..], [v0, v1, ..]) = (&mut *ts, &mut *vs)
+            && let Some(((t, v), second)) = begin(bytes)
+        {
+            (*t0, *v0, *t1, *v1) = (t, v, second.t_ms, second.v.value());
+            (ts, vs) = (&mut ts[2..], &mut vs[2..]);
+            *place = second;
+            done = 2;
+        }
+        while *index + done < 2 && !ts.is_empty() {
+            let mut r = BitReader::at(bytes, place.bit);
+            if *index + done == 0 { first(&mut r, place) } else { second(&mut r, place) }
+                .map_err(|e| (done, e))?;
+            place.bit = r.position();
+            (ts[0], vs[0]) = (place.t_ms, place.v.value());
             (ts, vs) = (&mut ts[1..], &mut vs[1..]);
             done += 1;
         }
         if ts.is_empty() {
             return Ok(());
         }
-        let mut place = Place { bit: self.r.position(), t_ms: self.t_ms, delta: self.delta, v: self.v };
-        run(self.r.bytes(), &mut place, ts, vs).map_err(|(n, e)| (done + n, e))?;
-        self.r = BitReader::at(self.r.bytes(), place.bit);
-        (self.t_ms, self.delta, self.v) = (place.t_ms, place.delta, place.v);
-        Ok(())
+        run(bytes, place, ts, vs).map_err(|(n, e)| (done + n, e))
     }
 }
 
-fn first(r: &mut BitReader<'_>, t: &mut i64, v: &mut XorState) -> Result<(), DecodeError> {
-    *t = r.varint()?;
-    *v = XorState::at(r.bits(64)?);
+fn first(r: &mut BitReader<'_>, place: &mut Place) -> Result<(), DecodeError> {
+    place.t_ms = r.varint()?;
+    place.v = XorState::at(r.bits(64)?);
     Ok(())
 }
 
-fn second(r: &mut BitReader<'_>, t: &mut i64, delta: &mut i64, v: &mut XorState) -> Result<(), DecodeError> {
-    *delta = r.uvarint()? as i64;
-    *t = t.wrapping_add(*delta);
-    v.read(r)
+fn second(r: &mut BitReader<'_>, place: &mut Place) -> Result<(), DecodeError> {
+    place.delta = r.uvarint()? as i64;
+    place.deltas = place.delta as u64;
+    place.t_ms = place.t_ms.wrapping_add(place.delta);
+    place.v.read(r)
 }
 
 /// Writes an XOR chunk sample by sample.
@@ -186,9 +197,9 @@ impl XorAppender {
             return Ok(Self::new());
         }
         decoder.fill(&mut FloatColumn::default(), usize::MAX)?;
-        let bits = 16 + decoder.r.position();
-        let (t_ms, delta, v) = (decoder.t_ms, decoder.delta, XorWriter::resume(decoder.v));
-        Ok(Self { w: BitWriter::resume(data, bits), count: count as u16, last: Last { t_ms, delta, v } })
+        let Place { bit, t_ms, delta, v, .. } = decoder.place;
+        let last = Last { t_ms, delta, v: XorWriter::resume(v) };
+        Ok(Self { w: BitWriter::resume(data, 16 + bit), count: count as u16, last })
     }
 
     /// Appends one sample; the caller gives ascending times.

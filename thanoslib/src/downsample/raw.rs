@@ -8,7 +8,7 @@ use super::{
     window::{last_of_window, target_chunk_count},
 };
 use crate::{
-    chunk::Chunk,
+    chunk::{Chunk, Encoding, XorDecoder},
     error::{Error, ErrorKind, Result},
     model::{FloatColumn, FloatHistogramColumn, Interval, is_stale},
 };
@@ -117,7 +117,8 @@ impl RawDownsampler {
         let from = self.floats.len();
         self.floats.ts.extend_from_slice(ts);
         self.floats.vs.extend_from_slice(vs);
-        self.take_floats(from, Error::invalid)
+        let distances = distances(&self.floats.ts[from..]);
+        self.take_floats(from, distances, Error::invalid)
     }
 
     /// Adds histograms.
@@ -149,10 +150,17 @@ impl RawDownsampler {
         }
         self.begin(Samples::Floats, out)?;
         let from = self.floats.len();
-        chunk.decode_floats(&mut self.floats)?;
+        let distances = if chunk.encoding == Encoding::Xor {
+            let mut decoder = XorDecoder::new(chunk.data)?;
+            decoder.fill(&mut self.floats, usize::MAX)?;
+            decoder.distances()
+        } else {
+            chunk.decode_floats(&mut self.floats)?;
+            distances(&self.floats.ts[from..])
+        };
         // Nothing here reads start timestamps.
         self.floats.st.clear();
-        self.take_floats(from, Error::corrupt)
+        self.take_floats(from, distances, Error::corrupt)
     }
 
     /// Ends the series.
@@ -174,15 +182,16 @@ impl RawDownsampler {
         Ok(())
     }
 
-    /// Keeps those of the floats from `from` on that count.
-    fn take_floats(&mut self, from: usize, refuse: impl Fn(String) -> Error) -> Result<()> {
+    /// Keeps those of the floats from `from` on that count; none of their distances exceeds
+    /// `distances`.
+    fn take_floats(&mut self, from: usize, distances: u64, refuse: impl Fn(String) -> Error) -> Result<()> {
         let (ts, vs) = (&mut self.floats.ts, &mut self.floats.vs);
         // What never falls holds no NaN either.
         let rises = never_falls(&vs[from.saturating_sub(1)..]);
         let nan = !rises && has_nan(&vs[from..]);
         self.scratch.falls |= !rises;
         self.scratch.nan |= nan;
-        if nan || !in_order(&ts[from..]) {
+        if nan || !in_order(&ts[from..], distances) {
             let (mut to, mut last) = (from, i64::MIN);
             for i in from..ts.len() {
                 if ts[i] >= last && !is_stale(vs[i]) {
@@ -308,14 +317,18 @@ fn has_nan(vs: &[f64]) -> bool {
     sum.is_nan() && vs.iter().any(|v| v.is_nan())
 }
 
-/// True when no time is before the last; mostly known without a branch for each.
-fn in_order(ts: &[i64]) -> bool {
-    const STEP_MAX: u64 = 1 << 40;
+/// The bits that are set in some distance of neighbours.
+fn distances(ts: &[i64]) -> u64 {
+    ts.iter().zip(ts.get(1..).unwrap_or_default()).fold(0, |all, (a, b)| all | b.wrapping_sub(*a) as u64)
+}
+
+/// True when no time is before the last; mostly known without a look at each.
+fn in_order(ts: &[i64], distances: u64) -> bool {
+    const DISTANCE_MAX: u64 = 1 << 40;
     const LEN_MAX: usize = 1 << 20;
     let Some(first) = ts.first() else { return true };
-    // Steps that are this small, from a time that is far from the ends, can not have wrapped.
-    let steps = ts.iter().zip(&ts[1..]).fold(0, |all, (a, b)| all | b.wrapping_sub(*a) as u64);
-    (steps < STEP_MAX && ts.len() <= LEN_MAX && first.unsigned_abs() < 1 << 62) || ts.is_sorted()
+    // Distances that are this small, from a time that is far from the ends, can not have wrapped.
+    (distances < DISTANCE_MAX && ts.len() <= LEN_MAX && first.unsigned_abs() < 1 << 62) || ts.is_sorted()
 }
 
 /// Cuts a run into the samples of single chunks, at ends of windows.

@@ -28,6 +28,8 @@ pub struct EngineOptions {
     pub start_timestamps: bool,
     /// `anchored` and `smoothed`.
     pub extended_range_selectors: bool,
+    /// `xrate`, `xincrease` and `xdelta`, which Thanos adds; unknown otherwise.
+    pub x_functions: bool,
     /// Longest query text in bytes.
     pub query_bytes_max: usize,
     /// Deepest nesting of a query.
@@ -47,6 +49,7 @@ impl Default for EngineOptions {
             type_and_unit_labels: false,
             start_timestamps: false,
             extended_range_selectors: false,
+            x_functions: false,
             query_bytes_max: 1 << 20,
             query_depth_max: 512,
         }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::selection::Selection;
 use crate::{
-    dedup::{SeriesChunk, windows},
+    chunk::Chunk,
+    dedup::{SeriesChunk, read_floats, windows},
     error::Result,
     promql::SeriesData,
     series::{Aggr, SampleColumns, SeriesBatch, SeriesView},
@@ -35,8 +36,23 @@ impl StoredSeries {
     }
 }
 
+impl StoredSeries {
+    /// Decodes raw floats of one replica, which need no merge; false when there is more to do.
+    fn decode_plain(&self, out: &mut SampleColumns) -> Result<bool> {
+        let chunks = || self.views().flat_map(|s| s.chunks());
+        if self.selection.adds_up_resets() || chunks().any(|c| c.meta.aggr != Aggr::Raw) {
+            return Ok(false);
+        }
+        let raw = chunks().map(|c| (c.meta.interval, Chunk { encoding: c.meta.encoding, data: c.data() }));
+        read_floats(raw, self.selection.interval, out)
+    }
+}
+
 impl SeriesData for StoredSeries {
     fn decode(&self, out: &mut SampleColumns) -> Result<()> {
+        if self.decode_plain(out)? {
+            return Ok(());
+        }
         let mut chunks: Vec<SeriesChunk<'_>> = self.views().flat_map(windows).collect();
         if chunks.is_empty() {
             return Ok(());

@@ -149,16 +149,23 @@ fn cut_between(
 /// Cuts a bucket with custom bounds, of which the first and the last have an infinite one.
 fn cut_custom(bucket: Bucket, at: f64, side: Trim) -> Kept {
     let Bucket { lower, upper, count, .. } = bucket;
-    let whole = || Kept { count, middle: arithmetic_middle(lower, upper) };
+    let (whole_at, gone_at) = match side {
+        Trim::KeepBelow => (upper <= at, lower >= at),
+        Trim::KeepAbove => (lower >= at, upper <= at),
+    };
+    if whole_at {
+        return Kept { count, middle: arithmetic_middle(lower, upper) };
+    }
+    if gone_at {
+        return DROPPED;
+    }
     if lower == f64::NEG_INFINITY {
         return match side {
-            Trim::KeepBelow if at >= upper => whole(),
             Trim::KeepBelow if at > 0.0 && upper.is_finite() => {
                 Kept { count: count * at / upper, middle: at / 2.0 }
             }
             Trim::KeepBelow if upper <= 0.0 => Kept { count, middle: at },
-            Trim::KeepAbove if at == f64::NEG_INFINITY => whole(),
-            Trim::KeepAbove if at >= 0.0 && upper > at && upper.is_finite() => {
+            Trim::KeepAbove if at >= 0.0 && upper.is_finite() => {
                 Kept { count: count * (1.0 - at / upper), middle: (at + upper) / 2.0 }
             }
             Trim::KeepBelow | Trim::KeepAbove => DROPPED,
@@ -166,10 +173,8 @@ fn cut_custom(bucket: Bucket, at: f64, side: Trim) -> Kept {
     }
     if upper == f64::INFINITY {
         return match side {
-            Trim::KeepBelow if at == f64::INFINITY => whole(),
             Trim::KeepBelow => DROPPED,
-            Trim::KeepAbove if at >= lower => Kept { count, middle: at },
-            Trim::KeepAbove => whole(),
+            Trim::KeepAbove => Kept { count, middle: at },
         };
     }
     cut_between(bucket, at, side, linear_share, arithmetic_middle)
@@ -216,6 +221,9 @@ mod tests {
         check(&h, 2.5, Trim::KeepAbove, &[0.5, 4.0, 2.0], 0.0, 0.5 * 3.75 + 30.0 + 20.0);
         check(&h, 20.0, Trim::KeepAbove, &[2.0], 0.0, 40.0);
         check(&h, -1.0, Trim::KeepBelow, &[], 0.0, 0.0);
+        check(&h, f64::INFINITY, Trim::KeepAbove, &[], 0.0, 0.0);
+        check(&h, f64::NEG_INFINITY, Trim::KeepBelow, &[], 0.0, 0.0);
+        check(&h, f64::INFINITY, Trim::KeepBelow, &[1.0, 4.0, 2.0], 0.0, 30.0);
         check(&h, f64::NAN, Trim::KeepBelow, &[], 0.0, 0.0);
     }
 

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use crate::{
     model::{FloatHistogram, is_stale},
-    promql::{Block, Steps, plan::Reference},
+    promql::{
+        Block, Steps,
+        plan::{Line, Reference},
+    },
     series::SampleColumns,
 };
 
@@ -47,6 +50,12 @@ impl Instant {
     /// Fills `block` in one pass over the samples.
     pub(super) fn fill(&self, columns: &SampleColumns, block: &mut Block) {
         let (floats, histograms) = (&columns.floats, &columns.histograms);
+        if self.give == Give::Value
+            && histograms.is_empty()
+            && let Some(line) = self.reference.line(self.steps)
+        {
+            return self.fill_floats(line, &floats.ts, &floats.vs, block);
+        }
         let mut last: Option<(usize, Arc<FloatHistogram>)> = None;
         self.each(columns, |step, found| match (self.give, found) {
             (Give::Value, Found::Float(i)) => block.set(step, floats.vs[i]),
@@ -67,6 +76,31 @@ impl Instant {
                 block.set(step, histograms.start(i) as f64 / 1000.0);
             }
         });
+    }
+
+    /// Fills `block` from floats alone.
+    fn fill_floats(&self, line: Line, ts: &[i64], vs: &[f64], block: &mut Block) {
+        let mut samples = ts.iter().zip(vs);
+        let mut upcoming = samples.next();
+        // What the newest sample gives, and up to when.
+        let (mut newest, mut until) = (0.0, i64::MIN);
+        let words = block.present.words_mut().iter_mut();
+        for (at, (values, word)) in block.floats.chunks_mut(64).zip(words).enumerate() {
+            let mut seen = 0u64;
+            for (i, value) in values.iter_mut().enumerate() {
+                let t = line.time(at * 64 + i);
+                while let Some((time, v)) = upcoming
+                    && *time <= t
+                {
+                    newest = *v;
+                    until = if is_stale(*v) { i64::MIN } else { time.saturating_add(self.lookback_ms) };
+                    upcoming = samples.next();
+                }
+                *value = newest;
+                seen = seen >> 1 | u64::from(t < until) << 63;
+            }
+            *word = seen >> (64 - values.len());
+        }
     }
 
     fn each(&self, columns: &SampleColumns, mut emit: impl FnMut(usize, Found)) {

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     promql::{
+        Function,
         ast::{Aggregate, AggregateOp, Binary, BinaryOp, Cardinality, Expr, Matching, Node},
         functions,
     },
@@ -323,7 +324,8 @@ impl Parser<'_> {
 
     fn called(&mut self, name: Token, args: Arguments, close: Token) -> Result<Part, ParseError> {
         let text = self.text_of(name);
-        let Some(function) = functions::find(text) else {
+        let is_known = |f: &&Function| self.options.x_functions || !f.id.is_x_function();
+        let Some(function) = functions::find(text).filter(is_known) else {
             return Err(self.fail(&format!("unknown function with name {text:?}"), name.span()));
         };
         if function.experimental && !self.options.experimental_functions {

@@ -5,14 +5,14 @@ use crate::{
     model::Interval,
     promql::{
         EngineOptions, FunctionId, Steps,
-        ast::{Aggregate, AggregateOp, Expr, Node, Subquery, ValueType, VectorSelector},
+        ast::{Aggregate, AggregateOp, Expr, Extension, Node, Subquery, ValueType, VectorSelector},
     },
     store::{Grouping, SelectHints},
 };
 
 use super::{
-    InfoPlan, Kind, Leaf, LeafKind, Plan, PlanNode, QueryTimes, RangePlan, RangeSource, Reference,
-    SubqueryPlan, invariant::is_wrapped, leaf::folded,
+    InfoPlan, Kind, Leaf, LeafKind, Plan, PlanNode, QueryTimes, RangePlan, RangeSource, Reach, Reference,
+    SubqueryPlan, invariant::is_wrapped, leaf::folded, reach::check_extension,
 };
 
 /// Most calls of `info` in a query: each is a read that waits for the one before.
@@ -103,9 +103,22 @@ impl<'e> Builder<'_, 'e> {
                     None => self.call(function, args, inside)?,
                 }
             }
-            Node::Vector(selector) => Kind::Leaf(self.instant(selector, LeafKind::Instant, around)?),
+            Node::Vector(selector) => {
+                let kind = match selector.extension {
+                    Some(Extension::Smoothed) => LeafKind::Smoothed(expr),
+                    // Compat: promql/engine.go passes over `anchored` here.
+                    Some(Extension::Anchored) | None => LeafKind::Instant,
+                };
+                Kind::Leaf(self.instant(selector, kind, around)?)
+            }
             Node::Matrix { selector, range } => {
-                Kind::Leaf(self.window(selector, folded(range)?, LeafKind::Raw, inside)?)
+                let range_ms = folded(range)?;
+                let kind = match selector.extension {
+                    Some(extension) => LeafKind::Edged { range_ms, extension },
+                    None => LeafKind::Raw,
+                };
+                let reach = Reach::of_range(None, selector.extension, self.lookback_ms);
+                Kind::Leaf(self.window(selector, range_ms, reach, kind, inside)?)
             }
             Node::Subquery(subquery) => Kind::Subquery(self.subquery(subquery, inside)?),
         };
@@ -126,7 +139,9 @@ impl<'e> Builder<'_, 'e> {
         let child = self.boxed(&aggregate.expr, inside)?;
         if let (Kind::Leaf(i), true) = (&child.kind, takes_series_singly(aggregate.op)) {
             let leaf = &mut self.leaves[*i];
-            if leaf.aggregate.is_none() && matches!(leaf.kind, LeafKind::Instant | LeafKind::Range(_)) {
+            if leaf.aggregate.is_none()
+                && matches!(leaf.kind, LeafKind::Instant | LeafKind::Smoothed(_) | LeafKind::Range(_))
+            {
                 leaf.aggregate = Some((expr, aggregate));
                 return Ok(Kind::Leaf(*i));
             }
@@ -197,30 +212,40 @@ impl<'e> Builder<'_, 'e> {
         let others = exprs.iter().enumerate().filter(|(i, _)| *i != vector);
         let params = others.map(|(_, e)| self.node(e, around)).collect::<Result<Vec<_>>>()?;
         let params_read = self.leaves.len() + self.infos.len() > reads;
-        let call = |reference, range_ms, params| RangePlan {
+        let call = |reference, range_ms, extension, reach, params| RangePlan {
             id,
             steps: around.steps,
             reference,
             range_ms,
+            extension,
+            reach,
             exprs,
             vector,
             params,
         };
         let kind = match &exprs[vector].node {
             Node::Matrix { selector, range } => {
-                let range_ms = folded(range)?;
-                let call = call(Reference::new(selector.at, &selector.offset)?, range_ms, params);
+                let (range_ms, extension) = (folded(range)?, selector.extension);
+                check_extension(id, around.func, extension)?;
+                let reach = Reach::of_range(Some(id), extension, self.lookback_ms);
+                let reference = Reference::new(selector.at, &selector.offset)?;
+                let call = call(reference, range_ms, extension, reach, params);
                 if params_read {
-                    let source = RangeSource::Leaf(self.window(selector, range_ms, LeafKind::Raw, around)?);
-                    Kind::Range { call, source }
+                    let leaf = self.window(selector, range_ms, reach, LeafKind::Raw, around)?;
+                    Kind::Range { call, source: RangeSource::Leaf(leaf) }
                 } else {
-                    Kind::Leaf(self.window(selector, range_ms, LeafKind::Range(call), around)?)
+                    Kind::Leaf(self.window(selector, range_ms, reach, LeafKind::Range(call), around)?)
                 }
             }
             Node::Subquery(subquery) => {
+                if id.is_x_function() {
+                    // Compat: the text of promql-engine, execution/parse; only selectors know samples
+                    // before a range.
+                    return Err(Error::invalid("expression not implemented"));
+                }
                 let source = self.subquery(subquery, around)?;
                 Kind::Range {
-                    call: call(source.reference, source.range_ms, params),
+                    call: call(source.reference, source.range_ms, None, Reach::default(), params),
                     source: RangeSource::Subquery(source),
                 }
             }
@@ -263,31 +288,40 @@ impl<'e> Builder<'_, 'e> {
         kind: LeafKind<'e>,
         around: Around<'e>,
     ) -> Result<usize> {
-        self.leaf(selector, self.lookback_ms, 0, kind, around)
+        let after_ms = match selector.extension {
+            Some(Extension::Smoothed) => self.lookback_ms,
+            Some(Extension::Anchored) | None => 0,
+        };
+        let reach = Reach { before_ms: self.lookback_ms, after_ms };
+        self.leaf(selector, reach, 0, kind, around)
     }
 
     fn window(
         &mut self,
         selector: &'e VectorSelector,
         range_ms: i64,
+        reach: Reach,
         kind: LeafKind<'e>,
         around: Around<'e>,
     ) -> Result<usize> {
-        self.leaf(selector, range_ms, range_ms, kind, around)
+        let reach = Reach { before_ms: reach.before_ms.saturating_add(range_ms), ..reach };
+        self.leaf(selector, reach, range_ms, kind, around)
     }
 
     fn leaf(
         &mut self,
         selector: &'e VectorSelector,
-        before_ms: i64,
+        reach: Reach,
         range_ms: i64,
         kind: LeafKind<'e>,
         around: Around<'e>,
     ) -> Result<usize> {
         let reference = Reference::new(selector.at, &selector.offset)?;
         // Windows are open on the left, so the first millisecond is not needed.
-        let mint = reference.time(around.data.mint).saturating_sub(before_ms.saturating_sub(1).max(0));
-        let interval = Interval::new(mint, reference.time(around.data.maxt));
+        let before_ms = reach.before_ms.saturating_sub(1).max(0);
+        let mint = reference.time(around.data.mint).saturating_sub(before_ms);
+        let maxt = reference.time(around.data.maxt).saturating_add(reach.after_ms);
+        let interval = Interval::new(mint, maxt);
         let hints = SelectHints {
             step_ms: around.hint_step_ms,
             func: around.func.to_owned(),

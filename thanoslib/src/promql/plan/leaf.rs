@@ -5,7 +5,7 @@ use crate::{
     model::{Interval, Matcher},
     promql::{
         Steps,
-        ast::{Aggregate, At, Duration, Expr, VectorSelector},
+        ast::{Aggregate, At, Duration, Expr, Extension, VectorSelector},
         queryable::Select,
     },
     store::SelectHints,
@@ -49,6 +49,30 @@ impl Reference {
     pub(crate) fn time(self, t_ms: i64) -> i64 {
         self.at_ms.unwrap_or(t_ms).saturating_sub(self.offset_ms)
     }
+
+    /// The times that all steps look at; `None` when they come near the ends of what 64 bits hold.
+    pub(crate) fn line(self, steps: Steps) -> Option<Line> {
+        let stride = if self.at_ms.is_some() { 0 } else { steps.step_ms };
+        let first = self.at_ms.unwrap_or(steps.start_ms).checked_sub(self.offset_ms)?;
+        let last = stride.checked_mul(i64::try_from(steps.count).ok()?)?.checked_add(first)?;
+        let near = |t: i64| t.checked_abs().is_some_and(|t| t < i64::MAX / 4);
+        (near(first) && near(last)).then_some(Line { first, stride })
+    }
+}
+
+/// Times at equal distances.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Line {
+    first: i64,
+    stride: i64,
+}
+
+impl Line {
+    /// The time of a step.
+    #[inline]
+    pub(crate) fn time(self, step: usize) -> i64 {
+        self.first.wrapping_add(self.stride.wrapping_mul(step as i64))
+    }
 }
 
 /// Milliseconds of a folded duration.
@@ -85,6 +109,8 @@ pub(crate) struct Leaf<'e> {
 pub(crate) enum LeafKind<'e> {
     /// The newest sample at each step.
     Instant,
+    /// The value at each step on the line between the samples around it; with the selector.
+    Smoothed(&'e Expr),
     /// The time of the newest sample at each step, in seconds.
     Timestamp,
     /// The start timestamp of the newest sample at each step, in seconds.
@@ -93,6 +119,13 @@ pub(crate) enum LeafKind<'e> {
     Range(RangePlan<'e>),
     /// All samples without stale marks.
     Raw,
+    /// The floats in a range, and values at its edges.
+    Edged {
+        /// Length of the range in ms.
+        range_ms: i64,
+        /// How the values at the edges are found.
+        extension: Extension,
+    },
 }
 
 impl Leaf<'_> {

@@ -2,9 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::promql::FunctionId;
+use crate::{model::KahanSum, promql::FunctionId};
 
-use super::{Notes, Output, Samples, Window, histogram_delta, start_time};
+use super::{
+    Notes, Output, Samples, Window,
+    histogram_delta::HistogramDelta,
+    sliding::{LongWindows, long_sum},
+    start_time,
+};
 
 /// rate, increase or delta over one series.
 #[derive(Debug)]
@@ -14,6 +19,12 @@ pub(super) struct Rate {
     range_ms: i64,
     /// Floats after a reset, by index.
     resets: Vec<usize>,
+    /// The float before each reset.
+    lost: Vec<f64>,
+    /// Sums of those, where windows hold many.
+    long: LongWindows<KahanSum>,
+    /// What is known of histograms.
+    histograms: HistogramDelta,
     /// Floats whose start timestamp overlaps the sample before.
     overlaps: Vec<usize>,
 }
@@ -38,7 +49,7 @@ struct Extrapolation {
 }
 
 impl Rate {
-    pub(super) fn new(id: FunctionId, range_ms: i64, samples: &Samples<'_>) -> Self {
+    pub(super) fn new(id: FunctionId, steps: usize, range_ms: i64, samples: &Samples<'_>) -> Self {
         let counter = id != FunctionId::Delta;
         let (mut resets, mut overlaps) = (Vec::new(), Vec::new());
         if counter {
@@ -60,10 +71,20 @@ impl Rate {
                 }));
             }
         }
-        Self { counter, per_second: id == FunctionId::Rate, range_ms, resets, overlaps }
+        let lost: Vec<f64> = resets.iter().map(|i| samples.fv[i - 1]).collect();
+        Self {
+            counter,
+            per_second: id == FunctionId::Rate,
+            range_ms,
+            resets,
+            long: LongWindows::new(steps, &lost),
+            lost,
+            histograms: HistogramDelta::new(counter, samples),
+            overlaps,
+        }
     }
 
-    pub(super) fn at(&self, w: &Window<'_>, notes: &mut Notes<'_>) -> Option<Output> {
+    pub(super) fn at(&mut self, w: &Window<'_>, notes: &mut Notes<'_>) -> Option<Output> {
         if w.is_mixed() {
             notes.mixed();
             return None;
@@ -71,13 +92,15 @@ impl Rate {
         if w.h.is_empty() { self.floats(w, notes) } else { self.histograms(w, notes) }
     }
 
-    fn floats(&self, w: &Window<'_>, notes: &mut Notes<'_>) -> Option<Output> {
+    fn floats(&mut self, w: &Window<'_>, notes: &mut Notes<'_>) -> Option<Output> {
         let (ts, vs) = (w.ft(), w.fv());
         let (first, last) = (*vs.first()?, *vs.last()?);
         let mut change = last - first;
         let from = self.resets.partition_point(|i| *i <= w.f.start);
-        for i in self.resets[from..].iter().take_while(|i| **i < w.f.end) {
-            change += w.samples.fv[i - 1];
+        let end = from + self.resets[from..].partition_point(|i| *i < w.f.end);
+        match long_sum(&mut self.long, &self.lost, &(from..end)) {
+            Some(lost) => change += lost.value(),
+            None => self.lost[from..end].iter().for_each(|v| change += v),
         }
         if let Some(i) = self.overlaps.get(self.overlaps.partition_point(|i| *i <= w.f.start))
             && *i < w.f.end
@@ -103,7 +126,7 @@ impl Rate {
     fn histograms(&self, w: &Window<'_>, notes: &mut Notes<'_>) -> Option<Output> {
         let (ts, hs) = (w.ht(), w.hv());
         let first = hs.first()?;
-        let change = if hs.len() > 1 { Some(histogram_delta::delta(w, self.counter, notes)?) } else { None };
+        let change = if hs.len() > 1 { Some(self.histograms.at(w, notes)?) } else { None };
         let ratio = change.as_ref().filter(|d| d.count > 0.0 && first.count >= 0.0);
         let extrapolation = self.extrapolate(
             w,
@@ -162,10 +185,17 @@ impl Rate {
         }
         let mut factor = if sampled == 0.0 { 1.0 } else { (sampled + before + after) / sampled };
         if self.per_second {
-            factor /= self.range_ms as f64 / 1000.0;
+            factor /= range_seconds(self.range_ms);
         }
         Some(Extrapolation { factor, with_first: began_inside })
     }
+}
+
+/// The length of a window in seconds.
+///
+/// Compat: Go's `Duration.Seconds` rounds the part of a second first.
+pub(super) fn range_seconds(range_ms: i64) -> f64 {
+    (range_ms / 1000) as f64 + (range_ms % 1000) as f64 / 1000.0
 }
 
 #[cfg(test)]
@@ -177,7 +207,7 @@ mod tests {
         let ft: Vec<i64> = samples.iter().map(|s| s.0).collect();
         let fv: Vec<f64> = samples.iter().map(|s| s.1).collect();
         let samples = Samples { ft: &ft, fv: &fv, fs: &[], ht: &[], hv: &[], hs: &[] };
-        let kernel = Rate::new(id, 60_000, &samples);
+        let mut kernel = Rate::new(id, 1, 60_000, &samples);
         let window = Window {
             samples: &samples,
             step: 0,
