@@ -9,6 +9,7 @@ mod check;
 mod engine;
 mod exec;
 mod functions;
+mod grain;
 mod names;
 mod ops;
 mod options;
@@ -27,6 +28,7 @@ pub use annotations::Annotations;
 pub use engine::{Engine, InstantQuery, RangeQuery};
 pub(crate) use functions::Id as FunctionId;
 pub use functions::{Function, find as find_function};
+pub use grain::{Grain, Stretch};
 pub use options::EngineOptions;
 #[cfg(feature = "promql-parser")]
 pub use parse::{ParseError, parse, parse_selector};

@@ -2,11 +2,16 @@
 
 use std::sync::Arc;
 
-use super::selection::Selection;
+use super::{
+    ResolutionSeams,
+    seams::{self, is_downsampled, resolution_of},
+    selection::Selection,
+};
 use crate::{
     dedup::{SeriesChunk, windows},
     error::Result,
-    promql::SeriesData,
+    model::Resolution,
+    promql::{Grain, SeriesData},
     series::{Aggr, SampleColumns, SeriesBatch, SeriesView},
 };
 
@@ -35,25 +40,39 @@ impl StoredSeries {
     }
 }
 
-impl SeriesData for StoredSeries {
-    fn decode(&self, out: &mut SampleColumns) -> Result<()> {
+impl StoredSeries {
+    /// The resolutions of its chunks.
+    pub(super) fn resolutions(&self) -> impl Iterator<Item = Resolution> {
+        self.views().flat_map(windows).map(|c| resolution_of(&c))
+    }
+
+    /// All chunks in order of time.
+    fn chunks(&self) -> Vec<SeriesChunk<'_>> {
         let mut chunks: Vec<SeriesChunk<'_>> = self.views().flat_map(windows).collect();
-        if chunks.is_empty() {
-            return Ok(());
-        }
         // Sources should send chunks in order of time, but need not.
         let key = |c: &SeriesChunk<'_>| (c.interval.mint, c.interval.maxt);
         if !chunks.is_sorted_by_key(key) {
             chunks.sort_by_key(key);
         }
-        self.selection.deduplicate(|dedup| {
-            if self.selection.merge_replicas {
-                dedup.dedup(&[&chunks], out)?;
-            } else {
-                dedup.concat(&chunks, out)?;
-            }
-            Ok(())
-        })
+        chunks
+    }
+}
+
+impl SeriesData for StoredSeries {
+    fn decode(&self, out: &mut SampleColumns) -> Result<()> {
+        self.decode_grained(out, &mut Grain::default())
+    }
+
+    fn decode_grained(&self, out: &mut SampleColumns, grain: &mut Grain) -> Result<()> {
+        let chunks = self.chunks();
+        if chunks.is_empty() {
+            return Ok(());
+        }
+        let selection = &*self.selection;
+        if selection.seams == ResolutionSeams::Right && chunks.iter().any(is_downsampled) {
+            return seams::read(selection, &chunks, out, grain);
+        }
+        selection.merge(&chunks, selection.request(), out)
     }
 
     fn size_bytes(&self) -> usize {

@@ -3,7 +3,9 @@
 use crate::{
     error::Result,
     model::{CounterReset, FloatHistogram, Interval, Labels, is_stale},
-    promql::{Annotations, Block, SelectedSeries, Steps, functions::range::RangeCall, names::drop_name},
+    promql::{
+        Annotations, Block, Grain, SelectedSeries, Steps, functions::range::RangeCall, names::drop_name,
+    },
     series::{FloatHistogramColumn, SampleColumns},
 };
 
@@ -63,11 +65,12 @@ pub(super) fn reduce(
 ) -> Result<Vec<Part>> {
     let mut parts: Vec<Part> = tasks.iter().map(|_| Part::default()).collect();
     let with_stats = tasks.iter().any(|t| t.stats);
-    let mut columns = SampleColumns::default();
+    let (mut columns, mut grain) = (SampleColumns::default(), Grain::default());
     for one in series {
         shared.ctx.check()?;
         columns.clear();
-        one.data.decode(&mut columns)?;
+        grain.clear();
+        one.data.decode_grained(&mut columns, &mut grain)?;
         // A series rarely has floats beside histograms, so that their copy costs little.
         let mut reduced = (with_stats && !columns.histograms.is_empty()).then(|| SampleColumns {
             floats: columns.floats.clone(),
@@ -100,7 +103,7 @@ pub(super) fn reduce(
                 TaskKind::Instant(_) => {}
                 TaskKind::Range(call) => {
                     let scope = &mut shared.scope(task.steps, &mut part.annotations);
-                    if let Some((block, looked)) = call.over_columns(scope, &one.labels, columns)? {
+                    if let Some((block, looked)) = call.over_columns(scope, &one.labels, columns, &grain)? {
                         shared.meter.look(looked);
                         shared.meter.hold(block_samples(&block))?;
                         part.blocks.push(block);

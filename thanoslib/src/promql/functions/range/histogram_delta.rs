@@ -1,6 +1,6 @@
 //! The change of a histogram over a window.
 
-use crate::model::{CounterReset, FloatHistogram};
+use crate::model::{CounterReset, FloatHistogram, histogram::IncompatibleSchema};
 
 use super::{Notes, Window, start_time};
 
@@ -78,6 +78,24 @@ pub(super) fn delta(w: &Window<'_>, counter: bool, notes: &mut Notes<'_>) -> Opt
     change.hint = CounterReset::Gauge;
     change.compact(0);
     Some(change)
+}
+
+/// Adds a part of what came between histogram `i` and the one before it.
+pub(super) fn add_part(
+    change: &mut FloatHistogram,
+    w: &Window<'_>,
+    i: usize,
+    part: f64,
+) -> Result<(), IncompatibleSchema> {
+    let (before, h) = (&w.samples.hv[i - 1], &w.samples.hv[i]);
+    let mut step = h.as_ref().clone();
+    if !h.detect_reset(before) {
+        step.sub(before)?;
+    }
+    step.mul(part);
+    change.add(&step)?;
+    change.hint = CounterReset::Gauge;
+    Ok(())
 }
 
 fn warn_of_overlaps(w: &Window<'_>, notes: &mut Notes<'_>) {

@@ -6,6 +6,7 @@
 //! Invariant: sees one series at a time, stale marks removed; knows no selects.
 
 mod changes;
+mod edges;
 mod extremes;
 mod histogram_delta;
 mod instant_delta;
@@ -24,7 +25,7 @@ use crate::{
     error::{Error, Result},
     model::{FloatHistogram, Labels},
     promql::{
-        Block, FunctionId, Steps,
+        Block, FunctionId, Grain, Steps,
         ast::{Expr, Node},
         exec::histogram_bytes,
         names::drop_name,
@@ -92,6 +93,7 @@ impl RangeCall {
         scope: &mut Scope<'_>,
         labels: &Labels,
         columns: &SampleColumns,
+        grain: &Grain,
     ) -> Result<Option<(Block, u64)>> {
         let histograms: Vec<_> =
             (0..columns.histograms.len()).map(|i| Arc::new(columns.histograms.get(i))).collect();
@@ -104,6 +106,7 @@ impl RangeCall {
             ht: &columns.histograms.ts,
             hv: &histograms,
             hs: starts(&columns.histograms.st),
+            grain: (!grain.stretches.is_empty()).then_some(grain),
         };
         self.over_samples(scope, labels, false, &samples)
     }
@@ -120,8 +123,15 @@ impl RangeCall {
         floats: (&[i64], &[f64]),
         histograms: (&[i64], &[Arc<FloatHistogram>]),
     ) -> Result<Option<(Block, u64)>> {
-        let samples =
-            Samples { ft: floats.0, fv: floats.1, fs: &[], ht: histograms.0, hv: histograms.1, hs: &[] };
+        let samples = Samples {
+            ft: floats.0,
+            fv: floats.1,
+            fs: &[],
+            ht: histograms.0,
+            hv: histograms.1,
+            hs: &[],
+            grain: None,
+        };
         self.over_samples(scope, labels, dropping, &samples)
     }
 
@@ -187,7 +197,7 @@ impl RangeCall {
             F::StdvarOverTime => each(block, &mut |w| Ok(spread::deviation(w, false, notes))),
             F::SumOverTime => each(block, &mut |w| Ok(over_time::sum(w, notes))),
             F::AvgOverTime => each(block, &mut |w| Ok(over_time::avg(w, notes))),
-            F::CountOverTime => each(block, &mut |w| Ok(Some(Output::Float(w.len() as f64)))),
+            F::CountOverTime => each(block, &mut |w| Ok(Some(Output::Float(w.scrapes())))),
             F::PresentOverTime | F::AbsentOverTime => each(block, &mut |_| Ok(Some(Output::Float(1.0)))),
             F::FirstOverTime => each(block, &mut |w| Ok(over_time::first(w))),
             F::LastOverTime => each(block, &mut |w| Ok(over_time::last(w))),

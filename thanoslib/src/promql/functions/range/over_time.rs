@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::{
-    CounterReset, KahanSum,
+    CounterReset, FloatHistogram, KahanSum,
     histogram::{AddOutcome, HistogramAverage, HistogramSum, IncompatibleSchema},
     kahan_add,
 };
@@ -35,13 +35,45 @@ pub(super) fn avg(w: &Window<'_>, notes: &mut Notes<'_>) -> Option<Output> {
         return None;
     }
     if w.h.is_empty() {
-        return Some(Output::Float(average(w.fv())));
+        return Some(Output::Float(match w.float_counts() {
+            Some(counts) => weighted(w.fv(), counts),
+            None => average(w.fv()),
+        }));
+    }
+    if let Some(counts) = w.histogram_counts() {
+        return weighted_histograms(w, counts, notes);
     }
     let (first, rest) = w.hv().split_first()?;
     let mut average = HistogramAverage::new(first);
     let outcome = rest.iter().try_fold(AddOutcome::default(), |all, h| Ok(all.or(average.add(h)?)));
     note(w, outcome, notes)?;
     Some(Output::Histogram(Arc::new(average.finish())))
+}
+
+/// The average of values that stand for several scrapes each.
+fn weighted(values: &[f64], counts: &[f64]) -> f64 {
+    let (mut sum, mut scrapes) = (KahanSum::default(), 0.0);
+    for (v, count) in values.iter().zip(counts) {
+        sum.add(v * count);
+        scrapes += count;
+    }
+    sum.value() / scrapes
+}
+
+/// The average of histograms that stand for several scrapes each.
+fn weighted_histograms(w: &Window<'_>, counts: &[f64], notes: &mut Notes<'_>) -> Option<Output> {
+    let times = |(h, count): (&Arc<FloatHistogram>, &f64)| {
+        let mut h = h.as_ref().clone();
+        h.mul(*count);
+        h
+    };
+    let mut all = w.hv().iter().zip(counts).map(times);
+    let mut sum = HistogramSum::new(&all.next()?);
+    let outcome = all.try_fold(AddOutcome::default(), |all, h| Ok(all.or(sum.add(&h)?)));
+    note(w, outcome, notes)?;
+    let mut average = sum.finish();
+    average.div(counts.iter().sum());
+    Some(Output::Histogram(Arc::new(average)))
 }
 
 /// The compensated average; a running mean once the sum would overflow.

@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use crate::promql::FunctionId;
 
-use super::{Notes, Output, Samples, Window, histogram_delta, start_time};
+use super::{
+    Notes, Output, Samples, Window,
+    edges::{Edge, Edges},
+    histogram_delta, start_time,
+};
 
 /// rate, increase or delta over one series.
 #[derive(Debug)]
@@ -28,6 +32,8 @@ struct Change {
     first_start: i64,
     /// First value over change, if the change is up and the first value is not negative.
     zero_ratio: Option<f64>,
+    /// How the change goes on to the ends of the window.
+    edges: Edges,
 }
 
 /// By what the change is multiplied.
@@ -84,6 +90,16 @@ impl Rate {
         {
             notes.overlapping_start();
         }
+        let edges = Edges::of(w.samples.grain, w.samples.ft, &w.f, w.start_ms, w.end_ms);
+        let zero_ratio = (change > 0.0 && first >= 0.0).then_some(first / change);
+        if ts.len() > 1 {
+            if let Edge::Part(part) = edges.before {
+                change += part * self.step(w.samples.fv, w.f.start);
+            }
+            if let Edge::Part(part) = edges.after {
+                change += part * self.step(w.samples.fv, w.f.end);
+            }
+        }
         let extrapolation = self.extrapolate(
             w,
             &Change {
@@ -91,7 +107,8 @@ impl Rate {
                 first_t: ts[0],
                 last_t: ts[ts.len() - 1],
                 first_start: w.samples.float_start(w.f.start),
-                zero_ratio: (change > 0.0 && first >= 0.0).then_some(first / change),
+                zero_ratio,
+                edges,
             },
         )?;
         if extrapolation.with_first {
@@ -100,11 +117,20 @@ impl Rate {
         Some(Output::Float(change * extrapolation.factor))
     }
 
+    /// The change from the float before to float `i`.
+    fn step(&self, vs: &[f64], i: usize) -> f64 {
+        let (before, v) = (vs[i - 1], vs[i]);
+        if self.counter && v < before { v } else { v - before }
+    }
+
     fn histograms(&self, w: &Window<'_>, notes: &mut Notes<'_>) -> Option<Output> {
         let (ts, hs) = (w.ht(), w.hv());
         let first = hs.first()?;
-        let change = if hs.len() > 1 { Some(histogram_delta::delta(w, self.counter, notes)?) } else { None };
+        let mut change =
+            if hs.len() > 1 { Some(histogram_delta::delta(w, self.counter, notes)?) } else { None };
+        let edges = Edges::of(w.samples.grain, w.samples.ht, &w.h, w.start_ms, w.end_ms);
         let ratio = change.as_ref().filter(|d| d.count > 0.0 && first.count >= 0.0);
+        let zero_ratio = ratio.map(|d| first.count / d.count);
         let extrapolation = self.extrapolate(
             w,
             &Change {
@@ -112,9 +138,20 @@ impl Rate {
                 first_t: ts[0],
                 last_t: ts[ts.len() - 1],
                 first_start: w.samples.histogram_start(w.h.start),
-                zero_ratio: ratio.map(|d| first.count / d.count),
+                zero_ratio,
+                edges,
             },
         )?;
+        if let Some(change) = &mut change {
+            for (edge, i) in [(edges.before, w.h.start), (edges.after, w.h.end)] {
+                if let Edge::Part(part) = edge
+                    && histogram_delta::add_part(change, w, i, part).is_err()
+                {
+                    notes.mixed_schemas();
+                    return None;
+                }
+            }
+        }
         let mut result = match change {
             Some(mut change) => {
                 if extrapolation.with_first && change.add(first).is_err() {
@@ -137,7 +174,9 @@ impl Rate {
         let mut after = seconds(change.last_t, w.end_ms);
         let mut sampled = seconds(change.first_t, change.last_t);
         let average = if change.n > 1 { sampled / (change.n - 1) as f64 } else { 0.0 };
-        let threshold = average * 1.1;
+        // Distances up to which the ends of the window count as reached by the samples.
+        let distance = |edge| if let Edge::Interval(seconds) = edge { seconds } else { average };
+        let (distance_before, distance_after) = (distance(change.edges.before), distance(change.edges.after));
         let start = change.first_start;
         let began_inside = self.counter && start != 0 && w.start_ms < start && start < change.first_t;
         if began_inside {
@@ -145,9 +184,13 @@ impl Rate {
             sampled = seconds(start, change.last_t);
         } else if change.n == 1 {
             return None;
+        } else if let Edge::Part(_) = change.edges.before {
+            // What lies before the first sample is part of the change already.
+            sampled += before;
+            before = 0.0;
         } else {
-            if before >= threshold {
-                before = average / 2.0;
+            if before >= distance_before * 1.1 {
+                before = distance_before / 2.0;
             }
             // A counter does not begin below zero.
             if let (true, Some(ratio)) = (self.counter, change.zero_ratio) {
@@ -157,8 +200,14 @@ impl Rate {
                 }
             }
         }
-        if after >= threshold {
-            after = average / 2.0;
+        if let Edge::Part(_) = change.edges.after {
+            sampled += after;
+            after = 0.0;
+        } else if let Edge::Reach { seconds, late } = change.edges.after {
+            sampled -= late;
+            after = seconds;
+        } else if after >= distance_after * 1.1 {
+            after = distance_after / 2.0;
         }
         let mut factor = if sampled == 0.0 { 1.0 } else { (sampled + before + after) / sampled };
         if self.per_second {
@@ -176,7 +225,7 @@ mod tests {
     fn check(id: FunctionId, samples: &[(i64, f64)], want: Option<f64>) {
         let ft: Vec<i64> = samples.iter().map(|s| s.0).collect();
         let fv: Vec<f64> = samples.iter().map(|s| s.1).collect();
-        let samples = Samples { ft: &ft, fv: &fv, fs: &[], ht: &[], hv: &[], hs: &[] };
+        let samples = Samples { ft: &ft, fv: &fv, fs: &[], ht: &[], hv: &[], hs: &[], grain: None };
         let kernel = Rate::new(id, 60_000, &samples);
         let window = Window {
             samples: &samples,
