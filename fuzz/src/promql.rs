@@ -123,7 +123,7 @@ fn tree(expr: Expr) -> String {
 
 fn plain(expr: Expr) -> Expr {
     let node = match expr.node {
-        node @ (Node::Number(_) | Node::String(_)) => node,
+        node @ (Node::Number { .. } | Node::String(_)) => node,
         Node::Paren(e) => Node::Paren(Box::new(plain(*e))),
         Node::Unary { negative: false, expr } => return plain(*expr),
         Node::Unary { negative, expr } => Node::Unary { negative, expr: Box::new(plain(*expr)) },
@@ -139,7 +139,7 @@ fn plain(expr: Expr) -> Expr {
         }
         Node::Call { function, args } => Node::Call { function, args: args.into_iter().map(plain).collect() },
         Node::Vector(selector) => Node::Vector(sorted(selector)),
-        Node::Matrix { selector, range_ms } => Node::Matrix { selector: sorted(selector), range_ms },
+        Node::Matrix { selector, range } => Node::Matrix { selector: sorted(selector), range },
         Node::Subquery(mut s) => {
             s.expr = plain(s.expr);
             Node::Subquery(s)

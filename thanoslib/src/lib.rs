@@ -132,4 +132,4 @@ pub use store::{
 #[cfg(feature = "promql")]
 pub use promql::{Engine, EngineOptions, InstantQuery, QueryValue, RangeQuery};
 #[cfg(feature = "promql")]
-pub use query::{ResolutionSeams, SelectOptions, StoreQueryable};
+pub use query::{SelectOptions, StoreQueryable};

@@ -4,6 +4,7 @@ mod block;
 mod histogram;
 mod merge;
 mod postings;
+mod promql;
 mod rewrite;
 mod xor;
 
@@ -25,5 +26,6 @@ pub fn all() -> Vec<(&'static str, Make)> {
     all.extend(postings::cases());
     all.extend(merge::cases());
     all.extend(rewrite::cases());
+    all.extend(promql::cases());
     all
 }

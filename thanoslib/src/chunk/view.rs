@@ -69,6 +69,11 @@ impl<'a> Chunk<'a> {
         )
     }
 
+    /// True for chunks of floats that are not downsampled.
+    pub(crate) fn is_float(&self) -> bool {
+        matches!(self.encoding, Encoding::Xor | Encoding::Xor2)
+    }
+
     /// Appends all samples to the column of their kind, integer histograms as float ones.
     ///
     /// # Errors
@@ -80,6 +85,26 @@ impl<'a> Chunk<'a> {
         } else {
             self.decode_floats(&mut out.floats)
         }
+    }
+
+    /// As [`decode_into`](Self::decode_into), but ends soon after the first sample that is later
+    /// than `maxt`; the caller cuts off what is.
+    ///
+    /// # Errors
+    /// As [`decode_into`](Self::decode_into), of what is decoded.
+    pub(crate) fn decode_until(&self, maxt: i64, out: &mut SampleColumns) -> Result<(), DecodeError> {
+        /// Samples that are decoded at a time.
+        const PIECE: usize = 32;
+        if self.encoding != Encoding::Xor {
+            return self.decode_into(out);
+        }
+        let mut decoder = XorDecoder::new(self.data)?;
+        while decoder.fill(&mut out.floats, PIECE)? > 0 {
+            if out.floats.ts.last().is_some_and(|t| *t > maxt) {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Appends all samples of a float chunk.

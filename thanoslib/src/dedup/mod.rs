@@ -12,6 +12,7 @@ mod heap;
 mod lift;
 mod merge;
 mod penalty;
+mod plain;
 mod reader;
 mod replica;
 mod series;
@@ -21,6 +22,7 @@ mod tests;
 
 pub use chunks::{SeriesChunk, windows};
 pub use merge::{ChunkMerge, MergedChunk};
+pub(crate) use plain::read_floats;
 pub use reader::Reader;
 pub use replica::Replica;
 pub use series::Deduplicator;

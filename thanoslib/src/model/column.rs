@@ -72,6 +72,22 @@ impl FloatColumn {
     pub fn start(&self, i: usize) -> i64 {
         self.st.get(i).copied().unwrap_or(0)
     }
+
+    /// Keeps the first samples.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.ts.truncate(len);
+        self.vs.truncate(len);
+        self.st.truncate(len);
+    }
+
+    /// Removes the samples of a range, which lies inside.
+    pub(crate) fn remove(&mut self, range: std::ops::Range<usize>) {
+        self.ts.drain(range.clone());
+        self.vs.drain(range.clone());
+        if !self.st.is_empty() {
+            self.st.drain(range);
+        }
+    }
 }
 
 /// What consecutive histograms of one series share.

@@ -35,7 +35,7 @@ impl Checker<'_> {
 
     fn features(&self, e: &Expr) -> Result<(), ParseError> {
         match &e.node {
-            Node::Number(_) | Node::String(_) | Node::Vector(_) | Node::Matrix { .. } => Ok(()),
+            Node::Number { .. } | Node::String(_) | Node::Vector(_) | Node::Matrix { .. } => Ok(()),
             Node::Paren(inner) | Node::Unary { expr: inner, .. } => self.features(inner),
             Node::Subquery(s) => self.features(&s.expr),
             Node::Binary(b) => {
@@ -76,7 +76,7 @@ impl Checker<'_> {
 
     fn types(&self, e: &Expr) -> Result<(), ParseError> {
         match &e.node {
-            Node::Number(_) | Node::String(_) => Ok(()),
+            Node::Number { .. } | Node::String(_) => Ok(()),
             Node::Paren(inner) => self.types(inner),
             Node::Unary { expr, .. } => {
                 self.types(expr)?;

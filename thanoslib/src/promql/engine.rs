@@ -195,7 +195,7 @@ impl Engine {
         if depth > depth_max {
             return Err(Error::invalid(format!("query nests deeper than {depth_max} levels")));
         }
-        let job = move || exec::with_room(depth, || Ok(fold(expr, &times)));
+        let job = move || exec::with_room(depth, || fold(expr, &times));
         let expr = compute(&self.compute, job).await??;
         Ok(Query { expr, depth, steps, times, shared })
     }

@@ -1,6 +1,6 @@
 //! Metadata labels that operations drop, and series that become equal by it.
 
-use std::collections::{HashMap, hash_map::Entry};
+use std::collections::{HashMap, HashSet, hash_map::Entry};
 
 use crate::{
     error::{Error, Result},
@@ -42,7 +42,12 @@ pub(crate) fn delayed_metric_name<'a>(labels: &'a Labels, options: &EngineOption
 ///
 /// # Errors
 /// `Invalid` when two of them have a value at the same step.
-pub(crate) fn merge_equal(blocks: Vec<Block>) -> Result<Vec<Block>> {
+pub(crate) fn merge_equal(mut blocks: Vec<Block>) -> Result<Vec<Block>> {
+    if blocks.windows(2).all(|pair| pair[0].labels < pair[1].labels) {
+        // No two are equal.
+        blocks.retain(|block| !block.is_empty());
+        return Ok(blocks);
+    }
     let mut out: Vec<Block> = Vec::with_capacity(blocks.len());
     let mut seen: HashMap<Labels, usize> = HashMap::with_capacity(blocks.len());
     for block in blocks {
@@ -58,6 +63,27 @@ pub(crate) fn merge_equal(blocks: Vec<Block>) -> Result<Vec<Block>> {
         }
     }
     Ok(out)
+}
+
+/// Label sets that were seen, most of which came in order.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    ascending: Vec<Labels>,
+    others: HashSet<Labels>,
+}
+
+impl Seen {
+    /// Adds a label set; false when it was there.
+    pub(crate) fn insert(&mut self, labels: &Labels) -> bool {
+        if self.ascending.last().is_none_or(|last| last < labels) {
+            if self.others.contains(labels) {
+                return false;
+            }
+            self.ascending.push(labels.clone());
+            return true;
+        }
+        self.ascending.binary_search(labels).is_err() && self.others.insert(labels.clone())
+    }
 }
 
 /// What an operator must do with its result after it dropped labels: series of equal labels are
@@ -131,6 +157,24 @@ mod tests {
             }
         }
         block
+    }
+
+    #[test]
+    fn a_label_set_is_seen_once_in_any_order() {
+        let mut seen = Seen::default();
+        let mut check = |a: &str, want: bool| {
+            assert_eq!(seen.insert(&Labels::from_pairs([("a", a)])), want, "{a}");
+        };
+        check("b", true);
+        check("d", true);
+        check("c", true);
+        check("c", false);
+        check("b", false);
+        check("e", true);
+        check("a", true);
+        check("e", false);
+        check("a", false);
+        check("d", false);
     }
 
     #[test]

@@ -2,14 +2,18 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::ast::{Aggregate, At, Binary, Cardinality, Expr, Matching, Node, Subquery, VectorSelector};
+use super::ast::{
+    Aggregate, At, Binary, Cardinality, Duration, DurationExpr, DurationNode, Expr, Extension, Matching,
+    Node, Subquery, VectorSelector,
+};
 use crate::model::{LABEL_NAME, float::write_quoted};
 
 impl Display for Expr {
     /// Writes the text that parses to an equal tree, as upstream writes it.
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match &self.node {
-            Node::Number(v) => number(f, *v),
+            Node::Number { value, is_duration: true } => duration_seconds(f, *value),
+            Node::Number { value, .. } => number(f, *value),
             Node::String(s) => write_quoted(f, s),
             Node::Paren(e) => write!(f, "({e})"),
             Node::Unary { negative, expr } => {
@@ -27,14 +31,14 @@ impl Display for Expr {
             }
             Node::Vector(v) => {
                 name_and_matchers(f, v)?;
-                modifiers(f, v.at, v.offset_ms)
+                extension(f, v.extension)?;
+                modifiers(f, v.at, &v.offset)
             }
-            Node::Matrix { selector, range_ms } => {
+            Node::Matrix { selector, range } => {
                 name_and_matchers(f, selector)?;
-                f.write_str("[")?;
-                duration(f, *range_ms)?;
-                f.write_str("]")?;
-                modifiers(f, selector.at, selector.offset_ms)
+                write!(f, "[{range}]")?;
+                extension(f, selector.extension)?;
+                modifiers(f, selector.at, &selector.offset)
             }
             Node::Subquery(s) => subquery(f, s),
         }
@@ -153,7 +157,14 @@ fn name_and_matchers(f: &mut Formatter<'_>, v: &VectorSelector) -> fmt::Result {
     write!(f, "{{{}}}", texts.join(","))
 }
 
-fn modifiers(f: &mut Formatter<'_>, at: Option<At>, offset_ms: i64) -> fmt::Result {
+fn extension(f: &mut Formatter<'_>, extension: Option<Extension>) -> fmt::Result {
+    match extension {
+        Some(extension) => write!(f, " {}", extension.as_str()),
+        None => Ok(()),
+    }
+}
+
+fn modifiers(f: &mut Formatter<'_>, at: Option<At>, offset: &Duration) -> fmt::Result {
     match at {
         Some(At::Time(ms)) => {
             let sign = if ms < 0 { "-" } else { "" };
@@ -163,22 +174,53 @@ fn modifiers(f: &mut Formatter<'_>, at: Option<At>, offset_ms: i64) -> fmt::Resu
         Some(At::End) => f.write_str(" @ end()")?,
         None => {}
     }
-    if offset_ms != 0 {
-        f.write_str(" offset ")?;
-        duration(f, offset_ms)?;
-    }
-    Ok(())
+    if *offset == Duration::ZERO { Ok(()) } else { write!(f, " offset {offset}") }
 }
 
 fn subquery(f: &mut Formatter<'_>, s: &Subquery) -> fmt::Result {
-    write!(f, "{}[", s.expr)?;
-    duration(f, s.range_ms)?;
-    f.write_str(":")?;
-    if let Some(step) = s.step_ms {
-        duration(f, step)?;
+    write!(f, "{}[{}:", s.expr, s.range)?;
+    if let Some(step) = &s.step {
+        step.fmt(f)?;
     }
     f.write_str("]")?;
-    modifiers(f, s.at, s.offset_ms)
+    modifiers(f, s.at, &s.offset)
+}
+
+impl Display for Duration {
+    /// Writes a length as upstream does: `1h30m`, or arithmetic.
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Duration::Ms(ms) => duration(f, *ms),
+            Duration::Expr(e) => e.fmt(f),
+        }
+    }
+}
+
+impl Display for DurationExpr {
+    /// Writes arithmetic with blanks around operators; plus signs are left out.
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match &self.node {
+            DurationNode::Literal { seconds, is_duration: true } => duration_seconds(f, *seconds),
+            DurationNode::Literal { seconds, .. } => number(f, *seconds),
+            DurationNode::Step => f.write_str("step()"),
+            DurationNode::Range => f.write_str("range()"),
+            DurationNode::MinOf(a, b) => write!(f, "min_of({a}, {b})"),
+            DurationNode::MaxOf(a, b) => write!(f, "max_of({a}, {b})"),
+            DurationNode::Paren(e) => write!(f, "({e})"),
+            DurationNode::Sign { negative, expr } => {
+                if *negative {
+                    f.write_str("-")?;
+                }
+                expr.fmt(f)
+            }
+            DurationNode::Binary { op, lhs, rhs } => write!(f, "{lhs} {} {rhs}", op.as_str()),
+        }
+    }
+}
+
+/// A duration literal, fractions of milliseconds cut.
+fn duration_seconds(f: &mut Formatter<'_>, seconds: f64) -> fmt::Result {
+    duration(f, (seconds * 1000.0) as i64)
 }
 
 /// `1d2h`; years and weeks only when they divide the rest.
@@ -215,13 +257,7 @@ mod tests {
 
     #[test]
     fn durations_use_few_units() {
-        struct D(i64);
-        impl Display for D {
-            fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-                duration(f, self.0)
-            }
-        }
-        let check = |ms: i64, want: &str| assert_eq!(D(ms).to_string(), want);
+        let check = |ms: i64, want: &str| assert_eq!(Duration::Ms(ms).to_string(), want);
         check(0, "0s");
         check(15_001, "15s1ms");
         check(-5_400_000, "-1h30m");

@@ -8,7 +8,8 @@ use super::{
     selection::Selection,
 };
 use crate::{
-    dedup::{SeriesChunk, windows},
+    chunk::Chunk,
+    dedup::{SeriesChunk, read_floats, windows},
     error::Result,
     model::Resolution,
     promql::{Grain, SeriesData},
@@ -46,6 +47,16 @@ impl StoredSeries {
         self.views().flat_map(windows).map(|c| resolution_of(&c))
     }
 
+    /// Decodes raw floats of one replica, which need no merge; false when there is more to do.
+    fn decode_plain(&self, out: &mut SampleColumns) -> Result<bool> {
+        let chunks = || self.views().flat_map(|s| s.chunks());
+        if self.selection.adds_up_resets() || chunks().any(|c| c.meta.aggr != Aggr::Raw) {
+            return Ok(false);
+        }
+        let raw = chunks().map(|c| (c.meta.interval, Chunk { encoding: c.meta.encoding, data: c.data() }));
+        read_floats(raw, self.selection.interval, out)
+    }
+
     /// All chunks in order of time.
     fn chunks(&self) -> Vec<SeriesChunk<'_>> {
         let mut chunks: Vec<SeriesChunk<'_>> = self.views().flat_map(windows).collect();
@@ -64,6 +75,9 @@ impl SeriesData for StoredSeries {
     }
 
     fn decode_grained(&self, out: &mut SampleColumns, grain: &mut Grain) -> Result<()> {
+        if self.decode_plain(out)? {
+            return Ok(());
+        }
         let chunks = self.chunks();
         if chunks.is_empty() {
             return Ok(());

@@ -204,6 +204,11 @@ impl Selection {
         }
     }
 
+    /// True when resets of raw counters are added up, too.
+    pub(super) fn adds_up_resets(&self) -> bool {
+        self.counters == Counters::Thanos && self.aggregates == [Aggr::Counter]
+    }
+
     /// True when counters of downsampled data are read as Thanos reads them although they
     /// should be as Prometheus has them: there is no other way to read these.
     pub(super) fn rewrites_aggregates(&self) -> bool {

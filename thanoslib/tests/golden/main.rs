@@ -42,6 +42,7 @@ fn main() -> ExitCode {
     thanos_downsample::run(&mut golden);
     promql_parse::run(&mut golden);
     promql_eval::run(&mut golden);
+    promql_eval::run_x_functions(&mut golden);
     query_http::run(&mut golden);
     query_seams::run(&mut golden);
     golden.finish()

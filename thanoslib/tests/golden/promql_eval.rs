@@ -16,7 +16,8 @@ use thanoslib::{
         histogram::CUSTOM_BUCKETS_SCHEMA, is_stale,
     },
     promql::{
-        Engine, InstantQuery, QueryResult, QueryValue, Queryable, RangeQuery, Select, SelectFrame, parse,
+        Engine, EngineOptions, InstantQuery, QueryResult, QueryValue, Queryable, RangeQuery, Select,
+        SelectFrame, parse,
     },
     runtime::Inline,
     store::SelectHints,
@@ -59,7 +60,31 @@ pub(crate) fn run(golden: &mut Golden) {
         rows: None,
         check: &|_, row| {
             let (store, runtime) = ready.as_ref().map_err(Clone::clone)?;
-            runtime.block_on(check_eval(store, row))
+            runtime.block_on(check_eval(store, options(row)?, row))
+        },
+    });
+}
+
+/// The functions of Thanos over the same series.
+pub(crate) fn run_x_functions(golden: &mut Golden) {
+    let path = golden.root().join("promql/data.jsonl");
+    if !path.exists() {
+        return;
+    }
+    let store = load(&path).map(Arc::new);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    let ready = store.and_then(|store| Ok((store, runtime.map_err(|e| e.to_string())?)));
+    golden.run(&Suite {
+        label: "promql/xfunctions",
+        path: "promql/xfunctions.jsonl",
+        inputs: &["id", "expr", "kind", "ts", "start", "end", "step", "ordered"],
+        expected: &["result_type", "result", "error", "error_kind"],
+        ignored: &[],
+        rows: None,
+        check: &|_, row| {
+            let (store, runtime) = ready.as_ref().map_err(Clone::clone)?;
+            let options = EngineOptions { x_functions: true, ..options(row)? };
+            runtime.block_on(check_eval(store, options, row))
         },
     });
 }
@@ -115,8 +140,7 @@ async fn check_data(store: &MemoryQueryable, row: &Json) -> Verdict {
     if bits(&got) == bits(&want) { Ok(()) } else { Err("samples differ".to_owned()) }
 }
 
-async fn check_eval(store: &Arc<MemoryQueryable>, row: &Json) -> Verdict {
-    let options = options(row)?;
+async fn check_eval(store: &Arc<MemoryQueryable>, options: EngineOptions, row: &Json) -> Verdict {
     let outcome = match query(row).map(|text| parse(text, &options)) {
         None => Err(("create", "a query is UTF-8".to_owned())),
         Some(Err(e)) => Err(("create", e.to_string())),
@@ -141,7 +165,7 @@ async fn check_eval(store: &Arc<MemoryQueryable>, row: &Json) -> Verdict {
             };
             answer.map_err(|e| {
                 let text = e.to_string();
-                (if text.starts_with("invalid expression type") { "create" } else { "exec" }, text)
+                (if is_refusal(&text) { "create" } else { "exec" }, text)
             })
         }
     };
@@ -159,6 +183,11 @@ async fn check_eval(store: &Arc<MemoryQueryable>, row: &Json) -> Verdict {
         (Ok(_), Some(want)) => Err(format!("no error, want {want}")),
         (Ok(result), None) => check_result(&result, row),
     }
+}
+
+/// True for errors that are known before a query runs.
+fn is_refusal(text: &str) -> bool {
+    text.starts_with("invalid expression type") || text == "expression not implemented"
 }
 
 /// The text without `line:column: ` in front.

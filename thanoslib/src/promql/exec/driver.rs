@@ -1,18 +1,21 @@
 //! Awaits the selects of a query and hands what arrives to jobs.
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
 use futures::{Stream, StreamExt, TryStreamExt, pin_mut, stream};
 
 use crate::{
     budget::Lease,
     error::{Error, Result},
-    model::{Labels, Warning, Warnings},
+    model::{Warning, Warnings},
     promql::{
         Annotations, Block, Queryable, Select, SelectFrame, SelectStream, SelectedSeries, Steps,
         ast::Expr,
-        functions::{info::InfoMatchers, range::RangeCall},
-        names::{same_labelset, unique},
+        functions::{
+            info::InfoMatchers,
+            range::{Edged, RangeCall, Smoothed},
+        },
+        names::{Seen, same_labelset, unique},
         ops::aggregate::Aggregator,
         plan::{Leaf, LeafKind, QueryTimes, plan},
     },
@@ -175,7 +178,7 @@ struct Sink {
     /// Bytes reserved for what the aggregation holds.
     state: Option<Lease>,
     /// Labels seen, where two series with the same labels are an error.
-    seen: Option<HashSet<Labels>>,
+    seen: Option<Seen>,
     output: LeafOutput,
 }
 
@@ -222,9 +225,19 @@ fn sink(shared: &Shared, index: usize, leaf: &Leaf<'_>) -> Result<Sink> {
         LeafKind::Instant => instant(Give::Value),
         LeafKind::Timestamp => instant(Give::Timestamp),
         LeafKind::StartTimestamp => instant(Give::StartTimestamp),
+        LeafKind::Smoothed(expr) => {
+            let scope = shared.scope(leaf.steps, &mut output.annotations);
+            TaskKind::Smoothed(Smoothed::new(expr, leaf.reference, shared.lookback_ms, &scope))
+        }
         LeafKind::Raw => {
             output.is_raw = true;
             TaskKind::Raw(leaf.interval)
+        }
+        LeafKind::Edged { range_ms, extension } => {
+            output.is_raw = true;
+            let end_ms = leaf.reference.time(leaf.steps.start_ms);
+            let start_ms = end_ms.saturating_sub(*range_ms);
+            TaskKind::Edged(Edged { start_ms, end_ms, reach: leaf.interval, extension: *extension })
         }
         LeafKind::Range(call) => {
             // Parameters of a leaf read nothing.
@@ -233,7 +246,7 @@ fn sink(shared: &Shared, index: usize, leaf: &Leaf<'_>) -> Result<Sink> {
             output.annotations = evaluator.into_annotations();
             let call = RangeCall::new(call, params, &shared.scope(leaf.steps, &mut output.annotations));
             if call.drops_name() && !shared.options.delayed_name_removal {
-                seen = Some(HashSet::new());
+                seen = Some(Seen::default());
             }
             TaskKind::Range(Box::new(call))
         }
@@ -296,7 +309,7 @@ fn expanding(e: Error) -> Error {
 /// Bytes of the values that tasks make of some series, histograms left out.
 fn values_bytes(tasks: &[Arc<Task>], series: usize) -> u64 {
     let of_steps = |t: &Arc<Task>| match t.kind {
-        TaskKind::Raw(_) => 0,
+        TaskKind::Raw(_) | TaskKind::Edged(_) => 0,
         // A float and a bit for each step.
         _ => t.steps.count as u64 * 65 / 8,
     };
@@ -310,7 +323,7 @@ fn absorb(shared: &Shared, mut sinks: Vec<Sink>, parts: Vec<Part>, mut lease: Le
         sink.output.annotations.merge(part.annotations);
         for block in part.blocks {
             if let Some(seen) = &mut sink.seen
-                && !seen.insert(block.labels.clone())
+                && !seen.insert(&block.labels)
             {
                 return Err(same_labelset());
             }

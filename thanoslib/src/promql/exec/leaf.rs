@@ -4,7 +4,9 @@ use crate::{
     error::Result,
     model::{CounterReset, FloatHistogram, Interval, Labels, is_stale},
     promql::{
-        Annotations, Block, Grain, SelectedSeries, Steps, functions::range::RangeCall, names::drop_name,
+        Annotations, Block, Grain, SelectedSeries, Steps,
+        functions::range::{Edged, RangeCall, Smoothed},
+        names::drop_name,
     },
     series::{FloatHistogramColumn, SampleColumns},
 };
@@ -31,10 +33,14 @@ pub(super) struct Task {
 pub(super) enum TaskKind {
     /// A sample at each step.
     Instant(Instant),
+    /// A value at each step on the line between two samples.
+    Smoothed(Smoothed),
     /// A function over windows.
     Range(Box<RangeCall>),
     /// The samples inside the window, without stale marks.
     Raw(Interval),
+    /// The samples of a range and values at its edges.
+    Edged(Edged),
 }
 
 /// What jobs made of some series, in order.
@@ -46,6 +52,17 @@ pub(super) struct Part {
     pub(super) raw: Vec<RawSeries>,
     /// Remarks.
     pub(super) annotations: Annotations,
+}
+
+impl Part {
+    /// Keeps samples of a series, if there are any.
+    fn push_raw(&mut self, shared: &Shared, labels: &Labels, columns: SampleColumns) -> Result<()> {
+        if !columns.is_empty() {
+            shared.meter.hold(column_samples(&columns))?;
+            self.raw.push(RawSeries { labels: labels.clone(), columns });
+        }
+        Ok(())
+    }
 }
 
 /// A series with all samples of the selected interval.
@@ -101,6 +118,16 @@ pub(super) fn reduce(
             let columns = reduced.as_ref().filter(|_| task.stats).unwrap_or(&columns);
             match &task.kind {
                 TaskKind::Instant(_) => {}
+                TaskKind::Smoothed(smoothed) => {
+                    let scope = &mut shared.scope(task.steps, &mut part.annotations);
+                    let block = smoothed.over_columns(scope, &one.labels, columns);
+                    if !block.is_empty() {
+                        let samples = block_samples(&block);
+                        shared.meter.look(samples);
+                        shared.meter.hold(samples)?;
+                        part.blocks.push(block);
+                    }
+                }
                 TaskKind::Range(call) => {
                     let scope = &mut shared.scope(task.steps, &mut part.annotations);
                     if let Some((block, looked)) = call.over_columns(scope, &one.labels, columns, &grain)? {
@@ -111,12 +138,9 @@ pub(super) fn reduce(
                 }
                 TaskKind::Raw(window) => {
                     // Merged replicas may give a sample after the end of the window.
-                    let columns = columns.within(*window);
-                    if !columns.is_empty() {
-                        shared.meter.hold(column_samples(&columns))?;
-                        part.raw.push(RawSeries { labels: one.labels.clone(), columns });
-                    }
+                    part.push_raw(shared, &one.labels, columns.within(*window))?;
                 }
+                TaskKind::Edged(edged) => part.push_raw(shared, &one.labels, edged.cut(columns)?)?,
             }
         }
     }

@@ -54,13 +54,32 @@ fn vector(blocks: Vec<Block>, t_ms: i64) -> Vec<VectorSample> {
 
 fn matrix(blocks: Vec<Block>, steps: Steps) -> Vec<MatrixSeries> {
     let series = |block: Block| MatrixSeries {
-        floats: block.present.iter().map(|step| (steps.time(step), block.floats[step])).collect(),
+        floats: points(&block, steps),
         histograms: block.histograms.into_iter().map(|(step, h)| (steps.time(step as usize), h)).collect(),
         labels: block.labels,
     };
     let mut matrix: Vec<_> = blocks.into_iter().filter(|b| !b.is_empty()).map(series).collect();
     matrix.sort_by(|a, b| a.labels.cmp(&b.labels));
     matrix
+}
+
+/// The floats of a block with their times.
+fn points(block: &Block, steps: Steps) -> Vec<(i64, f64)> {
+    let mut points = Vec::with_capacity(block.present.count());
+    for (at, (values, word)) in block.floats.chunks(64).zip(block.present.words()).enumerate() {
+        let time = |i: usize| steps.time(at * 64 + i);
+        if *word == u64::MAX {
+            points.extend(values.iter().enumerate().map(|(i, v)| (time(i), *v)));
+            continue;
+        }
+        let mut word = *word;
+        while word != 0 {
+            let i = word.trailing_zeros() as usize;
+            word &= word - 1;
+            points.push((time(i), values[i]));
+        }
+    }
+    points
 }
 
 /// Sorts series by labels and joins those that became equal.

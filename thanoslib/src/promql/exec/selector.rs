@@ -47,6 +47,9 @@ impl Instant {
     /// Fills `block` in one pass over the samples.
     pub(super) fn fill(&self, columns: &SampleColumns, block: &mut Block) {
         let (floats, histograms) = (&columns.floats, &columns.histograms);
+        if self.give == Give::Value && histograms.is_empty() {
+            return self.fill_floats(&floats.ts, &floats.vs, block);
+        }
         let mut last: Option<(usize, Arc<FloatHistogram>)> = None;
         self.each(columns, |step, found| match (self.give, found) {
             (Give::Value, Found::Float(i)) => block.set(step, floats.vs[i]),
@@ -67,6 +70,28 @@ impl Instant {
                 block.set(step, histograms.start(i) as f64 / 1000.0);
             }
         });
+    }
+
+    /// Fills `block` from floats alone.
+    fn fill_floats(&self, ts: &[i64], vs: &[f64], block: &mut Block) {
+        // Samples before this place are not after the step.
+        let mut next = 0;
+        let words = block.present.words_mut().iter_mut();
+        for (at, (values, word)) in block.floats.chunks_mut(64).zip(words).enumerate() {
+            let mut seen = 0u64;
+            for (i, value) in values.iter_mut().enumerate() {
+                let t = self.reference.time(self.steps.time(at * 64 + i));
+                while ts.get(next).is_some_and(|sample| *sample <= t) {
+                    next += 1;
+                }
+                if let Some(newest) = next.checked_sub(1) {
+                    *value = vs[newest];
+                    let fresh = ts[newest] > t.saturating_sub(self.lookback_ms);
+                    seen |= u64::from(fresh & !is_stale(vs[newest])) << i;
+                }
+            }
+            *word = seen;
+        }
     }
 
     fn each(&self, columns: &SampleColumns, mut emit: impl FnMut(usize, Found)) {

@@ -22,7 +22,7 @@ pub(crate) fn depth(expr: &Expr) -> usize {
         deepest = deepest.max(level);
         let mut push = |e| waiting.push((e, level + 1));
         match &expr.node {
-            Node::Number(_) | Node::String(_) | Node::Vector(_) | Node::Matrix { .. } => {}
+            Node::Number { .. } | Node::String(_) | Node::Vector(_) | Node::Matrix { .. } => {}
             Node::Paren(e) | Node::Unary { expr: e, .. } => push(e),
             Node::Binary(b) => [&b.lhs, &b.rhs].into_iter().for_each(push),
             Node::Aggregate(a) => a.param.iter().chain([&a.expr]).for_each(push),
@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn levels_are_counted_without_recursion() {
-        let mut expr = Expr::new(Node::Number(1.0));
+        let mut expr = Expr::number(1.0);
         for _ in 0..300 {
             expr = Expr::new(Node::Paren(Box::new(expr)));
         }

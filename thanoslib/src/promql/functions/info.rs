@@ -272,7 +272,7 @@ mod tests {
         let mut scope =
             Scope { steps, options: &options, ctx: &ctx, text: "", annotations: &mut annotations };
         let matchers = matchers.to_vec();
-        let selector = VectorSelector { name: None, matchers, offset_ms: 0, at: None };
+        let selector = VectorSelector { matchers, ..VectorSelector::default() };
         let info = InfoMatchers::new(Some(&selector)).expect("compiles");
         let base = vec![series(&[("__name__", "x"), ("job", "a.b")], &[Some(1.0), Some(2.0)])];
         let asked = info.select(&base).expect("compiles").expect("has a job");

@@ -3,6 +3,7 @@
 //! Invariant: computes on blocks of steps and windows of samples; knows no stores.
 
 mod absent;
+mod angle;
 mod dates;
 mod histograms;
 pub(crate) mod info;

@@ -135,7 +135,17 @@ functions! {
     TsOfMaxOverTime "ts_of_max_over_time" [Matrix] 0 Vector true;
     TsOfMinOverTime "ts_of_min_over_time" [Matrix] 0 Vector true;
     VectorOf "vector" [Scalar] 0 Vector false;
+    Xdelta "xdelta" [Matrix] 0 Vector false;
+    Xincrease "xincrease" [Matrix] 0 Vector false;
+    Xrate "xrate" [Matrix] 0 Vector false;
     Year "year" [Vector] 1 Vector false;
+}
+
+impl Id {
+    /// True for the functions of Thanos, which must be enabled.
+    pub(crate) fn is_x_function(self) -> bool {
+        matches!(self, Self::Xdelta | Self::Xincrease | Self::Xrate)
+    }
 }
 
 /// The function of this name.

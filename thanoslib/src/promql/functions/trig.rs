@@ -1,40 +1,19 @@
 //! Sine, cosine, tangent and power with the last digits of Go's `math`.
 //!
-//! Go reduces arguments by a three-part π/4 and raises to whole powers by squaring; near zeros
-//! and for large exponents the digits differ from those of the platform's library.
+//! Go reduces angles in its own way and raises to whole powers by squaring; near zeros and for
+//! large exponents the digits differ from those of the platform's library.
 
-use std::f64::consts::{LN_2, PI};
+use std::f64::consts::LN_2;
 
 use crate::model::log2::split;
 
-/// π/4 in three parts, the first two short enough for exact products.
-const PI4: [f64; 3] = [
-    f64::from_bits(0x3fe9_21fb_4000_0000),
-    f64::from_bits(0x3e64_442d_0000_0000),
-    f64::from_bits(0x3ce8_4698_98cc_5170),
-];
-
-/// Above this, Go reduces with as many digits of π as it takes, which is exact.
-const REDUCE_MAX: f64 = (1u64 << 29) as f64;
-
-/// The quarter turns in `v`, and what remains of it, between -π/4 and π/4; `v` is not negative.
-fn reduce(v: f64) -> (u64, f64) {
-    let eighths = (v * (4.0 / PI)) as u64;
-    let even = eighths + eighths % 2;
-    let turns = even as f64;
-    (even / 2 % 4, ((v - turns * PI4[0]) - turns * PI4[1]) - turns * PI4[2])
-}
-
-/// True for what is left to the platform: large angles, infinities and NaN.
-fn is_irreducible(v: f64) -> bool {
-    v.is_nan() || v.abs() >= REDUCE_MAX
-}
+use super::angle::quarter_turns;
 
 pub(super) fn sin(v: f64) -> f64 {
-    if v == 0.0 || is_irreducible(v) {
+    if v == 0.0 || !v.is_finite() {
         return v.sin();
     }
-    let (quarter, rest) = reduce(v.abs());
+    let (quarter, rest) = quarter_turns(v.abs());
     let sine = match quarter {
         0 => rest.sin(),
         1 => rest.cos(),
@@ -45,10 +24,10 @@ pub(super) fn sin(v: f64) -> f64 {
 }
 
 pub(super) fn cos(v: f64) -> f64 {
-    if is_irreducible(v) {
+    if !v.is_finite() {
         return v.cos();
     }
-    let (quarter, rest) = reduce(v.abs());
+    let (quarter, rest) = quarter_turns(v.abs());
     match quarter {
         0 => rest.cos(),
         1 => -rest.sin(),
@@ -58,10 +37,10 @@ pub(super) fn cos(v: f64) -> f64 {
 }
 
 pub(super) fn tan(v: f64) -> f64 {
-    if v == 0.0 || is_irreducible(v) {
+    if v == 0.0 || !v.is_finite() {
         return v.tan();
     }
-    let (quarter, rest) = reduce(v.abs());
+    let (quarter, rest) = quarter_turns(v.abs());
     let tangent = if quarter % 2 == 0 { rest.tan() } else { -1.0 / rest.tan() };
     if v < 0.0 { -tangent } else { tangent }
 }
@@ -169,7 +148,7 @@ mod tests {
             }
             assert!((tan(v) / v.tan() - 1.0).abs() < 1e-9, "tan {v}");
         };
-        for v in [0.1, 1.0, -2.0, 3.0, 4.5, -5.5, 7.0, 100.0, 1e6, 1e12] {
+        for v in [0.1, 1.0, -2.0, 3.0, 4.5, -5.5, 7.0, 100.0, 1e6, 1e12, 1e300] {
             check(v);
         }
         assert_eq!(sin(-0.0).to_bits(), (-0.0f64).to_bits());

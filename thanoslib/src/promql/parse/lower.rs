@@ -16,7 +16,7 @@ use crate::{
     model::{MatchOp, Matcher, float::Quoted},
     promql::{
         ast::{
-            Aggregate, AggregateOp, At, Binary, BinaryOp, Cardinality, Expr, Matching, Node, Subquery,
+            self, Aggregate, AggregateOp, At, Binary, BinaryOp, Cardinality, Expr, Matching, Node, Subquery,
             ValueType, VectorSelector,
         },
         functions,
@@ -90,17 +90,17 @@ impl Lowering<'_> {
             parsed::Expr::MatrixSelector(m) => {
                 let (selector, (first, last)) = self.selector(&m.vs)?;
                 let last = self.after_modifiers(self.after_brackets(last));
-                let range_ms = self.positive(m.range)?;
-                Placed { node: Node::Matrix { selector, range_ms }, first, last }
+                let range = self.positive(m.range)?;
+                Placed { node: Node::Matrix { selector, range }, first, last }
             }
             parsed::Expr::Subquery(s) => {
                 let (inner, (first, last)) = self.expr(&s.expr, depth + 1)?;
                 let last = self.after_modifiers(self.after_brackets(last));
                 let subquery = Subquery {
                     expr: inner,
-                    range_ms: self.positive(s.range)?,
-                    step_ms: s.step.map(|step| self.positive(step)).transpose()?,
-                    offset_ms: self.offset(s.offset.as_ref())?,
+                    range: self.positive(s.range)?,
+                    step: s.step.map(|step| self.positive(step)).transpose()?,
+                    offset: self.offset(s.offset.as_ref())?,
                     at: self.at(s.at.as_ref())?,
                 };
                 Placed { node: Node::Subquery(Box::new(subquery)), first, last }
@@ -132,9 +132,9 @@ impl Lowering<'_> {
         let Kind::Number(value) = self.scan.tokens[i].kind else { return Err(untraceable()) };
         if v < 0.0 {
             let first = i.checked_sub(1).filter(|s| self.scan.sign(*s) == "-");
-            return Ok(Placed { node: Node::Number(-value), first, last: i });
+            return Ok(Placed { node: number(-value), first, last: i });
         }
-        Ok(Placed { node: Node::Number(value), first: Some(i), last: i })
+        Ok(Placed { node: number(value), first: Some(i), last: i })
     }
 
     fn binary(&mut self, b: &parsed::BinaryExpr, depth: usize) -> Result<Placed, ParseError> {
@@ -169,7 +169,7 @@ impl Lowering<'_> {
         if op.is_set() && matching.cardinality == Cardinality::OneToOne {
             matching.cardinality = Cardinality::ManyToMany;
         }
-        let node = Node::Binary(Box::new(Binary { op, lhs, rhs, return_bool, matching }));
+        let node = Node::Binary(Box::new(Binary { op, lhs, rhs, return_bool, matching, op_span: None }));
         Ok(Placed { node, first: left.0, last: right.1 })
     }
 
@@ -278,8 +278,9 @@ impl Lowering<'_> {
         let selector = VectorSelector {
             name,
             matchers,
-            offset_ms: self.offset(v.offset.as_ref())?,
+            offset: self.offset(v.offset.as_ref())?,
             at: self.at(v.at.as_ref())?,
+            extension: None,
         };
         Ok((selector, (first, last)))
     }
@@ -348,19 +349,19 @@ impl Lowering<'_> {
             .collect()
     }
 
-    fn positive(&self, d: Duration) -> Result<i64, ParseError> {
+    fn positive(&self, d: Duration) -> Result<ast::Duration, ParseError> {
         let ms = self.duration(d)?;
         if ms <= 0 {
             return Err(ParseError::new("duration must be greater than 0"));
         }
-        Ok(ms)
+        Ok(ast::Duration::Ms(ms))
     }
 
-    fn offset(&self, offset: Option<&Offset>) -> Result<i64, ParseError> {
+    fn offset(&self, offset: Option<&Offset>) -> Result<ast::Duration, ParseError> {
         match offset {
-            None => Ok(0),
-            Some(Offset::Pos(d)) => self.duration(*d),
-            Some(Offset::Neg(d)) => self.duration(*d).map(|ms| -ms),
+            None => Ok(ast::Duration::ZERO),
+            Some(Offset::Pos(d)) => self.duration(*d).map(ast::Duration::Ms),
+            Some(Offset::Neg(d)) => self.duration(*d).map(|ms| ast::Duration::Ms(-ms)),
         }
     }
 
@@ -460,6 +461,10 @@ impl Lowering<'_> {
 fn named(name: &str) -> Option<usize> {
     let number = name.strip_prefix('m')?;
     number.strip_prefix(':').unwrap_or(number).parse::<usize>().ok()?.checked_sub(1)
+}
+
+fn number(value: f64) -> Node {
+    Node::Number { value, is_duration: false }
 }
 
 fn untraceable() -> ParseError {

@@ -3,7 +3,10 @@
 use super::{ParseError, parse};
 use crate::{
     model::Matcher,
-    promql::{EngineOptions, ast::Node},
+    promql::{
+        EngineOptions,
+        ast::{Duration, Node},
+    },
 };
 
 /// Label of the matcher that keeps the front end from refusing selectors that match all series.
@@ -29,13 +32,13 @@ pub fn parse_selector(text: &str, options: &EngineOptions) -> Result<Vec<Matcher
         other => other?,
     };
     let kind = match expr.node {
-        Node::Vector(selector) if selector.at.is_none() && selector.offset_ms == 0 => {
+        Node::Vector(selector) if selector.at.is_none() && selector.offset == Duration::ZERO => {
             let mut matchers = selector.matchers;
             matchers.retain(|m| m.name() != STAND_IN);
             return Ok(matchers);
         }
         Node::Vector(_) => "a selector with modifiers",
-        Node::Number(_) => "*parser.NumberLiteral",
+        Node::Number { .. } => "*parser.NumberLiteral",
         Node::String(_) => "*parser.StringLiteral",
         Node::Paren(_) => "*parser.ParenExpr",
         Node::Unary { .. } => "*parser.UnaryExpr",

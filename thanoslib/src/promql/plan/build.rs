@@ -5,14 +5,14 @@ use crate::{
     model::Interval,
     promql::{
         EngineOptions, FunctionId, Steps,
-        ast::{Aggregate, AggregateOp, Expr, Node, Subquery, ValueType, VectorSelector},
+        ast::{Aggregate, AggregateOp, Expr, Extension, Node, Subquery, ValueType, VectorSelector},
     },
     store::{Grouping, SelectHints},
 };
 
 use super::{
-    InfoPlan, Kind, Leaf, LeafKind, Plan, PlanNode, QueryTimes, RangePlan, RangeSource, Reference,
-    SubqueryPlan, invariant::is_wrapped,
+    InfoPlan, Kind, Leaf, LeafKind, Plan, PlanNode, QueryTimes, RangePlan, RangeSource, Reach, Reference,
+    SubqueryPlan, invariant::is_wrapped, leaf::folded, reach::check_extension,
 };
 
 /// Most calls of `info` in a query: each is a read that waits for the one before.
@@ -85,7 +85,7 @@ impl<'e> Builder<'_, 'e> {
     fn plain(&mut self, expr: &'e Expr, around: Around<'e>) -> Result<PlanNode<'e>> {
         let inside = Around { grouping: None, ..around };
         let kind = match &expr.node {
-            Node::Number(v) => Kind::Number(*v),
+            Node::Number { value, .. } => Kind::Number(*value),
             Node::String(s) => Kind::String(s),
             Node::Paren(inner) => return self.plain(inner, inside),
             Node::Unary { negative: false, expr } => return self.plain(expr, inside),
@@ -103,9 +103,22 @@ impl<'e> Builder<'_, 'e> {
                     None => self.call(function, args, inside)?,
                 }
             }
-            Node::Vector(selector) => Kind::Leaf(self.instant(selector, LeafKind::Instant, around)),
-            Node::Matrix { selector, range_ms } => {
-                Kind::Leaf(self.window(selector, *range_ms, LeafKind::Raw, inside))
+            Node::Vector(selector) => {
+                let kind = match selector.extension {
+                    Some(Extension::Smoothed) => LeafKind::Smoothed(expr),
+                    // Compat: promql/engine.go passes over `anchored` here.
+                    Some(Extension::Anchored) | None => LeafKind::Instant,
+                };
+                Kind::Leaf(self.instant(selector, kind, around)?)
+            }
+            Node::Matrix { selector, range } => {
+                let range_ms = folded(range)?;
+                let kind = match selector.extension {
+                    Some(extension) => LeafKind::Edged { range_ms, extension },
+                    None => LeafKind::Raw,
+                };
+                let reach = Reach::of_range(None, selector.extension, self.lookback_ms);
+                Kind::Leaf(self.window(selector, range_ms, reach, kind, inside)?)
             }
             Node::Subquery(subquery) => Kind::Subquery(self.subquery(subquery, inside)?),
         };
@@ -126,7 +139,9 @@ impl<'e> Builder<'_, 'e> {
         let child = self.boxed(&aggregate.expr, inside)?;
         if let (Kind::Leaf(i), true) = (&child.kind, takes_series_singly(aggregate.op)) {
             let leaf = &mut self.leaves[*i];
-            if leaf.aggregate.is_none() && matches!(leaf.kind, LeafKind::Instant | LeafKind::Range(_)) {
+            if leaf.aggregate.is_none()
+                && matches!(leaf.kind, LeafKind::Instant | LeafKind::Smoothed(_) | LeafKind::Range(_))
+            {
                 leaf.aggregate = Some((expr, aggregate));
                 return Ok(Kind::Leaf(*i));
             }
@@ -150,7 +165,7 @@ impl<'e> Builder<'_, 'e> {
                 _ => None,
             };
             if let Some(kind) = kind {
-                return Ok(Kind::Leaf(self.instant(selector, kind, around)));
+                return Ok(Kind::Leaf(self.instant(selector, kind, around)?));
             }
         }
         let args = exprs.iter().map(|e| self.node(e, around)).collect::<Result<_>>()?;
@@ -170,7 +185,7 @@ impl<'e> Builder<'_, 'e> {
         if self.infos.len() == INFOS_MAX {
             return Err(Error::limit(format!("query calls info more than {INFOS_MAX} times")));
         }
-        let reference = first_reference(expr).unwrap_or(Reference { at_ms: None, offset_ms: 0 });
+        let reference = first_reference(expr)?.unwrap_or(Reference { at_ms: None, offset_ms: 0 });
         let before_ms = self.lookback_ms.saturating_sub(1).max(0);
         let mint = reference.time(around.data.mint).saturating_sub(before_ms);
         let interval = Interval::new(mint, reference.time(around.data.maxt));
@@ -197,29 +212,40 @@ impl<'e> Builder<'_, 'e> {
         let others = exprs.iter().enumerate().filter(|(i, _)| *i != vector);
         let params = others.map(|(_, e)| self.node(e, around)).collect::<Result<Vec<_>>>()?;
         let params_read = self.leaves.len() + self.infos.len() > reads;
-        let call = |reference, range_ms, params| RangePlan {
+        let call = |reference, range_ms, extension, reach, params| RangePlan {
             id,
             steps: around.steps,
             reference,
             range_ms,
+            extension,
+            reach,
             exprs,
             vector,
             params,
         };
         let kind = match &exprs[vector].node {
-            Node::Matrix { selector, range_ms } => {
-                let call = call(Reference::new(selector.at, selector.offset_ms), *range_ms, params);
+            Node::Matrix { selector, range } => {
+                let (range_ms, extension) = (folded(range)?, selector.extension);
+                check_extension(id, around.func, extension)?;
+                let reach = Reach::of_range(Some(id), extension, self.lookback_ms);
+                let reference = Reference::new(selector.at, &selector.offset)?;
+                let call = call(reference, range_ms, extension, reach, params);
                 if params_read {
-                    let source = RangeSource::Leaf(self.window(selector, *range_ms, LeafKind::Raw, around));
-                    Kind::Range { call, source }
+                    let leaf = self.window(selector, range_ms, reach, LeafKind::Raw, around)?;
+                    Kind::Range { call, source: RangeSource::Leaf(leaf) }
                 } else {
-                    Kind::Leaf(self.window(selector, *range_ms, LeafKind::Range(call), around))
+                    Kind::Leaf(self.window(selector, range_ms, reach, LeafKind::Range(call), around)?)
                 }
             }
             Node::Subquery(subquery) => {
+                if id.is_x_function() {
+                    // Compat: the text of promql-engine, execution/parse; only selectors know samples
+                    // before a range.
+                    return Err(Error::invalid("expression not implemented"));
+                }
                 let source = self.subquery(subquery, around)?;
                 Kind::Range {
-                    call: call(source.reference, source.range_ms, params),
+                    call: call(source.reference, source.range_ms, None, Reach::default(), params),
                     source: RangeSource::Subquery(source),
                 }
             }
@@ -233,54 +259,69 @@ impl<'e> Builder<'_, 'e> {
     }
 
     fn subquery(&mut self, subquery: &'e Subquery, around: Around<'e>) -> Result<SubqueryPlan<'e>> {
-        let reference = Reference::new(subquery.at, subquery.offset_ms);
-        let step_ms = subquery.step_ms.unwrap_or(self.options.subquery_step_ms).max(1);
+        let reference = Reference::new(subquery.at, &subquery.offset)?;
+        let range_ms = folded(&subquery.range)?;
+        let step_ms = match &subquery.step {
+            Some(step) => folded(step)?,
+            None => self.options.subquery_step_ms,
+        };
+        let step_ms = step_ms.max(1);
         let first = reference.time(around.steps.start_ms);
         let last = reference.time(around.steps.end_ms());
-        let steps = inner_steps(first, last, subquery.range_ms, step_ms, around.steps.count);
+        let steps = inner_steps(first, last, range_ms, step_ms, around.steps.count);
         if steps.count as u64 > self.options.samples_max {
             return Err(Error::limit(
                 "query processing would load too many samples into memory in query execution",
             ));
         }
         let data = Interval::new(
-            reference.time(around.data.mint).saturating_sub(subquery.range_ms),
+            reference.time(around.data.mint).saturating_sub(range_ms),
             reference.time(around.data.maxt),
         );
         let inside = Around { steps, data, hint_step_ms: step_ms, buckets: true, ..around };
-        Ok(SubqueryPlan {
-            inner: self.boxed(&subquery.expr, inside)?,
-            reference,
-            range_ms: subquery.range_ms,
-        })
+        Ok(SubqueryPlan { inner: self.boxed(&subquery.expr, inside)?, reference, range_ms })
     }
 
-    fn instant(&mut self, selector: &'e VectorSelector, kind: LeafKind<'e>, around: Around<'e>) -> usize {
-        self.leaf(selector, self.lookback_ms, 0, kind, around)
+    fn instant(
+        &mut self,
+        selector: &'e VectorSelector,
+        kind: LeafKind<'e>,
+        around: Around<'e>,
+    ) -> Result<usize> {
+        let after_ms = match selector.extension {
+            Some(Extension::Smoothed) => self.lookback_ms,
+            Some(Extension::Anchored) | None => 0,
+        };
+        let reach = Reach { before_ms: self.lookback_ms, after_ms };
+        self.leaf(selector, reach, 0, kind, around)
     }
 
     fn window(
         &mut self,
         selector: &'e VectorSelector,
         range_ms: i64,
+        reach: Reach,
         kind: LeafKind<'e>,
         around: Around<'e>,
-    ) -> usize {
-        self.leaf(selector, range_ms, range_ms, kind, around)
+    ) -> Result<usize> {
+        let reach = Reach { before_ms: reach.before_ms.saturating_add(range_ms), ..reach };
+        self.leaf(selector, reach, range_ms, kind, around)
     }
 
     fn leaf(
         &mut self,
         selector: &'e VectorSelector,
-        before_ms: i64,
+        reach: Reach,
         range_ms: i64,
         kind: LeafKind<'e>,
         around: Around<'e>,
-    ) -> usize {
-        let reference = Reference::new(selector.at, selector.offset_ms);
+    ) -> Result<usize> {
+        let reference = Reference::new(selector.at, &selector.offset)?;
         // Windows are open on the left, so the first millisecond is not needed.
-        let mint = reference.time(around.data.mint).saturating_sub(before_ms.saturating_sub(1).max(0));
-        let interval = Interval::new(mint, reference.time(around.data.maxt));
+        let before_ms = reach.before_ms.saturating_sub(1).max(0);
+        let mint = reference.time(around.data.mint).saturating_sub(before_ms);
+        let maxt = reference.time(around.data.maxt).saturating_add(reach.after_ms);
+        let interval = Interval::new(mint, maxt);
         let hints = SelectHints {
             step_ms: around.hint_step_ms,
             func: around.func.to_owned(),
@@ -292,7 +333,7 @@ impl<'e> Builder<'_, 'e> {
         let steps = around.steps;
         let stats = around.stats && !around.buckets;
         self.leaves.push(Leaf { interval, selector, hints, steps, reference, kind, stats, aggregate: None });
-        self.leaves.len() - 1
+        Ok(self.leaves.len() - 1)
     }
 }
 
@@ -309,20 +350,23 @@ fn histograms_in(id: FunctionId, around: Around<'_>) -> Around<'_> {
 }
 
 /// Which time the first selector of an expression looks at, if there is one.
-fn first_reference(expr: &Expr) -> Option<Reference> {
+fn first_reference(expr: &Expr) -> Result<Option<Reference>> {
     match &expr.node {
-        Node::Number(_) | Node::String(_) => None,
-        Node::Paren(e) => first_reference(e),
-        Node::Unary { expr, .. } => first_reference(expr),
-        Node::Binary(b) => first_reference(&b.lhs).or_else(|| first_reference(&b.rhs)),
-        Node::Aggregate(a) => first_reference(&a.expr).or_else(|| a.param.as_ref().and_then(first_reference)),
-        Node::Call { args, .. } => args.iter().find_map(first_reference),
-        Node::Vector(v) | Node::Matrix { selector: v, .. } => Some(Reference::new(v.at, v.offset_ms)),
-        Node::Subquery(s) => {
-            let inner = first_reference(&s.expr)?;
-            Some(inner.inside(Reference::new(s.at, s.offset_ms)))
-        }
+        Node::Number { .. } | Node::String(_) => Ok(None),
+        Node::Paren(e) | Node::Unary { expr: e, .. } => first_reference(e),
+        Node::Binary(b) => first_of([&b.lhs, &b.rhs]),
+        Node::Aggregate(a) => first_of([&a.expr].into_iter().chain(&a.param)),
+        Node::Call { args, .. } => first_of(args),
+        Node::Vector(v) | Node::Matrix { selector: v, .. } => Reference::new(v.at, &v.offset).map(Some),
+        Node::Subquery(s) => match first_reference(&s.expr)? {
+            Some(inner) => Ok(Some(inner.inside(Reference::new(s.at, &s.offset)?))),
+            None => Ok(None),
+        },
     }
+}
+
+fn first_of<'e>(operands: impl IntoIterator<Item = &'e Expr>) -> Result<Option<Reference>> {
+    operands.into_iter().find_map(|e| first_reference(e).transpose()).transpose()
 }
 
 /// True for aggregations without parameter, which keep a state for each group.
@@ -356,15 +400,19 @@ mod tests {
     use super::*;
     use crate::{
         model::Matcher,
-        promql::{ast::At, find_function},
+        promql::{
+            ast::{At, Duration},
+            find_function,
+        },
     };
 
     fn selector(at: Option<At>, offset_ms: i64) -> VectorSelector {
         VectorSelector {
             name: Some("up".into()),
             matchers: vec![Matcher::equal("__name__", "up")],
-            offset_ms,
+            offset: Duration::Ms(offset_ms),
             at,
+            ..VectorSelector::default()
         }
     }
 
@@ -394,11 +442,11 @@ mod tests {
         check(Expr::new(Node::Vector(selector(None, 0))), 95_001, 200_000, "");
         check(Expr::new(Node::Vector(selector(None, 1000))), 94_001, 199_000, "");
         check(Expr::new(Node::Vector(selector(Some(At::Time(7000)), 1000))), 1001, 6000, "");
-        let matrix = Expr::new(Node::Matrix { selector: selector(None, 0), range_ms: 3000 });
+        let matrix = Expr::new(Node::Matrix { selector: selector(None, 0), range: Duration::Ms(3000) });
         let rate = Node::Call { function: find_function("rate").expect("known"), args: vec![matrix] };
         check(Expr::new(rate.clone()), 97_001, 200_000, "rate");
-        let subquery =
-            Subquery { expr: Expr::new(rate), range_ms: 20_000, step_ms: None, offset_ms: 500, at: None };
+        let (range, offset) = (Duration::Ms(20_000), Duration::Ms(500));
+        let subquery = Subquery { expr: Expr::new(rate), range, step: None, offset, at: None };
         check(Expr::new(Node::Subquery(Box::new(subquery))), 76_501, 199_500, "rate");
     }
 }

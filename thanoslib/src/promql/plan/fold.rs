@@ -1,9 +1,13 @@
 //! Rewrites the syntax tree for one query: times become constants, needless parentheses go.
 
-use super::super::{
-    FunctionId,
-    ast::{Aggregate, At, Binary, Expr, Node, Subquery, VectorSelector},
+use super::{
+    super::{
+        FunctionId,
+        ast::{Aggregate, At, Binary, Expr, Node, Subquery, VectorSelector},
+    },
+    duration::{self, Sign},
 };
+use crate::error::Result;
 
 /// The times of a query that an expression may refer to.
 #[derive(Clone, Copy, Debug)]
@@ -18,15 +22,23 @@ pub(crate) struct QueryTimes {
 
 impl QueryTimes {
     fn constant(&self, id: FunctionId) -> Option<f64> {
-        let seconds = |ms: i64| ms as f64 / 1000.0;
         match id {
             FunctionId::Start => Some(seconds(self.start_ms)),
             FunctionId::End => Some(seconds(self.end_ms)),
-            FunctionId::Range => Some(seconds(self.end_ms.saturating_sub(self.start_ms))),
-            FunctionId::Step if self.start_ms == self.end_ms => Some(0.0),
-            FunctionId::Step => Some(seconds(self.step_ms)),
+            FunctionId::Range => Some(self.range_seconds()),
+            FunctionId::Step => Some(self.step_seconds()),
             _ => None,
         }
+    }
+
+    /// From the first step to the end.
+    pub(super) fn range_seconds(&self) -> f64 {
+        seconds(self.end_ms.saturating_sub(self.start_ms))
+    }
+
+    /// Distance of steps, 0 when there is only one.
+    pub(super) fn step_seconds(&self) -> f64 {
+        if self.start_ms == self.end_ms { 0.0 } else { seconds(self.step_ms) }
     }
 
     fn at(&self, at: Option<At>) -> Option<At> {
@@ -37,45 +49,60 @@ impl QueryTimes {
         })
     }
 
-    fn selector(&self, selector: VectorSelector) -> VectorSelector {
-        VectorSelector { at: self.at(selector.at), ..selector }
+    fn selector(&self, selector: VectorSelector) -> Result<VectorSelector> {
+        let offset = duration::fold(selector.offset, self, Sign::Any)?;
+        Ok(VectorSelector { at: self.at(selector.at), offset, ..selector })
     }
 }
 
-/// Replaces `start()`, `end()`, `range()`, `step()` and their forms behind `@` by numbers,
-/// and takes the parentheses from function arguments and aggregation operands.
-pub(crate) fn fold(expr: Expr, times: &QueryTimes) -> Expr {
+fn seconds(ms: i64) -> f64 {
+    ms as f64 / 1000.0
+}
+
+/// Replaces `start()`, `end()`, `range()`, `step()`, their forms behind `@` and arithmetic in
+/// durations by numbers, and takes the parentheses from function arguments and aggregation
+/// operands.
+///
+/// # Errors
+/// `Invalid` for a duration that has no value or none that fits its place.
+pub(crate) fn fold(expr: Expr, times: &QueryTimes) -> Result<Expr> {
     let span = expr.span;
     let node = match expr.node {
-        node @ (Node::Number(_) | Node::String(_)) => node,
-        Node::Paren(inner) => Node::Paren(Box::new(fold(*inner, times))),
-        Node::Unary { negative, expr } => Node::Unary { negative, expr: Box::new(fold(*expr, times)) },
+        node @ (Node::Number { .. } | Node::String(_)) => node,
+        Node::Paren(inner) => Node::Paren(Box::new(fold(*inner, times)?)),
+        Node::Unary { negative, expr } => Node::Unary { negative, expr: Box::new(fold(*expr, times)?) },
         Node::Binary(b) => {
             let b = *b;
-            Node::Binary(Box::new(Binary { lhs: fold(b.lhs, times), rhs: fold(b.rhs, times), ..b }))
+            Node::Binary(Box::new(Binary { lhs: fold(b.lhs, times)?, rhs: fold(b.rhs, times)?, ..b }))
         }
         Node::Aggregate(a) => {
             let a = *a;
-            let expr = without_parens(fold(a.expr, times));
-            let param = a.param.map(|p| without_parens(fold(p, times)));
+            let expr = without_parens(fold(a.expr, times)?);
+            let param = a.param.map(|p| fold(p, times).map(without_parens)).transpose()?;
             Node::Aggregate(Box::new(Aggregate { expr, param, ..a }))
         }
         Node::Call { function, args } => match times.constant(function.id) {
-            Some(v) => Node::Number(v),
+            Some(value) => Node::Number { value, is_duration: false },
             None => {
-                let args = args.into_iter().map(|a| without_parens(fold(a, times))).collect();
-                Node::Call { function, args }
+                let args = args.into_iter().map(|a| fold(a, times).map(without_parens));
+                Node::Call { function, args: args.collect::<Result<_>>()? }
             }
         },
-        Node::Vector(selector) => Node::Vector(times.selector(selector)),
-        Node::Matrix { selector, range_ms } => Node::Matrix { selector: times.selector(selector), range_ms },
+        Node::Vector(selector) => Node::Vector(times.selector(selector)?),
+        Node::Matrix { selector, range } => {
+            let range = duration::fold(range, times, Sign::Positive)?;
+            Node::Matrix { selector: times.selector(selector)?, range }
+        }
         Node::Subquery(s) => {
-            let s = *s;
-            let (expr, at) = (fold(s.expr, times), times.at(s.at));
-            Node::Subquery(Box::new(Subquery { expr, at, ..s }))
+            // Compat: errors are found in this order (promql/durations.go).
+            let offset = duration::fold(s.offset, times, Sign::Any)?;
+            let step = s.step.map(|step| duration::fold(step, times, Sign::Positive)).transpose()?;
+            let range = duration::fold(s.range, times, Sign::Positive)?;
+            let (expr, at) = (fold(s.expr, times)?, times.at(s.at));
+            Node::Subquery(Box::new(Subquery { expr, range, step, offset, at }))
         }
     };
-    Expr { node, span }
+    Ok(Expr { node, span })
 }
 
 fn without_parens(mut expr: Expr) -> Expr {
@@ -95,7 +122,8 @@ mod tests {
     }
 
     fn check(times: QueryTimes, name: &str, want: f64) {
-        assert_eq!(fold(call(name, Vec::new()), &times).node, Node::Number(want), "{name}");
+        let folded = fold(call(name, Vec::new()), &times).expect("folds");
+        assert_eq!(folded, Expr::number(want), "{name}");
     }
 
     #[test]
@@ -112,8 +140,8 @@ mod tests {
     fn arguments_lose_their_parentheses() {
         let times = QueryTimes { start_ms: 0, end_ms: 0, step_ms: 0 };
         let paren = |e| Expr::new(Node::Paren(Box::new(e)));
-        let one = Expr::new(Node::Number(1.0));
-        let folded = fold(paren(call("vector", vec![paren(paren(one.clone()))])), &times);
+        let one = Expr::number(1.0);
+        let folded = fold(paren(call("vector", vec![paren(paren(one.clone()))])), &times).expect("folds");
         assert_eq!(folded, paren(call("vector", vec![one])));
     }
 }

@@ -8,7 +8,7 @@ use super::super::{
 /// True when the value of a folded expression does not depend on the step.
 pub(super) fn is_invariant(expr: &Expr) -> bool {
     match &expr.node {
-        Node::Number(_) | Node::String(_) => true,
+        Node::Number { .. } | Node::String(_) => true,
         Node::Paren(e) => is_invariant(e),
         Node::Unary { expr, .. } => is_invariant(expr),
         Node::Binary(b) => is_invariant(&b.lhs) && is_invariant(&b.rhs),
@@ -53,7 +53,7 @@ fn depends_on_time(id: FunctionId) -> bool {
 /// True when an invariant expression is worth evaluating once and copying.
 pub(super) fn is_wrapped(expr: &Expr) -> bool {
     match &expr.node {
-        Node::Number(_) | Node::String(_) | Node::Matrix { .. } | Node::Subquery(_) => false,
+        Node::Number { .. } | Node::String(_) | Node::Matrix { .. } | Node::Subquery(_) => false,
         Node::Paren(e) => is_wrapped(e),
         _ => is_invariant(expr),
     }
@@ -69,9 +69,7 @@ mod tests {
 
     #[test]
     fn a_fixed_time_makes_an_expression_invariant() {
-        let vector = |at| {
-            Expr::new(Node::Vector(VectorSelector { name: None, matchers: Vec::new(), offset_ms: 0, at }))
-        };
+        let vector = |at| Expr::new(Node::Vector(VectorSelector { at, ..VectorSelector::default() }));
         let call = |name, arg| {
             Expr::new(Node::Call { function: find_function(name).expect("known"), args: vec![arg] })
         };

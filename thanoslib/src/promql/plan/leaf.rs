@@ -1,10 +1,11 @@
 //! A read of the query and what is done with each series at once.
 
 use crate::{
+    error::{Error, Result},
     model::{Interval, Matcher},
     promql::{
         Steps,
-        ast::{Aggregate, At, Expr, VectorSelector},
+        ast::{Aggregate, At, Duration, Expr, Extension, VectorSelector},
         queryable::Select,
     },
     store::SelectHints,
@@ -22,14 +23,17 @@ pub(crate) struct Reference {
 }
 
 impl Reference {
-    /// The reference of these modifiers, which are resolved.
-    pub(crate) fn new(at: Option<At>, offset_ms: i64) -> Self {
+    /// The reference of these modifiers.
+    ///
+    /// # Errors
+    /// `Internal` when they are not folded.
+    pub(crate) fn new(at: Option<At>, offset: &Duration) -> Result<Self> {
         let at_ms = match at {
             Some(At::Time(t)) => Some(t),
-            // Folding has replaced the other forms.
-            Some(At::Start | At::End) | None => None,
+            Some(At::Start | At::End) => return Err(Error::internal("a time of the query was not folded")),
+            None => None,
         };
-        Self { at_ms, offset_ms }
+        Ok(Self { at_ms, offset_ms: folded(offset)? })
     }
 
     /// This reference below another, which moves the steps first.
@@ -45,6 +49,14 @@ impl Reference {
     pub(crate) fn time(self, t_ms: i64) -> i64 {
         self.at_ms.unwrap_or(t_ms).saturating_sub(self.offset_ms)
     }
+}
+
+/// Milliseconds of a folded duration.
+///
+/// # Errors
+/// `Internal` when it is not folded.
+pub(super) fn folded(duration: &Duration) -> Result<i64> {
+    duration.ms().ok_or_else(|| Error::internal("a duration of the query was not folded"))
 }
 
 /// One read with its consumer.
@@ -73,6 +85,8 @@ pub(crate) struct Leaf<'e> {
 pub(crate) enum LeafKind<'e> {
     /// The newest sample at each step.
     Instant,
+    /// The value at each step on the line between the samples around it; with the selector.
+    Smoothed(&'e Expr),
     /// The time of the newest sample at each step, in seconds.
     Timestamp,
     /// The start timestamp of the newest sample at each step, in seconds.
@@ -81,6 +95,13 @@ pub(crate) enum LeafKind<'e> {
     Range(RangePlan<'e>),
     /// All samples without stale marks.
     Raw,
+    /// The floats in a range, and values at its edges.
+    Edged {
+        /// Length of the range in ms.
+        range_ms: i64,
+        /// How the values at the edges are found.
+        extension: Extension,
+    },
 }
 
 impl Leaf<'_> {

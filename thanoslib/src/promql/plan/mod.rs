@@ -7,17 +7,20 @@
 //! Invariant: decides and computes nothing; knows no samples.
 
 mod build;
+mod duration;
 mod fold;
 mod invariant;
 mod leaf;
+mod reach;
 
 pub(crate) use build::plan;
 pub(crate) use fold::{QueryTimes, fold};
 pub(crate) use leaf::{Leaf, LeafKind, Reference};
+pub(crate) use reach::Reach;
 
 use super::{
     Function, FunctionId, Steps,
-    ast::{Aggregate, Binary, Expr, VectorSelector},
+    ast::{Aggregate, Binary, Expr, Extension, VectorSelector},
 };
 use crate::{model::Interval, store::SelectHints};
 
@@ -109,6 +112,10 @@ pub(crate) struct RangePlan<'e> {
     pub(crate) reference: Reference,
     /// Length of the windows in ms.
     pub(crate) range_ms: i64,
+    /// How the edges of windows are treated.
+    pub(crate) extension: Option<Extension>,
+    /// What windows hold besides their range.
+    pub(crate) reach: Reach,
     /// The arguments as written.
     pub(crate) exprs: &'e [Expr],
     /// Which of them is the range vector.

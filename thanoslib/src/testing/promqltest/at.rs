@@ -8,7 +8,7 @@ use crate::promql::{
 /// True when a function of the query depends on the evaluation time.
 pub(super) fn depends_on_time(e: &Expr) -> bool {
     match &e.node {
-        Node::Number(_) | Node::String(_) | Node::Vector(_) | Node::Matrix { .. } => false,
+        Node::Number { .. } | Node::String(_) | Node::Vector(_) | Node::Matrix { .. } => false,
         Node::Paren(e) | Node::Unary { expr: e, .. } => depends_on_time(e),
         Node::Subquery(s) => depends_on_time(&s.expr),
         Node::Binary(b) => depends_on_time(&b.lhs) || depends_on_time(&b.rhs),
@@ -46,7 +46,7 @@ pub(super) fn pin(e: &Expr, t_ms: i64) -> Expr {
 
 fn pin_in_place(e: &mut Expr, t_ms: i64) {
     match &mut e.node {
-        Node::Number(_) | Node::String(_) => {}
+        Node::Number { .. } | Node::String(_) => {}
         Node::Paren(e) | Node::Unary { expr: e, .. } => pin_in_place(e, t_ms),
         Node::Subquery(s) => {
             s.at.get_or_insert(At::Time(t_ms));

@@ -44,7 +44,19 @@ impl Events {
 
     pub(super) fn at(&self, w: &Window<'_>) -> Output {
         // Both lists are in time order, so a window is one run of all samples.
-        let (first, end) = (w.f.start + w.h.start, w.f.end + w.h.end);
+        self.between(w.f.start + w.h.start, w.f.end + w.h.end)
+    }
+
+    /// The events since the newest sample before the range; `None` if the range holds no sample.
+    pub(super) fn anchored(&self, w: &Window<'_>) -> Option<Output> {
+        let before = |ts: &[i64]| ts.partition_point(|t| *t <= w.start_ms);
+        let inside = (w.f.start + before(w.ft())) + (w.h.start + before(w.ht()));
+        let end = w.f.end + w.h.end;
+        let first = inside.saturating_sub(1).max(w.f.start + w.h.start);
+        (inside < end).then(|| self.between(first, end))
+    }
+
+    fn between(&self, first: usize, end: usize) -> Output {
         Output::Float(f64::from(self.until[end - 1] - self.until[first]))
     }
 }

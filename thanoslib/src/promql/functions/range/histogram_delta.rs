@@ -1,83 +1,25 @@
 //! The change of a histogram over a window.
 
+use std::ops::Range;
+
 use crate::model::{CounterReset, FloatHistogram, histogram::IncompatibleSchema};
 
-use super::{Notes, Window, start_time};
+use super::{Notes, Samples, Window, start_time};
 
-/// Last less first histogram of a window of at least two, resets added for counters.
-pub(super) fn delta(w: &Window<'_>, counter: bool, notes: &mut Notes<'_>) -> Option<FloatHistogram> {
-    let hs = w.hv();
-    let (first, last) = (hs.first()?, hs.last()?);
-    let middle = hs.get(1..hs.len() - 1)?;
-    let gauge = |h: &FloatHistogram| h.hint == CounterReset::Gauge;
-    if counter && (gauge(first) || gauge(last)) {
-        notes.not_a_counter();
-    }
-    let reset = |i: usize, before: &FloatHistogram| {
-        let at = w.h.start + i;
-        let s = w.samples;
-        let (start, before_start) = (s.histogram_start(at), s.histogram_start(at - 1));
-        start_time::is_reset(start, s.ht[at], before_start, s.ht[at - 1]) || hs[i].detect_reset(before)
-    };
-    if counter {
-        warn_of_overlaps(w, notes);
-    }
-    // A first sample that is reset away at once tells nothing but its layout.
-    let empty = (counter && reset(1, first)).then(|| FloatHistogram {
-        schema: hs[1].schema,
-        custom_values: hs[1].custom_values.clone(),
-        ..FloatHistogram::default()
-    });
-    let start: &FloatHistogram = empty.as_ref().unwrap_or(first);
-    let custom = start.has_custom_buckets();
-    if last.has_custom_buckets() != custom {
-        notes.mixed_schemas();
-        return None;
-    }
-    let mut schema = start.schema.min(last.schema);
-    if counter {
-        for h in middle {
-            if gauge(h) {
-                notes.not_a_counter();
-            }
-            schema = schema.min(h.schema);
-            if h.has_custom_buckets() != custom {
-                notes.mixed_schemas();
-                return None;
-            }
-        }
-    }
-    let mut change = last.as_ref().clone();
-    change.reduce_schema(schema);
-    match change.sub(start) {
-        Ok(outcome) if outcome.bounds_reconciled => notes.reconciled("subtraction"),
-        Ok(_) => {}
-        Err(_) => {
-            notes.mixed_schemas();
-            return None;
-        }
-    }
-    if counter {
-        let mut before = start;
-        for (i, h) in hs.iter().enumerate().skip(1) {
-            if reset(i, before) {
-                match change.add(before) {
-                    Ok(outcome) if outcome.bounds_reconciled => notes.reconciled("addition"),
-                    Ok(_) => {}
-                    Err(_) => {
-                        notes.mixed_schemas();
-                        return None;
-                    }
-                }
-            }
-            before = h;
-        }
-    } else if !gauge(first) || !gauge(last) {
-        notes.not_a_gauge();
-    }
-    change.hint = CounterReset::Gauge;
-    change.compact(0);
-    Some(change)
+/// What the histograms of a series tell of windows over them, as ascending indices.
+#[derive(Debug)]
+pub(super) struct HistogramDelta {
+    counter: bool,
+    /// Those with a reset since the one before.
+    resets: Vec<usize>,
+    /// Gauges.
+    gauges: Vec<usize>,
+    /// Those with custom buckets after others, and the reverse.
+    switches: Vec<usize>,
+    /// Those with another schema than the one before.
+    schemas: Vec<usize>,
+    /// Those whose start timestamp overlaps the one before.
+    overlaps: Vec<usize>,
 }
 
 /// Adds a part of what came between histogram `i` and the one before it.
@@ -98,11 +40,116 @@ pub(super) fn add_part(
     Ok(())
 }
 
-fn warn_of_overlaps(w: &Window<'_>, notes: &mut Notes<'_>) {
-    let s = w.samples;
-    let overlaps =
-        |i: usize| start_time::overlaps(s.histogram_start(i), s.histogram_start(i - 1), s.ht[i - 1]);
-    if !s.hs.is_empty() && (w.h.start + 1..w.h.end).any(overlaps) {
-        notes.overlapping_start();
+/// The indices that lie in a range.
+fn inside(indices: &[usize], range: Range<usize>) -> &[usize] {
+    let from = indices.partition_point(|i| *i < range.start);
+    let until = indices.partition_point(|i| *i < range.end);
+    indices.get(from..until).unwrap_or_default()
+}
+
+fn is_gauge(h: &FloatHistogram) -> bool {
+    h.hint == CounterReset::Gauge
+}
+
+fn is_reset(s: &Samples<'_>, i: usize, before: &FloatHistogram) -> bool {
+    let (start, before_start) = (s.histogram_start(i), s.histogram_start(i - 1));
+    start_time::is_reset(start, s.ht[i], before_start, s.ht[i - 1]) || s.hv[i].detect_reset(before)
+}
+
+impl HistogramDelta {
+    pub(super) fn new(counter: bool, s: &Samples<'_>) -> Self {
+        let where_pair = |wanted: &dyn Fn(usize) -> bool| {
+            if counter { (1..s.hv.len()).filter(|i| wanted(*i)).collect() } else { Vec::new() }
+        };
+        let pair = |i: usize| (&s.hv[i - 1], &s.hv[i]);
+        Self {
+            counter,
+            resets: where_pair(&|i| is_reset(s, i, &s.hv[i - 1])),
+            gauges: (0..s.hv.len()).filter(|i| is_gauge(&s.hv[*i])).collect(),
+            switches: where_pair(&|i| pair(i).0.has_custom_buckets() != pair(i).1.has_custom_buckets()),
+            schemas: where_pair(&|i| pair(i).0.schema != pair(i).1.schema),
+            overlaps: where_pair(&|i| {
+                start_time::overlaps(s.histogram_start(i), s.histogram_start(i - 1), s.ht[i - 1])
+            }),
+        }
+    }
+
+    /// Last less first histogram of a window of at least two, resets added for counters.
+    pub(super) fn at(&self, w: &Window<'_>, notes: &mut Notes<'_>) -> Option<FloatHistogram> {
+        let hs = w.hv();
+        let (first, last) = (hs.first()?, hs.last()?);
+        if hs.len() < 2 {
+            return None;
+        }
+        if self.counter && (is_gauge(first) || is_gauge(last)) {
+            notes.not_a_counter();
+        }
+        if !inside(&self.overlaps, w.h.start + 1..w.h.end).is_empty() {
+            notes.overlapping_start();
+        }
+        // A first sample that is reset away at once tells nothing but its layout.
+        let second = w.h.start + 1;
+        let reset_away = !inside(&self.resets, second..second + 1).is_empty();
+        let empty = reset_away.then(|| FloatHistogram {
+            schema: hs[1].schema,
+            custom_values: hs[1].custom_values.clone(),
+            ..FloatHistogram::default()
+        });
+        let start: &FloatHistogram = empty.as_ref().unwrap_or(first);
+        if last.has_custom_buckets() != start.has_custom_buckets() {
+            notes.mixed_schemas();
+            return None;
+        }
+        let mut schema = start.schema.min(last.schema);
+        if self.counter {
+            let base = if reset_away { second } else { w.h.start };
+            schema = schema.min(self.middle_schema(w, base, notes)?);
+        }
+        let mut change = last.as_ref().clone();
+        change.reduce_schema(schema);
+        match change.sub(start) {
+            Ok(outcome) if outcome.bounds_reconciled => notes.reconciled("subtraction"),
+            Ok(_) => {}
+            Err(_) => {
+                notes.mixed_schemas();
+                return None;
+            }
+        }
+        if !(self.counter || is_gauge(first) && is_gauge(last)) {
+            notes.not_a_gauge();
+        }
+        // The layout of a first sample that was reset away may still count as one.
+        let again = empty.as_ref().filter(|e| is_reset(w.samples, second, e));
+        let resets = inside(&self.resets, second + 1..w.h.end);
+        for before in again.into_iter().chain(resets.iter().map(|i| w.samples.hv[i - 1].as_ref())) {
+            match change.add(before) {
+                Ok(outcome) if outcome.bounds_reconciled => notes.reconciled("addition"),
+                Ok(_) => {}
+                Err(_) => {
+                    notes.mixed_schemas();
+                    return None;
+                }
+            }
+        }
+        change.hint = CounterReset::Gauge;
+        change.compact(0);
+        Some(change)
+    }
+
+    /// The coarsest schema between `base`, whose layout the first sample has, and the last
+    /// sample of the window; `None` where exponential and custom buckets mix.
+    fn middle_schema(&self, w: &Window<'_>, base: usize, notes: &mut Notes<'_>) -> Option<i32> {
+        let last = w.h.end - 1;
+        let switch = inside(&self.switches, base + 1..last).first();
+        let looked_at = w.h.start + 1..switch.map_or(last, |i| i + 1);
+        if !inside(&self.gauges, looked_at).is_empty() {
+            notes.not_a_counter();
+        }
+        if switch.is_some() {
+            notes.mixed_schemas();
+            return None;
+        }
+        let others = inside(&self.schemas, base + 1..last).iter().map(|i| w.samples.hv[*i].schema);
+        Some(others.fold(w.samples.hv[base].schema, i32::min))
     }
 }

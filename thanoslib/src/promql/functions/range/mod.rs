@@ -3,21 +3,42 @@
 //! Each function is a kernel that walks all windows of one series, choosing the function
 //! once and keeping what neighbouring windows share.
 //!
+//! Beside one pass over all samples, a step costs
+//!
+//! | functions | floats | histograms |
+//! |---|---|---|
+//! | count, present, first, last, `ts_of_*`, changes, resets, irate, idelta, min, max | constant, amortised | constant |
+//! | rate, increase, delta, their extended forms, `x*` | logarithmic, and each reset in the window; of more than 64 resets constant, amortised | the same, and each change of layout; extended: each hint in the window |
+//! | sum, avg, stddev, stdvar, deriv, `predict_linear` | up to 64 samples, or 8 steps: each sample in the window; else constant, amortised | sum and avg: the same, but where the layout changes |
+//! | quantile, mad | each sample in the window, by selection | - |
+//! | `double_exponential_smoothing` | each sample in the window, since it depends on the first | - |
+//!
+//! Where a sum takes samples in another order than upstream, it differs in the last digits.
+//!
 //! Invariant: sees one series at a time, stale marks removed; knows no selects.
 
 mod changes;
 mod edges;
+mod ends;
+mod extended;
+mod extended_histogram;
 mod extremes;
 mod histogram_delta;
 mod instant_delta;
+mod interpolate;
 mod notes;
 mod over_time;
+mod plain_rate;
 mod rate;
 mod regression;
+mod sliding;
+mod sliding_histogram;
+mod smoothed;
 mod smoothing;
 mod spread;
 mod start_time;
 mod window;
+mod x_rate;
 
 use std::sync::Arc;
 
@@ -26,16 +47,20 @@ use crate::{
     model::{FloatHistogram, Labels},
     promql::{
         Block, FunctionId, Grain, Steps,
-        ast::{Expr, Node},
+        ast::{Expr, Extension, Node},
         exec::histogram_bytes,
         names::drop_name,
-        plan::{RangePlan, Reference},
+        plan::{RangePlan, Reach, Reference},
         scope::Scope,
     },
     series::SampleColumns,
 };
 
+pub(crate) use edges::Edged;
+pub(crate) use smoothed::Smoothed;
+
 use notes::Notes;
+use sliding::LongWindows;
 use window::{Samples, Window};
 
 /// What a function gives at a step.
@@ -52,6 +77,8 @@ pub(crate) struct RangeCall {
     steps: Steps,
     reference: Reference,
     range_ms: i64,
+    extension: Option<Extension>,
+    reach: Reach,
     /// Scalar arguments, each with a value for each step.
     params: Vec<Vec<f64>>,
     /// Where the range vector stands in the query.
@@ -73,6 +100,8 @@ impl RangeCall {
             steps: plan.steps,
             reference: plan.reference,
             range_ms: plan.range_ms,
+            extension: plan.extension,
+            reach: plan.reach,
             params,
             vector_position: position(&plan.exprs[plan.vector]),
             first_position: position(&plan.exprs[0]),
@@ -146,7 +175,13 @@ impl RangeCall {
         let mut block = Block::new(labels.clone(), self.steps.count);
         block.drop_name = dropping;
         let mut notes = Notes::new(scope.annotations, labels, self.vector_position, self.first_position);
-        self.windows(samples, &mut block, &mut notes)?;
+        let weight = match self.plain_rate(samples, &mut block) {
+            Some(weight) => Some(weight),
+            None => {
+                self.windows(samples, &mut block, &mut notes)?;
+                None
+            }
+        };
         if block.is_empty() {
             return Ok(None);
         }
@@ -156,7 +191,7 @@ impl RangeCall {
         if self.drops_name() {
             drop_name(&mut block, scope.options);
         }
-        Ok(Some((block, self.weight(samples))))
+        Ok(Some((block, weight.unwrap_or_else(|| self.weight(samples)))))
     }
 
     fn windows(&self, samples: &Samples<'_>, block: &mut Block, notes: &mut Notes<'_>) -> Result<()> {
@@ -165,22 +200,38 @@ impl RangeCall {
             self.each_window(samples, block, of)
         };
         match self.id {
+            F::Xdelta | F::Xincrease | F::Xrate => {
+                let mut kernel = x_rate::XRate::new(self.id, self.steps.count, self.range_ms, samples)?;
+                each(block, &mut |w| Ok(kernel.at(w)))
+            }
+            F::Rate | F::Increase | F::Delta if self.extension.is_some() => {
+                let smoothed = self.extension == Some(Extension::Smoothed);
+                let kernel = extended::Extended::new(self.id, smoothed, self.range_ms, samples);
+                each(block, &mut |w| Ok(kernel.at(w, notes)))
+            }
             F::Rate | F::Increase | F::Delta => {
-                let kernel = rate::Rate::new(self.id, self.range_ms, samples);
+                let mut kernel = rate::Rate::new(self.id, self.steps.count, self.range_ms, samples);
                 each(block, &mut |w| Ok(kernel.at(w, notes)))
             }
             F::Irate | F::Idelta => each(block, &mut |w| Ok(instant_delta::at(self.id, w, notes))),
             F::Changes | F::Resets => {
                 let kernel = changes::Events::new(self.id, samples);
-                each(block, &mut |w| Ok(Some(kernel.at(w))))
+                match self.extension {
+                    Some(_) => each(block, &mut |w| Ok(kernel.anchored(w))),
+                    None => each(block, &mut |w| Ok(Some(kernel.at(w)))),
+                }
             }
             F::MinOverTime | F::MaxOverTime | F::TsOfMinOverTime | F::TsOfMaxOverTime => {
                 let mut kernel = extremes::Extreme::new(self.id, samples);
                 each(block, &mut |w| Ok(kernel.at(w, notes)))
             }
-            F::Deriv => each(block, &mut |w| Ok(regression::deriv(w, notes))),
+            F::Deriv => {
+                let mut kernel = regression::Lines::new(self.steps.count, samples);
+                each(block, &mut |w| Ok(kernel.deriv(w, notes)))
+            }
             F::PredictLinear => {
-                each(block, &mut |w| Ok(regression::predict(w, self.param(0, w.step)?, notes)))
+                let mut kernel = regression::Lines::new(self.steps.count, samples);
+                each(block, &mut |w| Ok(kernel.predict(w, self.param(0, w.step)?, notes)))
             }
             F::DoubleExponentialSmoothing => each(block, &mut |w| {
                 smoothing::double_exponential(w, self.param(0, w.step)?, self.param(1, w.step)?, notes)
@@ -193,10 +244,16 @@ impl RangeCall {
                 let mut scratch = Vec::new();
                 each(block, &mut |w| Ok(spread::mad(w, &mut scratch, notes)))
             }
-            F::StddevOverTime => each(block, &mut |w| Ok(spread::deviation(w, true, notes))),
-            F::StdvarOverTime => each(block, &mut |w| Ok(spread::deviation(w, false, notes))),
-            F::SumOverTime => each(block, &mut |w| Ok(over_time::sum(w, notes))),
-            F::AvgOverTime => each(block, &mut |w| Ok(over_time::avg(w, notes))),
+            F::StddevOverTime | F::StdvarOverTime => {
+                let root = self.id == F::StddevOverTime;
+                let mut long = LongWindows::new(self.steps.count, samples.fv);
+                each(block, &mut |w| Ok(spread::deviation(w, root, &mut long, notes)))
+            }
+            F::SumOverTime | F::AvgOverTime => {
+                let average = self.id == F::AvgOverTime;
+                let mut kernel = over_time::Sums::new(average, self.steps.count, samples);
+                each(block, &mut |w| Ok(kernel.at(w, notes)))
+            }
             F::CountOverTime => each(block, &mut |w| Ok(Some(Output::Float(w.scrapes())))),
             F::PresentOverTime | F::AbsentOverTime => each(block, &mut |_| Ok(Some(Output::Float(1.0)))),
             F::FirstOverTime => each(block, &mut |w| Ok(over_time::first(w))),
@@ -219,8 +276,8 @@ impl RangeCall {
             let t_ms = self.steps.time(step);
             let end_ms = self.reference.time(t_ms);
             let start_ms = end_ms.saturating_sub(self.range_ms);
-            window::advance(samples.ft, start_ms, end_ms, &mut f);
-            window::advance(samples.ht, start_ms, end_ms, &mut h);
+            self.advance(samples.ft, end_ms, &mut f);
+            self.advance(samples.ht, end_ms, &mut h);
             if f.is_empty() && h.is_empty() {
                 continue;
             }
@@ -232,6 +289,12 @@ impl RangeCall {
             }
         }
         Ok(())
+    }
+
+    /// Moves a window, with its reach, to the range that ends at `end_ms`.
+    fn advance(&self, times: &[i64], end_ms: i64, window: &mut std::ops::Range<usize>) {
+        let start_ms = end_ms.saturating_sub(self.range_ms).saturating_sub(self.reach.before_ms);
+        window::advance(times, start_ms, end_ms.saturating_add(self.reach.after_ms), window);
     }
 
     fn param(&self, index: usize, step: usize) -> Result<f64> {
@@ -251,9 +314,8 @@ impl RangeCall {
         let mut weight = 0;
         for t in self.steps.iter() {
             let end = self.reference.time(t);
-            let start = end.saturating_sub(self.range_ms);
-            window::advance(samples.ft, start, end, &mut f);
-            window::advance(samples.ht, start, end, &mut h);
+            self.advance(samples.ft, end, &mut f);
+            self.advance(samples.ht, end, &mut h);
             weight += f.len() as u64 + before[h.end] - before[h.start];
         }
         weight

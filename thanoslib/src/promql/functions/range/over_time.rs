@@ -3,51 +3,135 @@
 use std::sync::Arc;
 
 use crate::model::{
-    CounterReset, FloatHistogram, KahanSum,
+    FloatHistogram, KahanSum,
     histogram::{AddOutcome, HistogramAverage, HistogramSum, IncompatibleSchema},
     kahan_add,
 };
 
-use super::{Notes, Output, Window};
+use super::{
+    Notes, Output, Samples, Window,
+    sliding::{LongWindows, long_sum},
+    sliding_histogram::LongHistograms,
+};
 
-/// sum_over_time.
-pub(super) fn sum(w: &Window<'_>, notes: &mut Notes<'_>) -> Option<Output> {
-    if w.is_mixed() {
-        notes.mixed();
-        return None;
-    }
-    if w.h.is_empty() {
-        let mut sum = KahanSum::default();
-        w.fv().iter().for_each(|v| sum.add(*v));
-        return Some(Output::Float(sum.value()));
-    }
-    let (first, rest) = w.hv().split_first()?;
-    let mut sum = HistogramSum::new(first);
-    let outcome = rest.iter().try_fold(AddOutcome::default(), |all, h| Ok(all.or(sum.add(h)?)));
-    note(w, outcome, notes)?;
-    Some(Output::Histogram(Arc::new(sum.finish())))
+/// sum_over_time and avg_over_time over one series.
+#[derive(Debug)]
+pub(super) struct Sums {
+    average: bool,
+    floats: LongWindows<KahanSum>,
+    histograms: LongHistograms,
 }
 
-/// avg_over_time.
-pub(super) fn avg(w: &Window<'_>, notes: &mut Notes<'_>) -> Option<Output> {
-    if w.is_mixed() {
-        notes.mixed();
-        return None;
+impl Sums {
+    pub(super) fn new(average: bool, steps: usize, samples: &Samples<'_>) -> Self {
+        Self {
+            average,
+            floats: LongWindows::new(steps, samples.fv),
+            histograms: LongHistograms::new(steps, samples),
+        }
     }
-    if w.h.is_empty() {
-        return Some(Output::Float(match w.float_counts() {
-            Some(counts) => weighted(w.fv(), counts),
-            None => average(w.fv()),
-        }));
+
+    pub(super) fn at(&mut self, w: &Window<'_>, notes: &mut Notes<'_>) -> Option<Output> {
+        if w.is_mixed() {
+            notes.mixed();
+            return None;
+        }
+        let weighs = self.average && w.samples.grain.is_some();
+        if w.h.is_empty() {
+            let counts = if weighs { w.float_counts() } else { None };
+            return Some(Output::Float(counts.map_or_else(|| self.float(w), |c| weighted(w.fv(), c))));
+        }
+        if let Some(counts) = w.histogram_counts().filter(|_| weighs) {
+            return self.weighted_histograms(w, counts, notes);
+        }
+        self.histogram(w, notes).map(|h| Output::Histogram(Arc::new(h)))
     }
-    if let Some(counts) = w.histogram_counts() {
-        return weighted_histograms(w, counts, notes);
+
+    fn float(&mut self, w: &Window<'_>) -> f64 {
+        let n = w.f.len() as f64;
+        match (long_sum(&mut self.floats, w.samples.fv, &w.f), self.average) {
+            (Some(sum), true) => sum.sum / n + sum.c / n,
+            (Some(sum), false) => sum.value(),
+            (None, true) => average(w.fv()),
+            (None, false) => {
+                let mut sum = KahanSum::default();
+                w.fv().iter().for_each(|v| sum.add(*v));
+                sum.value()
+            }
+        }
     }
-    let (first, rest) = w.hv().split_first()?;
-    let mut average = HistogramAverage::new(first);
-    let outcome = rest.iter().try_fold(AddOutcome::default(), |all, h| Ok(all.or(average.add(h)?)));
-    note(w, outcome, notes)?;
-    Some(Output::Histogram(Arc::new(average.finish())))
+
+    fn histogram(&mut self, w: &Window<'_>, notes: &mut Notes<'_>) -> Option<FloatHistogram> {
+        let result = match self.histograms.sum(w.samples, &w.h) {
+            Some(mut sum) => {
+                if self.average {
+                    sum.div(w.h.len() as f64);
+                }
+                Ok((sum, AddOutcome::default()))
+            }
+            None => one_by_one(w.hv(), self.average)?,
+        };
+        let Ok((result, outcome)) = result else {
+            notes.mixed_schemas();
+            return None;
+        };
+        if self.histograms.collide(&w.h) {
+            notes.collision("aggregation");
+        }
+        if outcome.bounds_reconciled {
+            notes.reconciled("aggregation");
+        }
+        Some(result)
+    }
+
+    /// The average of histograms that stand for several scrapes each.
+    fn weighted_histograms(
+        &mut self,
+        w: &Window<'_>,
+        counts: &[f64],
+        notes: &mut Notes<'_>,
+    ) -> Option<Output> {
+        let times = |(h, count): (&Arc<FloatHistogram>, &f64)| {
+            let mut h = h.as_ref().clone();
+            h.mul(*count);
+            h
+        };
+        let mut all = w.hv().iter().zip(counts).map(times);
+        let mut sum = HistogramSum::new(&all.next()?);
+        let outcome: Result<_, IncompatibleSchema> =
+            all.try_fold(AddOutcome::default(), |all, h| Ok(all.or(sum.add(&h)?)));
+        let Ok(outcome) = outcome else {
+            notes.mixed_schemas();
+            return None;
+        };
+        if self.histograms.collide(&w.h) {
+            notes.collision("aggregation");
+        }
+        if outcome.bounds_reconciled {
+            notes.reconciled("aggregation");
+        }
+        let mut average = sum.finish();
+        average.div(counts.iter().sum());
+        Some(Output::Histogram(Arc::new(average)))
+    }
+}
+
+/// The sum or average of histograms, taken in their order; `None` without any.
+fn one_by_one(
+    hs: &[Arc<FloatHistogram>],
+    average: bool,
+) -> Option<Result<(FloatHistogram, AddOutcome), IncompatibleSchema>> {
+    let (first, rest) = hs.split_first()?;
+    let all = AddOutcome::default();
+    Some(if average {
+        let mut average = HistogramAverage::new(first);
+        let outcome = rest.iter().try_fold(all, |all, h| Ok(all.or(average.add(h)?)));
+        outcome.map(|outcome| (average.finish(), outcome))
+    } else {
+        let mut sum = HistogramSum::new(first);
+        let outcome = rest.iter().try_fold(all, |all, h| Ok(all.or(sum.add(h)?)));
+        outcome.map(|outcome| (sum.finish(), outcome))
+    })
 }
 
 /// The average of values that stand for several scrapes each.
@@ -58,22 +142,6 @@ fn weighted(values: &[f64], counts: &[f64]) -> f64 {
         scrapes += count;
     }
     sum.value() / scrapes
-}
-
-/// The average of histograms that stand for several scrapes each.
-fn weighted_histograms(w: &Window<'_>, counts: &[f64], notes: &mut Notes<'_>) -> Option<Output> {
-    let times = |(h, count): (&Arc<FloatHistogram>, &f64)| {
-        let mut h = h.as_ref().clone();
-        h.mul(*count);
-        h
-    };
-    let mut all = w.hv().iter().zip(counts).map(times);
-    let mut sum = HistogramSum::new(&all.next()?);
-    let outcome = all.try_fold(AddOutcome::default(), |all, h| Ok(all.or(sum.add(&h)?)));
-    note(w, outcome, notes)?;
-    let mut average = sum.finish();
-    average.div(counts.iter().sum());
-    Some(Output::Histogram(Arc::new(average)))
 }
 
 /// The compensated average; a running mean once the sum would overflow.
@@ -99,26 +167,6 @@ fn mean(values: &[f64], mut mean: f64, mut c: f64, before: f64) -> f64 {
         (mean, c) = kahan_add(v / count, q * mean, q * c);
     }
     mean + c
-}
-
-/// Remarks on an addition of all histograms of the window; `None` if it failed.
-fn note(
-    w: &Window<'_>,
-    outcome: Result<AddOutcome, IncompatibleSchema>,
-    notes: &mut Notes<'_>,
-) -> Option<()> {
-    let Ok(outcome) = outcome else {
-        notes.mixed_schemas();
-        return None;
-    };
-    let has = |hint| w.hv().iter().any(|h| h.hint == hint);
-    if has(CounterReset::Reset) && has(CounterReset::NotReset) {
-        notes.collision("aggregation");
-    }
-    if outcome.bounds_reconciled {
-        notes.reconciled("aggregation");
-    }
-    Some(())
 }
 
 /// first_over_time: at equal times the histogram.

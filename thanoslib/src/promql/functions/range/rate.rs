@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::promql::FunctionId;
+use crate::{model::KahanSum, promql::FunctionId};
 
 use super::{
     Notes, Output, Samples, Window,
-    edges::{Edge, Edges},
-    histogram_delta, start_time,
+    ends::{End, Ends},
+    histogram_delta::{self, HistogramDelta},
+    sliding::{LongWindows, long_sum},
+    start_time,
 };
 
 /// rate, increase or delta over one series.
@@ -18,6 +20,12 @@ pub(super) struct Rate {
     range_ms: i64,
     /// Floats after a reset, by index.
     resets: Vec<usize>,
+    /// The float before each reset.
+    lost: Vec<f64>,
+    /// Sums of those, where windows hold many.
+    long: LongWindows<KahanSum>,
+    /// What is known of histograms.
+    histograms: HistogramDelta,
     /// Floats whose start timestamp overlaps the sample before.
     overlaps: Vec<usize>,
 }
@@ -33,7 +41,7 @@ struct Change {
     /// First value over change, if the change is up and the first value is not negative.
     zero_ratio: Option<f64>,
     /// How the change goes on to the ends of the window.
-    edges: Edges,
+    ends: Ends,
 }
 
 /// By what the change is multiplied.
@@ -44,7 +52,7 @@ struct Extrapolation {
 }
 
 impl Rate {
-    pub(super) fn new(id: FunctionId, range_ms: i64, samples: &Samples<'_>) -> Self {
+    pub(super) fn new(id: FunctionId, steps: usize, range_ms: i64, samples: &Samples<'_>) -> Self {
         let counter = id != FunctionId::Delta;
         let (mut resets, mut overlaps) = (Vec::new(), Vec::new());
         if counter {
@@ -66,10 +74,20 @@ impl Rate {
                 }));
             }
         }
-        Self { counter, per_second: id == FunctionId::Rate, range_ms, resets, overlaps }
+        let lost: Vec<f64> = resets.iter().map(|i| samples.fv[i - 1]).collect();
+        Self {
+            counter,
+            per_second: id == FunctionId::Rate,
+            range_ms,
+            resets,
+            long: LongWindows::new(steps, &lost),
+            lost,
+            histograms: HistogramDelta::new(counter, samples),
+            overlaps,
+        }
     }
 
-    pub(super) fn at(&self, w: &Window<'_>, notes: &mut Notes<'_>) -> Option<Output> {
+    pub(super) fn at(&mut self, w: &Window<'_>, notes: &mut Notes<'_>) -> Option<Output> {
         if w.is_mixed() {
             notes.mixed();
             return None;
@@ -77,26 +95,28 @@ impl Rate {
         if w.h.is_empty() { self.floats(w, notes) } else { self.histograms(w, notes) }
     }
 
-    fn floats(&self, w: &Window<'_>, notes: &mut Notes<'_>) -> Option<Output> {
+    fn floats(&mut self, w: &Window<'_>, notes: &mut Notes<'_>) -> Option<Output> {
         let (ts, vs) = (w.ft(), w.fv());
         let (first, last) = (*vs.first()?, *vs.last()?);
         let mut change = last - first;
         let from = self.resets.partition_point(|i| *i <= w.f.start);
-        for i in self.resets[from..].iter().take_while(|i| **i < w.f.end) {
-            change += w.samples.fv[i - 1];
+        let end = from + self.resets[from..].partition_point(|i| *i < w.f.end);
+        match long_sum(&mut self.long, &self.lost, &(from..end)) {
+            Some(lost) => change += lost.value(),
+            None => self.lost[from..end].iter().for_each(|v| change += v),
         }
         if let Some(i) = self.overlaps.get(self.overlaps.partition_point(|i| *i <= w.f.start))
             && *i < w.f.end
         {
             notes.overlapping_start();
         }
-        let edges = Edges::of(w.samples.grain, w.samples.ft, &w.f, w.start_ms, w.end_ms);
+        let ends = Ends::of(w.samples.grain, w.samples.ft, &w.f, w.start_ms, w.end_ms);
         let zero_ratio = (change > 0.0 && first >= 0.0).then_some(first / change);
         if ts.len() > 1 {
-            if let Edge::Part(part) = edges.before {
+            if let End::Part(part) = ends.before {
                 change += part * self.step(w.samples.fv, w.f.start);
             }
-            if let Edge::Part(part) = edges.after {
+            if let End::Part(part) = ends.after {
                 change += part * self.step(w.samples.fv, w.f.end);
             }
         }
@@ -108,7 +128,7 @@ impl Rate {
                 last_t: ts[ts.len() - 1],
                 first_start: w.samples.float_start(w.f.start),
                 zero_ratio,
-                edges,
+                ends,
             },
         )?;
         if extrapolation.with_first {
@@ -126,9 +146,8 @@ impl Rate {
     fn histograms(&self, w: &Window<'_>, notes: &mut Notes<'_>) -> Option<Output> {
         let (ts, hs) = (w.ht(), w.hv());
         let first = hs.first()?;
-        let mut change =
-            if hs.len() > 1 { Some(histogram_delta::delta(w, self.counter, notes)?) } else { None };
-        let edges = Edges::of(w.samples.grain, w.samples.ht, &w.h, w.start_ms, w.end_ms);
+        let mut change = if hs.len() > 1 { Some(self.histograms.at(w, notes)?) } else { None };
+        let ends = Ends::of(w.samples.grain, w.samples.ht, &w.h, w.start_ms, w.end_ms);
         let ratio = change.as_ref().filter(|d| d.count > 0.0 && first.count >= 0.0);
         let zero_ratio = ratio.map(|d| first.count / d.count);
         let extrapolation = self.extrapolate(
@@ -139,12 +158,12 @@ impl Rate {
                 last_t: ts[ts.len() - 1],
                 first_start: w.samples.histogram_start(w.h.start),
                 zero_ratio,
-                edges,
+                ends,
             },
         )?;
         if let Some(change) = &mut change {
-            for (edge, i) in [(edges.before, w.h.start), (edges.after, w.h.end)] {
-                if let Edge::Part(part) = edge
+            for (end, i) in [(ends.before, w.h.start), (ends.after, w.h.end)] {
+                if let End::Part(part) = end
                     && histogram_delta::add_part(change, w, i, part).is_err()
                 {
                     notes.mixed_schemas();
@@ -175,8 +194,8 @@ impl Rate {
         let mut sampled = seconds(change.first_t, change.last_t);
         let average = if change.n > 1 { sampled / (change.n - 1) as f64 } else { 0.0 };
         // Distances up to which the ends of the window count as reached by the samples.
-        let distance = |edge| if let Edge::Interval(seconds) = edge { seconds } else { average };
-        let (distance_before, distance_after) = (distance(change.edges.before), distance(change.edges.after));
+        let distance = |end| if let End::Interval(seconds) = end { seconds } else { average };
+        let (distance_before, distance_after) = (distance(change.ends.before), distance(change.ends.after));
         let start = change.first_start;
         let began_inside = self.counter && start != 0 && w.start_ms < start && start < change.first_t;
         if began_inside {
@@ -184,7 +203,7 @@ impl Rate {
             sampled = seconds(start, change.last_t);
         } else if change.n == 1 {
             return None;
-        } else if let Edge::Part(_) = change.edges.before {
+        } else if let End::Part(_) = change.ends.before {
             // What lies before the first sample is part of the change already.
             sampled += before;
             before = 0.0;
@@ -200,10 +219,10 @@ impl Rate {
                 }
             }
         }
-        if let Edge::Part(_) = change.edges.after {
+        if let End::Part(_) = change.ends.after {
             sampled += after;
             after = 0.0;
-        } else if let Edge::Reach { seconds, late } = change.edges.after {
+        } else if let End::Reach { seconds, late } = change.ends.after {
             sampled -= late;
             after = seconds;
         } else if after >= distance_after * 1.1 {
@@ -211,10 +230,17 @@ impl Rate {
         }
         let mut factor = if sampled == 0.0 { 1.0 } else { (sampled + before + after) / sampled };
         if self.per_second {
-            factor /= self.range_ms as f64 / 1000.0;
+            factor /= range_seconds(self.range_ms);
         }
         Some(Extrapolation { factor, with_first: began_inside })
     }
+}
+
+/// The length of a window in seconds.
+///
+/// Compat: Go's `Duration.Seconds` rounds the part of a second first.
+pub(super) fn range_seconds(range_ms: i64) -> f64 {
+    (range_ms / 1000) as f64 + (range_ms % 1000) as f64 / 1000.0
 }
 
 #[cfg(test)]
@@ -226,7 +252,7 @@ mod tests {
         let ft: Vec<i64> = samples.iter().map(|s| s.0).collect();
         let fv: Vec<f64> = samples.iter().map(|s| s.1).collect();
         let samples = Samples { ft: &ft, fv: &fv, fs: &[], ht: &[], hv: &[], hs: &[], grain: None };
-        let kernel = Rate::new(id, 60_000, &samples);
+        let mut kernel = Rate::new(id, 1, 60_000, &samples);
         let window = Window {
             samples: &samples,
             step: 0,

@@ -2,7 +2,10 @@
 
 use crate::{model::kahan_add, promql::ops::aggregate::quantile as quantile_of};
 
-use super::{Notes, Output, Window};
+use super::{
+    Notes, Output, Window,
+    sliding::{LongWindows, Moments},
+};
 
 /// quantile_over_time.
 pub(super) fn quantile(
@@ -46,14 +49,20 @@ pub(super) fn mad(w: &Window<'_>, scratch: &mut Vec<f64>, notes: &mut Notes<'_>)
 }
 
 /// stddev_over_time, or stdvar_over_time without the root.
-pub(super) fn deviation(w: &Window<'_>, root: bool, notes: &mut Notes<'_>) -> Option<Output> {
+pub(super) fn deviation(
+    w: &Window<'_>,
+    root: bool,
+    long: &mut LongWindows<Moments>,
+    notes: &mut Notes<'_>,
+) -> Option<Output> {
     if w.f.is_empty() {
         return None;
     }
     if !w.h.is_empty() {
         notes.ignored_histograms();
     }
-    let variance = variance(w.fv());
+    let long = long.over(&w.f, |i| Moments::of(w.samples.fv[i]));
+    let variance = long.map_or_else(|| variance(w.fv()), Moments::variance);
     Some(Output::Float(if root { variance.sqrt() } else { variance }))
 }
 

@@ -43,9 +43,9 @@ pub(super) struct Window<'s> {
     pub(super) step: usize,
     /// Time of the step.
     pub(super) t_ms: i64,
-    /// Samples are after this.
+    /// The range begins after this; with a reach the window holds samples from before.
     pub(super) start_ms: i64,
-    /// Samples are not after this.
+    /// The range ends with this; with a reach the window holds samples from after.
     pub(super) end_ms: i64,
     /// The floats among all floats.
     pub(super) f: Range<usize>,

@@ -10,7 +10,7 @@ use crate::{
 
 use super::{Blame, Group, State, of_group};
 
-/// The `q` quantile of `values`, which are sorted on the way.
+/// The `q` quantile of `values`, whose order changes.
 ///
 /// NaN sorts below all numbers; between two values the result is interpolated.
 pub(crate) fn quantile(q: f64, values: &mut [f64]) -> f64 {
@@ -23,18 +23,17 @@ pub(crate) fn quantile(q: f64, values: &mut [f64]) -> f64 {
     if q > 1.0 {
         return f64::INFINITY;
     }
-    values.sort_unstable_by(|a, b| {
-        a.partial_cmp(b).unwrap_or_else(|| match (a.is_nan(), b.is_nan()) {
-            (true, false) => Ordering::Less,
-            (false, true) => Ordering::Greater,
-            _ => Ordering::Equal,
-        })
-    });
     let last = values.len() - 1;
     let rank = q * last as f64;
     let low = rank.floor();
-    let (lower, weight) = (low as usize, rank - low);
-    values[lower] * (1.0 - weight) + values[last.min(lower + 1)] * weight
+    let weight = rank - low;
+    let (_, lower, above) = values.select_nth_unstable_by(low as usize, nan_first);
+    let upper = above.iter().copied().min_by(nan_first).unwrap_or(*lower);
+    *lower * (1.0 - weight) + upper * weight
+}
+
+fn nan_first(a: &f64, b: &f64) -> Ordering {
+    a.partial_cmp(b).unwrap_or_else(|| b.is_nan().cmp(&a.is_nan()))
 }
 
 /// Adds a warning for quantiles outside of 0 to 1.

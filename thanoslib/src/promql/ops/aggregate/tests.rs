@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     context::Context,
-    promql::{Annotations, EngineOptions, ast::Node},
+    promql::{Annotations, EngineOptions},
 };
 
 const GONE: f64 = f64::NEG_INFINITY;
@@ -21,7 +21,7 @@ fn check(
     let (ctx, mut annotations) = (Context::default(), Annotations::default());
     let steps = Steps { start_ms: 0, step_ms: 1000, count: 2 };
     let mut scope = Scope { steps, options: &options, ctx: &ctx, text: "", annotations: &mut annotations };
-    let node = Expr::new(Node::Number(0.0));
+    let node = Expr::number(0.0);
     let grouping = Some(Grouping { by: true, labels: vec!["g".to_string()] });
     let aggregate = Aggregate { op, expr: node.clone(), param: None, grouping };
     let got = Aggregator::new(&node, &aggregate, steps, param).and_then(|mut aggregator| {

@@ -4,7 +4,7 @@ use crate::{
     model::Labels,
     promql::{
         Annotations, EngineOptions, Steps,
-        ast::{Cardinality, Matching, Node},
+        ast::{Cardinality, Matching},
     },
 };
 
@@ -46,7 +46,7 @@ fn check(op: &str, matching: Matching, l: Series<'_>, r: Series<'_>, want: Resul
     let (ctx, mut annotations) = (Context::default(), Annotations::default());
     let steps = Steps { start_ms: 0, step_ms: 1000, count: 2 };
     let mut scope = Scope { steps, options: &options, ctx: &ctx, text: "", annotations: &mut annotations };
-    let node = Expr::new(Node::Number(0.0));
+    let node = Expr::number(0.0);
     let ops = [BinaryOp::Add, BinaryOp::Gt, BinaryOp::And, BinaryOp::Or, BinaryOp::Unless, BinaryOp::Eq];
     let sign = op.trim_end_matches(" bool");
     let binary = Binary {
@@ -55,6 +55,7 @@ fn check(op: &str, matching: Matching, l: Series<'_>, r: Series<'_>, want: Resul
         rhs: node.clone(),
         return_bool: sign != op,
         matching,
+        op_span: None,
     };
     let got = vector_vector(&mut scope, &node, &binary, blocks(l), blocks(r));
     let show = |blocks: Vec<Block>| {

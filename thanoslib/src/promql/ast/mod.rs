@@ -1,7 +1,13 @@
 //! The syntax tree of PromQL: plain data, independent of the front end that made it.
 
+mod duration;
+mod operator;
+
 use super::functions::Function;
 use crate::model::Matcher;
+
+pub use duration::{Duration, DurationExpr, DurationNode};
+pub use operator::{AggregateOp, BinaryOp, ValueType};
 
 /// A node with its place in the query text.
 ///
@@ -25,8 +31,13 @@ pub struct Expr {
 /// See [`Expr`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum Node {
-    /// A number; a duration literal counts seconds.
-    Number(f64),
+    /// A number.
+    Number {
+        /// The value; a duration literal counts seconds.
+        value: f64,
+        /// True when it was written as a duration.
+        is_duration: bool,
+    },
     /// A string, any bytes.
     String(Vec<u8>),
     /// An expression in parentheses.
@@ -55,8 +66,8 @@ pub enum Node {
     Matrix {
         /// The selector, its modifiers included.
         selector: VectorSelector,
-        /// Window length in ms, above 0.
-        range_ms: i64,
+        /// Window length, above 0.
+        range: Duration,
     },
     /// `expr[range:step]`.
     Subquery(Box<Subquery>),
@@ -65,16 +76,39 @@ pub enum Node {
 /// An instant selector with its modifiers.
 ///
 /// See [`Expr`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct VectorSelector {
     /// The metric name written before the braces.
     pub name: Option<String>,
     /// All matchers; that of `name` stands last.
     pub matchers: Vec<Matcher>,
     /// `offset`, negative for the future.
-    pub offset_ms: i64,
+    pub offset: Duration,
     /// `@`.
     pub at: Option<At>,
+    /// `anchored` or `smoothed`.
+    pub extension: Option<Extension>,
+}
+
+/// How a selector treats the edges of its windows, other than by leaving out what lies beyond.
+///
+/// See [`Expr`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Extension {
+    /// `anchored`: the sample before a window stands for its left edge.
+    Anchored,
+    /// `smoothed`: values at the edges lie on lines between the samples around them.
+    Smoothed,
+}
+
+impl Extension {
+    /// The modifier as written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Anchored => "anchored",
+            Self::Smoothed => "smoothed",
+        }
+    }
 }
 
 /// The `@` modifier.
@@ -97,12 +131,12 @@ pub enum At {
 pub struct Subquery {
     /// Evaluated at every inner step.
     pub expr: Expr,
-    /// Window length in ms, above 0.
-    pub range_ms: i64,
-    /// Inner step in ms; `None` takes the default evaluation interval.
-    pub step_ms: Option<i64>,
+    /// Window length, above 0.
+    pub range: Duration,
+    /// Inner step, above 0; `None` takes the default evaluation interval.
+    pub step: Option<Duration>,
     /// `offset`, negative for the future.
-    pub offset_ms: i64,
+    pub offset: Duration,
     /// `@`.
     pub at: Option<At>,
 }
@@ -122,90 +156,8 @@ pub struct Binary {
     pub return_bool: bool,
     /// How series are paired; also present, empty, when nothing was written between two vectors.
     pub matching: Matching,
-}
-
-/// Operator of a [`Binary`].
-///
-/// See [`Expr`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum BinaryOp {
-    /// `+`
-    Add,
-    /// `-`
-    Sub,
-    /// `*`
-    Mul,
-    /// `/`
-    Div,
-    /// `%`
-    Mod,
-    /// `^`
-    Pow,
-    /// `atan2`
-    Atan2,
-    /// `==`
-    Eq,
-    /// `!=`
-    Ne,
-    /// `<`
-    Lt,
-    /// `<=`
-    Le,
-    /// `>`
-    Gt,
-    /// `>=`
-    Ge,
-    /// `</`: keeps the part of a histogram below a value.
-    TrimUpper,
-    /// `>/`: keeps the part of a histogram above a value.
-    TrimLower,
-    /// `and`
-    And,
-    /// `or`
-    Or,
-    /// `unless`
-    Unless,
-}
-
-impl BinaryOp {
-    /// The operator as written.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Add => "+",
-            Self::Sub => "-",
-            Self::Mul => "*",
-            Self::Div => "/",
-            Self::Mod => "%",
-            Self::Pow => "^",
-            Self::Atan2 => "atan2",
-            Self::Eq => "==",
-            Self::Ne => "!=",
-            Self::Lt => "<",
-            Self::Le => "<=",
-            Self::Gt => ">",
-            Self::Ge => ">=",
-            Self::TrimUpper => "</",
-            Self::TrimLower => ">/",
-            Self::And => "and",
-            Self::Or => "or",
-            Self::Unless => "unless",
-        }
-    }
-
-    /// True for `== != < <= > >=`.
-    pub const fn is_comparison(self) -> bool {
-        matches!(self, Self::Eq | Self::Ne | Self::Lt | Self::Le | Self::Gt | Self::Ge)
-    }
-
-    /// True for `and or unless`.
-    pub const fn is_set(self) -> bool {
-        matches!(self, Self::And | Self::Or | Self::Unless)
-    }
-
-    /// True for `</` and `>/`.
-    pub const fn is_trim(self) -> bool {
-        matches!(self, Self::TrimUpper | Self::TrimLower)
-    }
+    /// Byte range of the operator with its modifiers; `None` when the front end gives no positions.
+    pub op_span: Option<(u32, u32)>,
 }
 
 /// How the series of two vectors are paired.
@@ -258,116 +210,21 @@ pub struct Aggregate {
     pub grouping: Option<crate::store::Grouping>,
 }
 
-/// Operator of an [`Aggregate`].
-///
-/// See [`Expr`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum AggregateOp {
-    /// `sum`
-    Sum,
-    /// `avg`
-    Avg,
-    /// `count`
-    Count,
-    /// `min`
-    Min,
-    /// `max`
-    Max,
-    /// `group`
-    Group,
-    /// `stddev`
-    Stddev,
-    /// `stdvar`
-    Stdvar,
-    /// `topk`
-    Topk,
-    /// `bottomk`
-    Bottomk,
-    /// `count_values`
-    CountValues,
-    /// `quantile`
-    Quantile,
-    /// `limitk`
-    Limitk,
-    /// `limit_ratio`
-    LimitRatio,
-}
-
-impl AggregateOp {
-    /// The operator as written.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Sum => "sum",
-            Self::Avg => "avg",
-            Self::Count => "count",
-            Self::Min => "min",
-            Self::Max => "max",
-            Self::Group => "group",
-            Self::Stddev => "stddev",
-            Self::Stdvar => "stdvar",
-            Self::Topk => "topk",
-            Self::Bottomk => "bottomk",
-            Self::CountValues => "count_values",
-            Self::Quantile => "quantile",
-            Self::Limitk => "limitk",
-            Self::LimitRatio => "limit_ratio",
-        }
-    }
-}
-
-/// Type of a value or expression.
-///
-/// ```
-/// use thanoslib::promql::{EngineOptions, ast::ValueType, parse};
-/// let type_of = |text| parse(text, &EngineOptions::default()).map(|expr| expr.value_type());
-/// assert_eq!(type_of("1 + 1")?, ValueType::Scalar);
-/// assert_eq!(type_of("up[5m]")?, ValueType::Matrix);
-/// # Ok::<(), thanoslib::promql::ParseError>(())
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ValueType {
-    /// One float.
-    Scalar,
-    /// One string.
-    String,
-    /// A sample for each series.
-    Vector,
-    /// A range of samples for each series.
-    Matrix,
-}
-
-impl ValueType {
-    /// The name that errors use: `instant vector` and so on.
-    pub const fn documented(self) -> &'static str {
-        match self {
-            Self::Scalar => "scalar",
-            Self::String => "string",
-            Self::Vector => "instant vector",
-            Self::Matrix => "range vector",
-        }
-    }
-
-    /// The name that the HTTP API uses.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Scalar => "scalar",
-            Self::String => "string",
-            Self::Vector => "vector",
-            Self::Matrix => "matrix",
-        }
-    }
-}
-
 impl Expr {
     /// A node without position.
     pub fn new(node: Node) -> Self {
         Self { node, span: None }
     }
 
+    /// A number without position.
+    pub fn number(value: f64) -> Self {
+        Self::new(Node::Number { value, is_duration: false })
+    }
+
     /// The type of the value that the expression gives.
     pub fn value_type(&self) -> ValueType {
         match &self.node {
-            Node::Number(_) => ValueType::Scalar,
+            Node::Number { .. } => ValueType::Scalar,
             Node::String(_) => ValueType::String,
             Node::Paren(e) => e.value_type(),
             Node::Unary { expr, .. } => expr.value_type(),
