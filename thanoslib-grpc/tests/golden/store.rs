@@ -1,4 +1,4 @@
-//! The store gateway: `query/grpc/store.jsonl` over the blocks of `query/bucket`.
+//! The store gateway: `grpc/store.jsonl` of `query` and of `query_seams`, over the blocks beside.
 
 use std::{path::Path, sync::Arc};
 
@@ -25,23 +25,25 @@ use super::{call, compare};
 
 pub(crate) fn run(golden: &mut Golden) {
     let runtime = Runtime::new().expect("a runtime");
-    let bucket = golden.root().join("query/bucket");
-    let server = bucket.is_dir().then(|| runtime.block_on(serve(&bucket)));
-    golden.run(&Suite {
-        label: "query/grpc",
-        path: "query/grpc/store.jsonl",
-        inputs: &["id", "component", "method", "note", "request_metadata", "request_hex"],
-        expected: &["n_responses", "responses_hex", "trailers_only", "code", "code_name", "message"],
-        ignored: &[
-            ("request_json", "the same as request_hex"),
-            ("deterministic", "tells whether two recordings agreed"),
-        ],
-        rows: None,
-        check: &|_, row| {
-            let server = server.as_ref().ok_or("the bucket is missing")?;
-            runtime.block_on(check(server, row))
-        },
-    });
+    for area in ["query", "query_seams"] {
+        let bucket = golden.root().join(area).join("bucket");
+        let server = bucket.is_dir().then(|| runtime.block_on(serve(&bucket)));
+        golden.run(&Suite {
+            label: &format!("{area}/grpc"),
+            path: &format!("{area}/grpc/store.jsonl"),
+            inputs: &["id", "component", "method", "note", "request_metadata", "request_hex"],
+            expected: &["n_responses", "responses_hex", "trailers_only", "code", "code_name", "message"],
+            ignored: &[
+                ("request_json", "the same as request_hex"),
+                ("deterministic", "tells whether two recordings agreed"),
+            ],
+            rows: None,
+            check: &|_, row| {
+                let server = server.as_ref().ok_or("the bucket is missing")?;
+                runtime.block_on(check(server, row))
+            },
+        });
+    }
 }
 
 /// A running server.

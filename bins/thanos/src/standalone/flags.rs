@@ -9,6 +9,7 @@ use thanoslib::{
     http,
     model::{Labels, duration},
     promql::EngineOptions,
+    query::ResolutionSeams,
 };
 
 /// Everything in one process: blocks of buckets and local folders, asked over HTTP and gRPC.
@@ -73,6 +74,14 @@ pub(crate) struct StandaloneFlags {
     /// Resolution follows the step of the query.
     #[arg(long = "query.auto-downsampling")]
     pub auto_downsampling: bool,
+    /// What windows see where data of several resolutions meet: right (one resolution at a time,
+    /// scrapes first) or thanos (exactly what Thanos gives).
+    #[arg(long = "query.resolution-seams", default_value = "right")]
+    pub resolution_seams: String,
+    /// No resolution is so coarse that a range holds fewer samples than its function needs;
+    /// answers tell the resolution.
+    #[arg(long = "query.fit-resolution-to-range")]
+    pub fit_range: bool,
     /// A failing block is an error instead of a warning.
     #[arg(long = "no-query.partial-response")]
     pub no_partial_response: bool,
@@ -127,6 +136,11 @@ impl StandaloneFlags {
             "thanos" => Counters::Thanos,
             other => bail!("unknown --deduplication.counters {other:?}: take prometheus or thanos"),
         };
+        let seams = match self.resolution_seams.as_str() {
+            "right" => ResolutionSeams::Right,
+            "thanos" => ResolutionSeams::Thanos,
+            other => bail!("unknown --query.resolution-seams {other:?}: take right or thanos"),
+        };
         Ok(http::Settings {
             timeout: duration_flag("query.timeout", &self.query_timeout)?,
             admission: self.admission(self.query_max_concurrent)?,
@@ -136,6 +150,8 @@ impl StandaloneFlags {
             default_step: duration_flag("query.default-step", &self.default_step)?,
             partial_response: !self.no_partial_response,
             auto_downsampling: self.auto_downsampling,
+            seams,
+            fit_range: self.fit_range,
             flags: std::collections::BTreeMap::new(),
             ..http::Settings::default()
         })
@@ -189,6 +205,8 @@ impl StandaloneFlags {
             ("query.default-evaluation-interval", self.evaluation_interval.clone()),
             ("query.default-step", self.default_step.clone()),
             ("query.auto-downsampling", self.auto_downsampling.to_string()),
+            ("query.resolution-seams", self.resolution_seams.clone()),
+            ("query.fit-resolution-to-range", self.fit_range.to_string()),
             ("query.partial-response", (!self.no_partial_response).to_string()),
             ("enable-feature", self.enable_feature.join(",")),
             ("demo", self.demo.to_string()),
