@@ -40,7 +40,8 @@ pub(crate) fn run(golden: &mut Golden) {
             rows: None,
             check: &|_, row| {
                 let server = server.as_ref().ok_or("the bucket is missing")?;
-                runtime.block_on(check(server, row))
+                // The recording of seams does not tell how answers without frames end.
+                runtime.block_on(check(server, row, area == "query"))
             },
         });
     }
@@ -73,7 +74,7 @@ async fn store_over(bucket: &Path) -> Arc<dyn Store> {
     Arc::new(blocks)
 }
 
-async fn check(server: &Server, row: &Value) -> Verdict {
+async fn check(server: &Server, row: &Value, tells_trailers: bool) -> Verdict {
     let method = row["method"].as_str().ok_or("no method")?;
     let request = unhex(&row["request_hex"])?;
     let got = if row["note"] == "client deadline 1us" {
@@ -95,7 +96,8 @@ async fn check(server: &Server, row: &Value) -> Verdict {
     if row["message"] != message {
         return differ("message", &message);
     }
-    if !by_client && row["trailers_only"].as_bool().unwrap_or_default() != got.trailers_only {
+    let trailers_only = row["trailers_only"].as_bool().unwrap_or_default();
+    if tells_trailers && !by_client && trailers_only != got.trailers_only {
         return differ("trailers_only", &got.trailers_only);
     }
     if !got.header.is_empty() || !got.trailer.is_empty() {
