@@ -44,7 +44,7 @@ impl Events {
 
     pub(super) fn at(&self, w: &Window<'_>) -> Output {
         // Both lists are in time order, so a window is one run of all samples.
-        self.between(w.f.start + w.h.start, w.f.end + w.h.end)
+        Output::Float(self.between(w.f.start + w.h.start, w.f.end + w.h.end))
     }
 
     /// The events since the newest sample before the range; `None` if the range holds no sample.
@@ -53,11 +53,13 @@ impl Events {
         let inside = (w.f.start + before(w.ft())) + (w.h.start + before(w.ht()));
         let end = w.f.end + w.h.end;
         let first = inside.saturating_sub(1).max(w.f.start + w.h.start);
-        (inside < end).then(|| self.between(first, end))
+        (inside < end).then(|| Output::Float(self.between(first, end)))
     }
 
-    fn between(&self, first: usize, end: usize) -> Output {
-        Output::Float(f64::from(self.until[end - 1] - self.until[first]))
+    /// The events after sample `first` and before sample `end`, which is after it.
+    #[inline]
+    pub(super) fn between(&self, first: usize, end: usize) -> f64 {
+        f64::from(self.until[end - 1] - self.until[first])
     }
 }
 

@@ -1,10 +1,10 @@
 //! min_over_time, max_over_time and the times of the extremes.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, ops::Range};
 
 use crate::promql::FunctionId;
 
-use super::{Notes, Output, Samples, Window};
+use super::{Notes, Output, Samples, Window, over_time::seconds};
 
 /// The extremes of windows that move forward over one series.
 ///
@@ -38,20 +38,25 @@ impl<'s> Extreme<'s> {
         if !w.h.is_empty() {
             notes.ignored_histograms();
         }
-        for i in self.seen.max(w.f.start)..w.f.end {
+        Some(Output::Float(self.float(w.samples.ft, &w.f)))
+    }
+
+    /// Of a run of floats that is not empty; no edge is before that of the last run.
+    pub(super) fn float(&mut self, times: &[i64], run: &Range<usize>) -> f64 {
+        for i in self.seen.max(run.start)..run.end {
             self.push(i);
         }
-        self.seen = self.seen.max(w.f.end);
-        while self.queue.front().is_some_and(|i| *i < w.f.start) {
+        self.seen = self.seen.max(run.end);
+        while self.queue.front().is_some_and(|i| *i < run.start) {
             self.queue.pop_front();
         }
-        Some(Output::Float(match (self.queue.front(), self.time) {
+        match (self.queue.front(), self.time) {
             (Some(i), false) => self.values[*i],
-            (Some(i), true) => w.samples.ft[*i] as f64 / 1000.0,
+            (Some(i), true) => seconds(times[*i]),
             // All are NaN: the first value, the time of the last.
-            (None, false) => self.values[w.f.start],
-            (None, true) => w.samples.ft[w.f.end - 1] as f64 / 1000.0,
-        }))
+            (None, false) => self.values[run.start],
+            (None, true) => seconds(times[run.end - 1]),
+        }
     }
 
     fn push(&mut self, i: usize) {

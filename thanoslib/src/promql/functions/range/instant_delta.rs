@@ -1,10 +1,10 @@
 //! irate and idelta: the change between the two newest samples.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use crate::{model::CounterReset, promql::FunctionId};
 
-use super::{Notes, Output, Window, start_time};
+use super::{Notes, Output, Samples, Window, start_time};
 
 pub(super) fn at(id: FunctionId, w: &Window<'_>, notes: &mut Notes<'_>) -> Option<Output> {
     let rate = id == FunctionId::Irate;
@@ -14,15 +14,15 @@ pub(super) fn at(id: FunctionId, w: &Window<'_>, notes: &mut Notes<'_>) -> Optio
     // The newest two of the two lists together: how many of them are floats?
     let (ft, ht) = (w.ft(), w.ht());
     let time = |ts: &[i64], back: usize| ts.len().checked_sub(back).map(|i| ts[i]);
-    let floats = match (time(ft, 1), time(ft, 2), time(ht, 1), time(ht, 2)) {
+    let newest_floats = match (time(ft, 1), time(ft, 2), time(ht, 1), time(ht, 2)) {
         (Some(_), f2, Some(h1), _) if f2.is_some_and(|f2| f2 >= h1) => 2,
         (Some(f1), _, Some(_), h2) if h2.is_some_and(|h2| h2 > f1) => 0,
         (Some(_), _, Some(_), _) => 1,
         (Some(_), ..) => 2,
         (None, ..) => 0,
     };
-    match floats {
-        2 => floats_at(w, rate),
+    match newest_floats {
+        2 => floats(w.samples, &w.f, rate).map(Output::Float),
         0 => histograms_at(w, rate, notes),
         _ => {
             notes.mixed();
@@ -31,9 +31,13 @@ pub(super) fn at(id: FunctionId, w: &Window<'_>, notes: &mut Notes<'_>) -> Optio
     }
 }
 
-fn floats_at(w: &Window<'_>, rate: bool) -> Option<Output> {
-    let (new, old) = (w.f.end - 1, w.f.end - 2);
-    let s = w.samples;
+/// Of the newest two of a run of floats.
+#[inline]
+pub(super) fn floats(s: &Samples<'_>, run: &Range<usize>, rate: bool) -> Option<f64> {
+    if run.len() < 2 {
+        return None;
+    }
+    let (new, old) = (run.end - 1, run.end - 2);
     let elapsed_ms = s.ft[new] - s.ft[old];
     if elapsed_ms == 0 {
         return None;
@@ -42,7 +46,7 @@ fn floats_at(w: &Window<'_>, rate: bool) -> Option<Output> {
         && (s.fv[new] < s.fv[old]
             || start_time::is_reset(s.float_start(new), s.ft[new], s.float_start(old), s.ft[old]));
     let change = if reset { s.fv[new] } else { s.fv[new] - s.fv[old] };
-    Some(Output::Float(if rate { change / (elapsed_ms as f64 / 1000.0) } else { change }))
+    Some(if rate { change / (elapsed_ms as f64 / 1000.0) } else { change })
 }
 
 fn histograms_at(w: &Window<'_>, rate: bool, notes: &mut Notes<'_>) -> Option<Output> {

@@ -27,6 +27,7 @@ mod instant_delta;
 mod interpolate;
 mod notes;
 mod over_time;
+mod plain;
 mod plain_rate;
 mod rate;
 mod regression;
@@ -165,7 +166,7 @@ impl RangeCall {
         let mut block = Block::new(labels.clone(), self.steps.count);
         block.drop_name = dropping;
         let mut notes = Notes::new(scope.annotations, labels, self.vector_position, self.first_position);
-        let weight = match self.plain_rate(samples, &mut block) {
+        let weight = match self.plain(samples, &mut block, &mut notes)? {
             Some(weight) => Some(weight),
             None => {
                 self.windows(samples, &mut block, &mut notes)?;

@@ -1,6 +1,6 @@
 //! Sums, averages, first and last samples of a window.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use crate::model::{
     FloatHistogram, KahanSum,
@@ -37,20 +37,21 @@ impl Sums {
             return None;
         }
         if w.h.is_empty() {
-            return Some(Output::Float(self.float(w)));
+            return Some(Output::Float(self.float(w.samples.fv, &w.f)));
         }
         self.histogram(w, notes).map(|h| Output::Histogram(Arc::new(h)))
     }
 
-    fn float(&mut self, w: &Window<'_>) -> f64 {
-        let n = w.f.len() as f64;
-        match (long_sum(&mut self.floats, w.samples.fv, &w.f), self.average) {
+    /// Of a run of floats that is not empty.
+    pub(super) fn float(&mut self, values: &[f64], run: &Range<usize>) -> f64 {
+        let n = run.len() as f64;
+        match (long_sum(&mut self.floats, values, run), self.average) {
             (Some(sum), true) => sum.sum / n + sum.c / n,
             (Some(sum), false) => sum.value(),
-            (None, true) => average(w.fv()),
+            (None, true) => average(&values[run.clone()]),
             (None, false) => {
                 let mut sum = KahanSum::default();
-                w.fv().iter().for_each(|v| sum.add(*v));
+                values[run.clone()].iter().for_each(|v| sum.add(*v));
                 sum.value()
             }
         }
@@ -144,13 +145,18 @@ pub(super) fn last(w: &Window<'_>) -> Option<Output> {
 /// ts_of_first_over_time.
 pub(super) fn first_time(w: &Window<'_>) -> Option<Output> {
     let t = [w.ft().first(), w.ht().first()].into_iter().flatten().min()?;
-    Some(Output::Float(*t as f64 / 1000.0))
+    Some(Output::Float(seconds(*t)))
 }
 
 /// ts_of_last_over_time.
 pub(super) fn last_time(w: &Window<'_>) -> Option<Output> {
     let t = [w.ft().last(), w.ht().last()].into_iter().flatten().max()?;
-    Some(Output::Float(*t as f64 / 1000.0))
+    Some(Output::Float(seconds(*t)))
+}
+
+/// A time as a value.
+pub(super) fn seconds(t_ms: i64) -> f64 {
+    t_ms as f64 / 1000.0
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! deriv and predict_linear: a line through the floats by least squares.
 
+use std::ops::Range;
+
 use crate::model::KahanSum;
 
 use super::{
@@ -25,8 +27,12 @@ impl Lines {
         if !enough_floats(w, notes) {
             return None;
         }
-        let (slope, _) = self.line(w, w.ft()[0]);
-        Some(Output::Float(slope))
+        Some(Output::Float(self.slope(w.samples, &w.f)))
+    }
+
+    /// Slope per second of a run of floats that is not empty.
+    pub(super) fn slope(&mut self, samples: &Samples<'_>, run: &Range<usize>) -> f64 {
+        self.line(samples, run, samples.ft[run.start]).0
     }
 
     /// The value `seconds` after the step.
@@ -34,18 +40,28 @@ impl Lines {
         if !enough_floats(w, notes) {
             return None;
         }
-        let (slope, intercept) = self.line(w, w.t_ms);
-        Some(Output::Float(slope * seconds + intercept))
+        Some(Output::Float(self.value(w.samples, &w.f, w.t_ms, seconds)))
+    }
+
+    /// The value of the line through a run of floats `seconds` after `t_ms`.
+    pub(super) fn value(
+        &mut self,
+        samples: &Samples<'_>,
+        run: &Range<usize>,
+        t_ms: i64,
+        seconds: f64,
+    ) -> f64 {
+        let (slope, intercept) = self.line(samples, run, t_ms);
+        slope * seconds + intercept
     }
 
     /// Slope and value at `origin_ms`.
-    fn line(&mut self, w: &Window<'_>, origin_ms: i64) -> (f64, f64) {
-        let s = w.samples;
+    fn line(&mut self, s: &Samples<'_>, run: &Range<usize>, origin_ms: i64) -> (f64, f64) {
         let base_ms = s.ft[0];
-        let long = self.long.over(&w.f, |i| Points::of(seconds(base_ms, s.ft[i]), s.fv[i]));
+        let long = self.long.over(run, |i| Points::of(seconds(base_ms, s.ft[i]), s.fv[i]));
         match long {
-            None => line(w.ft(), w.fv(), origin_ms),
-            Some(_) if self.runs[w.f.end - 1] <= w.f.start => (0.0, s.fv[w.f.start]),
+            None => line(&s.ft[run.clone()], &s.fv[run.clone()], origin_ms),
+            Some(_) if self.runs[run.end - 1] <= run.start => (0.0, s.fv[run.start]),
             Some(points) => points.line(seconds(base_ms, origin_ms)),
         }
     }
@@ -157,7 +173,7 @@ mod tests {
         let check = |lines: &mut Lines, f: std::ops::Range<usize>| {
             let t_ms = ft[f.end - 1] + 5000;
             let w = Window { samples: &samples, step: 0, t_ms, start_ms: 0, end_ms: t_ms, f, h: 0..0 };
-            let (got, want) = (lines.line(&w, t_ms), line(w.ft(), w.fv(), t_ms));
+            let (got, want) = (lines.line(&samples, &w.f, t_ms), line(w.ft(), w.fv(), t_ms));
             for (got, want) in [(got.0, want.0), (got.1, want.1)] {
                 assert!((got - want).abs() <= 1e-12 * want.abs(), "{:?}: {got}, want {want}", w.f);
             }

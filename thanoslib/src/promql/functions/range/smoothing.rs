@@ -14,12 +14,15 @@ pub(super) fn double_exponential(
     tf: f64,
     notes: &mut Notes<'_>,
 ) -> Result<Option<Output>> {
-    check_factor("smoothing", "sf", sf)?;
-    check_factor("trend", "tf", tf)?;
+    check_factors(sf, tf)?;
     if !enough_floats(w, notes) {
         return Ok(None);
     }
-    let vs = w.fv();
+    Ok(Some(Output::Float(level(w.fv(), sf, tf))))
+}
+
+/// The smoothed value after the last of some floats, of which there are two at least.
+pub(super) fn level(vs: &[f64], sf: f64, tf: f64) -> f64 {
     let (mut before, mut level, mut trend) = (0.0, vs[0], vs[1] - vs[0]);
     for (i, v) in vs.iter().enumerate().skip(1) {
         if i > 1 {
@@ -28,7 +31,16 @@ pub(super) fn double_exponential(
         let next = sf * v + (1.0 - sf) * (level + trend);
         (before, level) = (level, next);
     }
-    Ok(Some(Output::Float(level)))
+    level
+}
+
+/// Refuses factors that are not between 0 and 1.
+///
+/// # Errors
+/// `Invalid`.
+pub(super) fn check_factors(sf: f64, tf: f64) -> Result<()> {
+    check_factor("smoothing", "sf", sf)?;
+    check_factor("trend", "tf", tf)
 }
 
 /// NaN passes, as upstream.

@@ -1,5 +1,7 @@
 //! Functions of the distribution of floats: quantile, deviation, median absolute deviation.
 
+use std::ops::Range;
+
 use crate::{model::kahan_add, promql::ops::aggregate::quantile as quantile_of};
 
 use super::{
@@ -17,15 +19,25 @@ pub(super) fn quantile(
     if w.f.is_empty() {
         return None;
     }
-    if !(0.0..=1.0).contains(&q) {
-        notes.invalid_quantile(q);
-    }
+    check_quantile(q, notes);
     if !w.h.is_empty() {
         notes.ignored_histograms();
     }
+    Some(Output::Float(quantile_of_floats(w.fv(), q, scratch)))
+}
+
+/// Remarks on a quantile outside 0 to 1.
+pub(super) fn check_quantile(q: f64, notes: &mut Notes<'_>) {
+    if !(0.0..=1.0).contains(&q) {
+        notes.invalid_quantile(q);
+    }
+}
+
+/// The quantile of some floats, which stay as they are.
+pub(super) fn quantile_of_floats(values: &[f64], q: f64, scratch: &mut Vec<f64>) -> f64 {
     scratch.clear();
-    scratch.extend_from_slice(w.fv());
-    Some(Output::Float(quantile_of(q, scratch)))
+    scratch.extend_from_slice(values);
+    quantile_of(q, scratch)
 }
 
 /// mad_over_time.
@@ -36,16 +48,19 @@ pub(super) fn mad(w: &Window<'_>, scratch: &mut Vec<f64>, notes: &mut Notes<'_>)
     if !w.h.is_empty() {
         notes.ignored_histograms();
     }
-    if w.fv().iter().any(|v| v.is_nan()) {
-        return Some(Output::Float(f64::NAN));
+    Some(Output::Float(mad_of_floats(w.fv(), scratch)))
+}
+
+/// The median absolute deviation of some floats, which stay as they are.
+pub(super) fn mad_of_floats(values: &[f64], scratch: &mut Vec<f64>) -> f64 {
+    if values.iter().any(|v| v.is_nan()) {
+        return f64::NAN;
     }
-    scratch.clear();
-    scratch.extend_from_slice(w.fv());
-    let median = quantile_of(0.5, scratch);
+    let median = quantile_of_floats(values, 0.5, scratch);
     for v in scratch.iter_mut() {
         *v = (*v - median).abs();
     }
-    Some(Output::Float(quantile_of(0.5, scratch)))
+    quantile_of(0.5, scratch)
 }
 
 /// stddev_over_time, or stdvar_over_time without the root.
@@ -61,9 +76,19 @@ pub(super) fn deviation(
     if !w.h.is_empty() {
         notes.ignored_histograms();
     }
-    let long = long.over(&w.f, |i| Moments::of(w.samples.fv[i]));
-    let variance = long.map_or_else(|| variance(w.fv()), Moments::variance);
-    Some(Output::Float(if root { variance.sqrt() } else { variance }))
+    Some(Output::Float(deviation_of_floats(w.samples.fv, &w.f, root, long)))
+}
+
+/// The deviation, or the variance without the root, of a run of floats.
+pub(super) fn deviation_of_floats(
+    values: &[f64],
+    run: &Range<usize>,
+    root: bool,
+    long: &mut LongWindows<Moments>,
+) -> f64 {
+    let long = long.over(run, |i| Moments::of(values[i]));
+    let variance = long.map_or_else(|| variance(&values[run.clone()]), Moments::variance);
+    if root { variance.sqrt() } else { variance }
 }
 
 /// Population variance by Welford's method with compensated mean and squares.
