@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use thanoslib::testing::golden::Golden;
 
 fn main() -> ExitCode {
-    let mut golden = Golden::new(env!("CARGO_MANIFEST_DIR"), &["query/grpc"]);
+    let mut golden = Golden::new(env!("CARGO_MANIFEST_DIR"), &["query/grpc", "query_seams/grpc"]);
     store::run(&mut golden);
     golden.finish()
 }

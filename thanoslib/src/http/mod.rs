@@ -30,6 +30,7 @@ use crate::{
     context::{Admission, AdmissionSettings, Context},
     dedup::{Algorithm, Counters},
     promql::Engine,
+    query::ResolutionSeams,
     store::Store,
 };
 use endpoint::Endpoint;
@@ -64,6 +65,10 @@ pub struct Settings {
     pub partial_response: bool,
     /// True: resolution follows the step unless the request says otherwise.
     pub auto_downsampling: bool,
+    /// What windows see where data of several resolutions meet.
+    pub seams: ResolutionSeams,
+    /// True: no resolution is so coarse that a range holds fewer samples than its function needs.
+    pub fit_range: bool,
     /// How far metadata calls without times look back; zero means all time.
     pub metadata_range: Duration,
     /// True: the lookback grows with the resolution asked for.
@@ -90,6 +95,8 @@ impl Default for Settings {
             steps_max: 11_000,
             partial_response: true,
             auto_downsampling: false,
+            seams: ResolutionSeams::Right,
+            fit_range: false,
             metadata_range: Duration::ZERO,
             dynamic_lookback: true,
             cors: true,

@@ -144,6 +144,8 @@ pub(super) fn select_options(
         algorithm: settings.algorithm,
         counters: settings.counters,
         max_resolution_ms,
+        seams: settings.seams,
+        fit_range: settings.fit_range,
         partial_response,
         shard,
     })

@@ -5,6 +5,7 @@ use std::fmt;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 
+use super::Grain;
 use crate::{
     context::Context,
     error::Result,
@@ -99,6 +100,15 @@ pub trait SeriesData: fmt::Debug + Send + Sync {
     ///
     /// Start timestamps are given where they are known.
     fn decode(&self, out: &mut SampleColumns) -> Result<()>;
+
+    /// Appends the same samples as [`decode`](Self::decode) and tells what they stand for.
+    ///
+    /// `grain` comes empty and stays so when all samples are scraped ones. Samples just outside
+    /// the selected interval may come too, for functions that look at the parts of windows.
+    fn decode_grained(&self, out: &mut SampleColumns, grain: &mut Grain) -> Result<()> {
+        debug_assert!(grain.stretches.is_empty(), "the grain comes empty");
+        self.decode(out)
+    }
 
     /// Bytes held.
     fn size_bytes(&self) -> usize;

@@ -4,19 +4,23 @@
 
 mod plain;
 mod samples;
+mod seams;
 mod selection;
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt, stream};
 
-pub use selection::SelectOptions;
+pub use selection::{ResolutionSeams, SelectOptions};
 
 use crate::{
     context::Context,
     error::Result,
-    model::{Interval, Labels, Matcher, Warning, Warnings},
+    model::{Interval, Labels, Matcher, Resolution, Warning, Warnings},
     promql::{Queryable, Select, SelectFrame, SelectStream, SelectedSeries},
     series::SeriesBatch,
     store::{Frame, SeriesRequest, SeriesStream, Store},
@@ -103,11 +107,18 @@ impl Queryable for StoreQueryable {
             max_resolution_ms: selection.max_resolution_ms,
             aggregates: selection.aggregates.clone(),
             hints: select.hints.clone(),
-            ..self.request(SeriesRequest::new(select.interval, select.matchers))
+            ..self.request(SeriesRequest::new(selection.wide, select.matchers))
         };
         let stream = self.store.series(ctx, request).await?;
-        let grouped =
-            Grouping { stream, open: None, ready: VecDeque::new(), selection, ended: false, told: false };
+        let grouped = Grouping {
+            stream,
+            open: None,
+            ready: VecDeque::new(),
+            selection,
+            ended: false,
+            told: false,
+            seen: self.options.fit_range.then(BTreeSet::new),
+        };
         Ok(stream::try_unfold(grouped, |mut grouped| async move {
             Ok(grouped.next().await?.map(|frame| (frame, grouped)))
         })
@@ -125,6 +136,8 @@ struct Grouping {
     ended: bool,
     /// True when the answer carries [`REWRITTEN`].
     told: bool,
+    /// Resolutions of the chunks so far, where they are to be told.
+    seen: Option<BTreeSet<Resolution>>,
 }
 
 impl Grouping {
@@ -144,6 +157,10 @@ impl Grouping {
                     self.ended = true;
                     let last = self.open.take().map(|(labels, parts)| self.series(labels, parts));
                     self.ready.extend(last.map(|s| SelectFrame::Series(vec![s])));
+                    if let Some(seen) = self.seen.take().filter(|seen| !seen.is_empty()) {
+                        let text = self.selection.resolution_text(&seen);
+                        self.ready.push_back(SelectFrame::Warning(Warning::new(text)));
+                    }
                 }
             }
         }
@@ -171,6 +188,9 @@ impl Grouping {
 
     fn series(&mut self, labels: Labels, parts: Vec<Part>) -> SelectedSeries {
         let data = StoredSeries { parts, selection: Arc::clone(&self.selection) };
+        if let Some(seen) = &mut self.seen {
+            seen.extend(data.resolutions());
+        }
         if !self.told && self.selection.rewrites_aggregates() && data.has_counter_aggregates() {
             self.told = true;
             self.ready.push_back(SelectFrame::Warning(Warning::new(REWRITTEN)));

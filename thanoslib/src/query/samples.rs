@@ -2,12 +2,18 @@
 
 use std::sync::Arc;
 
-use super::{plain::read_floats, selection::Selection};
+use super::{
+    ResolutionSeams,
+    plain::read_floats,
+    seams::{self, is_downsampled, resolution_of},
+    selection::Selection,
+};
 use crate::{
     chunk::Chunk,
     dedup::{SeriesChunk, windows},
     error::Result,
-    promql::SeriesData,
+    model::Resolution,
+    promql::{Grain, SeriesData},
     series::{Aggr, SampleColumns, SeriesBatch, SeriesView},
 };
 
@@ -37,6 +43,11 @@ impl StoredSeries {
 }
 
 impl StoredSeries {
+    /// The resolutions of its chunks.
+    pub(super) fn resolutions(&self) -> impl Iterator<Item = Resolution> {
+        self.views().flat_map(windows).map(|c| resolution_of(&c))
+    }
+
     /// Decodes raw floats of one replica, which need no merge; false when there is more to do.
     fn decode_plain(&self, out: &mut SampleColumns) -> Result<bool> {
         let chunks = || self.views().flat_map(|s| s.chunks());
@@ -46,30 +57,37 @@ impl StoredSeries {
         let raw = chunks().map(|c| (c.meta.interval, Chunk { encoding: c.meta.encoding, data: c.data() }));
         read_floats(raw, self.selection.interval, out)
     }
-}
 
-impl SeriesData for StoredSeries {
-    fn decode(&self, out: &mut SampleColumns) -> Result<()> {
-        if self.decode_plain(out)? {
-            return Ok(());
-        }
+    /// All chunks in order of time.
+    fn chunks(&self) -> Vec<SeriesChunk<'_>> {
         let mut chunks: Vec<SeriesChunk<'_>> = self.views().flat_map(windows).collect();
-        if chunks.is_empty() {
-            return Ok(());
-        }
         // Sources should send chunks in order of time, but need not.
         let key = |c: &SeriesChunk<'_>| (c.interval.mint, c.interval.maxt);
         if !chunks.is_sorted_by_key(key) {
             chunks.sort_by_key(key);
         }
-        self.selection.deduplicate(|dedup| {
-            if self.selection.merge_replicas {
-                dedup.dedup(&[&chunks], out)?;
-            } else {
-                dedup.concat(&chunks, out)?;
-            }
-            Ok(())
-        })
+        chunks
+    }
+}
+
+impl SeriesData for StoredSeries {
+    fn decode(&self, out: &mut SampleColumns) -> Result<()> {
+        self.decode_grained(out, &mut Grain::default())
+    }
+
+    fn decode_grained(&self, out: &mut SampleColumns, grain: &mut Grain) -> Result<()> {
+        if self.decode_plain(out)? {
+            return Ok(());
+        }
+        let chunks = self.chunks();
+        if chunks.is_empty() {
+            return Ok(());
+        }
+        let selection = &*self.selection;
+        if selection.seams == ResolutionSeams::Right && chunks.iter().any(is_downsampled) {
+            return seams::read(selection, &chunks, out, grain);
+        }
+        selection.merge(&chunks, selection.request(), out)
     }
 
     fn size_bytes(&self) -> usize {

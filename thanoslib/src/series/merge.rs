@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use super::batch::{BatchBuilder, ChunkView, SeriesView};
-use crate::model::Aggr;
+use crate::{chunk::Encoding, model::Aggr};
 
 /// Joins the chunks of one series from all its sources: once each, in time order.
 ///
@@ -88,6 +88,11 @@ impl ChunkJoin {
             }
             let before = &self.windows[group..kept];
             let known = |chunk: ChunkView<'_>| {
+                // Compat: chunks without data fall away where sources are joined, and only there
+                // (thanos pkg/store/proxy_merge.go).
+                if chunk.meta.encoding == Encoding::None {
+                    return true;
+                }
                 before.iter().rev().any(|w| (0..w.len).filter_map(|n| at(w, n)).any(|c| same(c, chunk)))
             };
             if (0..window.len).filter_map(|n| at(&window, n)).all(known) {
@@ -108,7 +113,7 @@ fn alike<'a>(one: SeriesView<'a>, parts: usize, part: &impl Fn(usize) -> Option<
     for meta in one.chunks().map(|c| c.meta) {
         let time = Some((meta.interval.mint, meta.interval.maxt));
         let in_order = if meta.first { last < time } else { last.is_some() };
-        if !in_order {
+        if !in_order || meta.encoding == Encoding::None {
             return false;
         }
         last = time;
@@ -130,7 +135,6 @@ fn same(a: ChunkView<'_>, b: ChunkView<'_>) -> bool {
 mod tests {
     use super::*;
     use crate::{
-        chunk::Encoding,
         model::{Interval, LabelsRef},
         series::SeriesBatch,
     };
@@ -141,7 +145,8 @@ mod tests {
         let mut b = BatchBuilder::default();
         b.series(LabelsRef::EMPTY);
         for (mint, maxt, aggr, first, data) in chunks {
-            b.chunk_copied(Interval::new(*mint, *maxt), *aggr, Encoding::Xor, *first, data);
+            let encoding = if data.is_empty() { Encoding::None } else { Encoding::Xor };
+            b.chunk_copied(Interval::new(*mint, *maxt), *aggr, encoding, *first, data);
         }
         b.finish()
     }
@@ -169,6 +174,9 @@ mod tests {
             &[raw(0, b"w"), raw(10, b"x"), raw(20, b"y"), raw(20, b"z")],
         );
         check(&[&[], &[]], &[]);
+        // Chunks without data say nothing beside others.
+        check(&[&[raw(0, b""), raw(10, b"x")], &[raw(20, b"y")]], &[raw(10, b"x"), raw(20, b"y")]);
+        check(&[&[raw(0, b"")], &[raw(0, b"")]], &[]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod merged_blocks;
 mod promql_eval;
 mod promql_parse;
 mod query_http;
+mod query_seams;
 mod thanos_aggr;
 mod thanos_dedup;
 mod thanos_downsample;
@@ -23,7 +24,10 @@ use std::process::ExitCode;
 use thanoslib::testing::golden::Golden;
 
 fn main() -> ExitCode {
-    let mut golden = Golden::new(env!("CARGO_MANIFEST_DIR"), &["tsdb", "thanos", "promql", "query/http"]);
+    let mut golden = Golden::new(
+        env!("CARGO_MANIFEST_DIR"),
+        &["tsdb", "thanos", "promql", "query/http", "query_seams/http", "query_seams/truth"],
+    );
     tsdb_blocks::run(&mut golden);
     block_verify::run(&mut golden);
     tsdb_chunks::run(&mut golden);
@@ -40,5 +44,6 @@ fn main() -> ExitCode {
     promql_eval::run(&mut golden);
     promql_eval::run_x_functions(&mut golden);
     query_http::run(&mut golden);
+    query_seams::run(&mut golden);
     golden.finish()
 }

@@ -16,6 +16,7 @@ use thanoslib::{
     dedup::{Algorithm, Counters},
     http::{self, Api, Settings},
     promql::{Engine, EngineOptions},
+    query::ResolutionSeams,
     runtime::Inline,
     store::{BlockSet, BucketSource, Store},
     testing::golden::{Golden, Suite, Verdict},
@@ -34,9 +35,9 @@ pub(crate) fn run(golden: &mut Golden) {
     }
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let store = runtime.block_on(open(&bucket));
+    let chain = Settings { algorithm: Algorithm::Chain, ..settings() };
     let targets: HashMap<&str, Router> =
-        [("q1", api(&store, Algorithm::Penalty, true)), ("qchain", api(&store, Algorithm::Chain, false))]
-            .into();
+        [("q1", api(&store, settings(), true)), ("qchain", api(&store, chain, false))].into();
     let check = |_: &Path, row: &Value| {
         let target = row["target"].as_str().unwrap_or_default();
         let Some(router) = targets.get(target) else { return Err(format!("no {target} is replayed here")) };
@@ -102,7 +103,7 @@ const FILES: &[&str] = &[
     "unknown_path",
 ];
 
-async fn open(dir: &Path) -> Arc<dyn Store> {
+pub(crate) async fn open(dir: &Path) -> Arc<dyn Store> {
     let blocks = std::fs::read_dir(dir).expect("a folder").flatten();
     let blocks = blocks.filter(|e| e.path().join("meta.json").is_file()).count();
     let bucket = Bucket::local(dir).expect("a folder");
@@ -112,13 +113,17 @@ async fn open(dir: &Path) -> Arc<dyn Store> {
     Arc::new(set)
 }
 
-fn api(store: &Arc<dyn Store>, algorithm: Algorithm, experimental_functions: bool) -> Router {
-    let settings = Settings {
+/// The settings of the recorded queriers.
+pub(crate) fn settings() -> Settings {
+    Settings {
         replica_labels: vec!["replica".to_owned()],
-        algorithm,
         counters: Counters::Thanos,
+        seams: ResolutionSeams::Thanos,
         ..Settings::default()
-    };
+    }
+}
+
+pub(crate) fn api(store: &Arc<dyn Store>, settings: Settings, experimental_functions: bool) -> Router {
     let options = EngineOptions { experimental_functions, ..EngineOptions::default() };
     let engine = Engine::new(options, Arc::new(Inline));
     let clock = Arc::new(ManualClock::new(NOW_MS));
@@ -126,7 +131,7 @@ fn api(store: &Arc<dyn Store>, algorithm: Algorithm, experimental_functions: boo
     http::router(api).fallback(http::not_found)
 }
 
-async fn replay(router: &Router, row: &Value) -> Verdict {
+pub(crate) async fn replay(router: &Router, row: &Value) -> Verdict {
     let request = request(&row["request"])?;
     let response = router.clone().oneshot(request).await.map_err(|e| e.to_string())?;
     let status = response.status().as_u16();
@@ -151,7 +156,15 @@ async fn replay(router: &Router, row: &Value) -> Verdict {
     same(&mut String::new(), &got, &want).map_err(|e| format!("{e}\n  got {}", shown()))
 }
 
-fn param(request: &Value, name: &str) -> Option<String> {
+/// Status and body of the answer to a recorded request.
+pub(crate) async fn answer(router: &Router, row: &Value) -> Result<(u16, Value), String> {
+    let response = router.clone().oneshot(request(row)?).await.map_err(|e| e.to_string())?;
+    let status = response.status().as_u16();
+    let body = to_bytes(response.into_body(), 64 << 20).await.map_err(|e| e.to_string())?;
+    Ok((status, serde_json::from_slice(&body).map_err(|e| e.to_string())?))
+}
+
+pub(crate) fn param(request: &Value, name: &str) -> Option<String> {
     let params = request["params"].as_array()?;
     params.iter().find(|p| p[0] == name).and_then(|p| p[1].as_str()).map(str::to_owned)
 }

@@ -9,6 +9,7 @@ use thanoslib::{
     http,
     model::{Labels, duration},
     promql::EngineOptions,
+    query::ResolutionSeams,
 };
 
 /// Everything in one process: blocks of buckets and local folders, asked over HTTP and gRPC.
@@ -73,10 +74,23 @@ pub(crate) struct StandaloneFlags {
     /// Resolution follows the step of the query.
     #[arg(long = "query.auto-downsampling")]
     pub auto_downsampling: bool,
+    /// What windows see where data of several resolutions meet: right (one resolution at a time,
+    /// scrapes first) or thanos (exactly what Thanos gives).
+    #[arg(long = "query.resolution-seams", default_value = "right")]
+    pub resolution_seams: String,
+    /// No resolution is so coarse that a range holds fewer samples than its function needs;
+    /// answers tell the resolution.
+    #[arg(long = "query.fit-resolution-to-range")]
+    pub fit_range: bool,
     /// A failing block is an error instead of a warning.
     #[arg(long = "no-query.partial-response")]
     pub no_partial_response: bool,
-    /// Feature to enable: promql-experimental-functions; may be repeated.
+    /// Offers xrate, xincrease and xdelta.
+    #[arg(long = "query.enable-x-functions")]
+    pub enable_x_functions: bool,
+    /// Feature to enable: promql-experimental-functions, promql-extended-range-selectors,
+    /// promql-binop-fill-modifiers, promql-delayed-name-removal, type-and-unit-labels or
+    /// use-start-timestamps; may be repeated or a list with commas.
     #[arg(long = "enable-feature", value_name = "FEATURE")]
     pub enable_feature: Vec<String>,
     /// Writes blocks of two made-up clusters into DIR/demo, serves them and prints queries to try.
@@ -127,6 +141,11 @@ impl StandaloneFlags {
             "thanos" => Counters::Thanos,
             other => bail!("unknown --deduplication.counters {other:?}: take prometheus or thanos"),
         };
+        let seams = match self.resolution_seams.as_str() {
+            "right" => ResolutionSeams::Right,
+            "thanos" => ResolutionSeams::Thanos,
+            other => bail!("unknown --query.resolution-seams {other:?}: take right or thanos"),
+        };
         Ok(http::Settings {
             timeout: duration_flag("query.timeout", &self.query_timeout)?,
             admission: self.admission(self.query_max_concurrent)?,
@@ -136,6 +155,8 @@ impl StandaloneFlags {
             default_step: duration_flag("query.default-step", &self.default_step)?,
             partial_response: !self.no_partial_response,
             auto_downsampling: self.auto_downsampling,
+            seams,
+            fit_range: self.fit_range,
             flags: std::collections::BTreeMap::new(),
             ..http::Settings::default()
         })
@@ -148,14 +169,20 @@ impl StandaloneFlags {
             lookback_ms: ms("query.lookback-delta", &self.lookback_delta)?,
             subquery_step_ms: ms("query.default-evaluation-interval", &self.evaluation_interval)?,
             samples_max: self.query_max_samples,
+            x_functions: self.enable_x_functions,
             ..EngineOptions::default()
         };
         for feature in self.enable_feature.iter().flat_map(|f| f.split(',')) {
             match feature {
                 "promql-experimental-functions" => options.experimental_functions = true,
+                "promql-extended-range-selectors" => options.extended_range_selectors = true,
+                "promql-binop-fill-modifiers" => options.fill_modifiers = true,
+                "promql-delayed-name-removal" => options.delayed_name_removal = true,
+                "type-and-unit-labels" => options.type_and_unit_labels = true,
+                "use-start-timestamps" => options.start_timestamps = true,
                 // Always on, as upstream.
-                "promql-at-modifier" | "promql-negative-offset" => {}
-                other => bail!("unknown --enable-feature {other:?}: promql-experimental-functions is known"),
+                "promql-at-modifier" | "promql-negative-offset" | "promql-duration-expr" => {}
+                other => bail!("unknown --enable-feature {other:?}"),
             }
         }
         Ok(options)
@@ -189,7 +216,10 @@ impl StandaloneFlags {
             ("query.default-evaluation-interval", self.evaluation_interval.clone()),
             ("query.default-step", self.default_step.clone()),
             ("query.auto-downsampling", self.auto_downsampling.to_string()),
+            ("query.resolution-seams", self.resolution_seams.clone()),
+            ("query.fit-resolution-to-range", self.fit_range.to_string()),
             ("query.partial-response", (!self.no_partial_response).to_string()),
+            ("query.enable-x-functions", self.enable_x_functions.to_string()),
             ("enable-feature", self.enable_feature.join(",")),
             ("demo", self.demo.to_string()),
             ("data-dir", self.data_dir.display().to_string()),
@@ -228,6 +258,30 @@ mod tests {
         assert_eq!(labels, Labels::from_pairs([("cluster", "eu"), ("replica", "A")]));
         assert!(tsdb_path("/data,cluster").is_err());
         assert!(tsdb_path("").is_err());
+    }
+
+    #[test]
+    fn features_become_options_of_the_engine() {
+        #[derive(clap::Parser)]
+        struct Command {
+            #[command(flatten)]
+            flags: StandaloneFlags,
+        }
+        let options = |args: &[&str]| {
+            let args = ["standalone"].iter().chain(args);
+            <Command as clap::Parser>::parse_from(args).flags.engine_options()
+        };
+        assert_eq!(options(&[]).expect("defaults"), EngineOptions::default());
+        let features = "--enable-feature=promql-extended-range-selectors,promql-binop-fill-modifiers";
+        let got = options(&[features, "--enable-feature=promql-at-modifier", "--query.enable-x-functions"]);
+        let want = EngineOptions {
+            extended_range_selectors: true,
+            fill_modifiers: true,
+            x_functions: true,
+            ..EngineOptions::default()
+        };
+        assert_eq!(got.expect("known"), want);
+        assert!(options(&["--enable-feature=promql-magic"]).is_err());
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Operators of the language and the types of its values.
 
-/// Operator of a [`Binary`].
+/// Operator of a [`Binary`](super::Binary).
 ///
-/// See [`Expr`].
+/// See [`Expr`](super::Expr).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BinaryOp {
     /// `+`
@@ -84,9 +84,9 @@ impl BinaryOp {
     }
 }
 
-/// Operator of an [`Aggregate`].
+/// Operator of an [`Aggregate`](super::Aggregate).
 ///
-/// See [`Expr`].
+/// See [`Expr`](super::Expr).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AggregateOp {
     /// `sum`

@@ -7,7 +7,7 @@ use crate::{
     error::{Error, Result},
     model::{FloatHistogram, Labels},
     promql::{
-        Annotations, Block, Function, FunctionId, MatrixSeries, Steps,
+        Annotations, Block, Function, FunctionId, Grain, MatrixSeries, Steps,
         ast::{Aggregate, Binary, Expr, Node, ValueType, VectorSelector},
         functions::{self, Arg, info::InfoMatchers, range::RangeCall},
         names::{drop_name, merge_equal, same_labelset},
@@ -338,7 +338,7 @@ impl<'q> Evaluator<'q> {
                 let output = self.take(*leaf)?;
                 let scope = &mut self.shared.scope(plan.steps, &mut self.annotations);
                 for raw in &output.raw {
-                    results.extend(call.over_columns(scope, &raw.labels, &raw.columns)?);
+                    results.extend(call.over_columns(scope, &raw.labels, &raw.columns, &Grain::default())?);
                 }
             }
             RangeSource::Subquery(inner) => {

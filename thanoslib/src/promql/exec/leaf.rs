@@ -4,7 +4,7 @@ use crate::{
     error::Result,
     model::{CounterReset, FloatHistogram, Interval, Labels, is_stale},
     promql::{
-        Annotations, Block, SelectedSeries, Steps,
+        Annotations, Block, Grain, SelectedSeries, Steps,
         functions::range::{Edged, RangeCall, Smoothed},
         names::drop_name,
     },
@@ -82,11 +82,12 @@ pub(super) fn reduce(
 ) -> Result<Vec<Part>> {
     let mut parts: Vec<Part> = tasks.iter().map(|_| Part::default()).collect();
     let with_stats = tasks.iter().any(|t| t.stats);
-    let mut columns = SampleColumns::default();
+    let (mut columns, mut grain) = (SampleColumns::default(), Grain::default());
     for one in series {
         shared.ctx.check()?;
         columns.clear();
-        one.data.decode(&mut columns)?;
+        grain.clear();
+        one.data.decode_grained(&mut columns, &mut grain)?;
         // A series rarely has floats beside histograms, so that their copy costs little.
         let mut reduced = (with_stats && !columns.histograms.is_empty()).then(|| SampleColumns {
             floats: columns.floats.clone(),
@@ -129,7 +130,7 @@ pub(super) fn reduce(
                 }
                 TaskKind::Range(call) => {
                     let scope = &mut shared.scope(task.steps, &mut part.annotations);
-                    if let Some((block, looked)) = call.over_columns(scope, &one.labels, columns)? {
+                    if let Some((block, looked)) = call.over_columns(scope, &one.labels, columns, &grain)? {
                         shared.meter.look(looked);
                         shared.meter.hold(block_samples(&block))?;
                         part.blocks.push(block);

@@ -79,6 +79,8 @@ impl<'a> Reader<'a> {
         Self { rest: text }
     }
 
+    /// What was not read.
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn rest(&self) -> &'a str {
         self.rest
     }

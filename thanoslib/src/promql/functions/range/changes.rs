@@ -110,7 +110,7 @@ mod tests {
 
     fn check(id: FunctionId, values: &[f64], window: std::ops::Range<usize>, want: f64) {
         let ft: Vec<i64> = (0..values.len() as i64).collect();
-        let samples = Samples { ft: &ft, fv: values, fs: &[], ht: &[], hv: &[], hs: &[] };
+        let samples = Samples { ft: &ft, fv: values, fs: &[], ht: &[], hv: &[], hs: &[], grain: None };
         let w = Window { samples: &samples, step: 0, t_ms: 0, start_ms: 0, end_ms: 0, f: window, h: 0..0 };
         let Output::Float(got) = Events::new(id, &samples).at(&w) else { panic!("a float") };
         assert_eq!(got, want, "{id:?} {values:?}");

@@ -47,7 +47,7 @@ impl Edged {
         }
         let (start_ms, end_ms, smoothed) =
             (self.start_ms, self.end_ms, self.extension == Extension::Smoothed);
-        let samples = Samples { ft: ts, fv: vs, fs: &[], ht: &[], hv: &[], hs: &[] };
+        let samples = Samples { ft: ts, fv: vs, fs: &[], ht: &[], hv: &[], hs: &[], grain: None };
         let (f, h) = (0..ts.len(), 0..0);
         let w = Window { samples: &samples, step: 0, t_ms: end_ms, start_ms, end_ms, f, h };
         let Some(found) = edges(ts, &w.f, start_ms, end_ms, smoothed) else {

@@ -131,7 +131,7 @@ mod tests {
     /// A sample each 15 s, a range of one minute that ends at `t_s`, no limit to the lookback.
     fn check(id: FunctionId, smoothed: bool, values: &[f64], t_s: i64, want: Option<f64>) {
         let ft: Vec<i64> = (0..values.len() as i64).map(|i| i * 15_000).collect();
-        let samples = Samples { ft: &ft, fv: values, fs: &[], ht: &[], hv: &[], hs: &[] };
+        let samples = Samples { ft: &ft, fv: values, fs: &[], ht: &[], hv: &[], hs: &[], grain: None };
         let end_ms = t_s * 1000;
         let end = if smoothed { ft.len() } else { ft.partition_point(|t| *t <= end_ms) };
         let (step, h) = (0, 0..0);

@@ -86,7 +86,7 @@ mod tests {
     fn windows_give_what_a_scan_of_each_gives() {
         let values = [3.0, f64::NAN, 1.0, 2.0, 2.0, -0.0, 0.0, f64::NAN, f64::NAN, 5.0, 4.0];
         let ft: Vec<i64> = (0..values.len() as i64).map(|i| i * 1000).collect();
-        let samples = Samples { ft: &ft, fv: &values, fs: &[], ht: &[], hv: &[], hs: &[] };
+        let samples = Samples { ft: &ft, fv: &values, fs: &[], ht: &[], hv: &[], hs: &[], grain: None };
         let check = |id, width: usize| {
             let mut kernel = Extreme::new(id, &samples);
             let (mut annotations, labels) = (Annotations::default(), Labels::empty());

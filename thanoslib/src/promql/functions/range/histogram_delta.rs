@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::model::{CounterReset, FloatHistogram};
+use crate::model::{CounterReset, FloatHistogram, histogram::IncompatibleSchema};
 
 use super::{Notes, Samples, Window, start_time};
 
@@ -20,6 +20,24 @@ pub(super) struct HistogramDelta {
     schemas: Vec<usize>,
     /// Those whose start timestamp overlaps the one before.
     overlaps: Vec<usize>,
+}
+
+/// Adds a part of what came between histogram `i` and the one before it.
+pub(super) fn add_part(
+    change: &mut FloatHistogram,
+    w: &Window<'_>,
+    i: usize,
+    part: f64,
+) -> Result<(), IncompatibleSchema> {
+    let (before, h) = (&w.samples.hv[i - 1], &w.samples.hv[i]);
+    let mut step = h.as_ref().clone();
+    if !h.detect_reset(before) {
+        step.sub(before)?;
+    }
+    step.mul(part);
+    change.add(&step)?;
+    change.hint = CounterReset::Gauge;
+    Ok(())
 }
 
 /// The indices that lie in a range.

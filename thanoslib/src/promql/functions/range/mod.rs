@@ -19,6 +19,7 @@
 
 mod changes;
 mod edges;
+mod ends;
 mod extended;
 mod extended_histogram;
 mod extremes;
@@ -46,7 +47,7 @@ use crate::{
     error::{Error, Result},
     model::{FloatHistogram, Labels},
     promql::{
-        Block, FunctionId, Steps,
+        Block, FunctionId, Grain, Steps,
         ast::{Expr, Extension, Node},
         exec::histogram_bytes,
         names::drop_name,
@@ -122,6 +123,7 @@ impl RangeCall {
         scope: &mut Scope<'_>,
         labels: &Labels,
         columns: &SampleColumns,
+        grain: &Grain,
     ) -> Result<Option<(Block, u64)>> {
         let histograms: Vec<_> =
             (0..columns.histograms.len()).map(|i| Arc::new(columns.histograms.get(i))).collect();
@@ -134,6 +136,7 @@ impl RangeCall {
             ht: &columns.histograms.ts,
             hv: &histograms,
             hs: starts(&columns.histograms.st),
+            grain: (!grain.stretches.is_empty()).then_some(grain),
         };
         self.over_samples(scope, labels, false, &samples)
     }
@@ -150,8 +153,15 @@ impl RangeCall {
         floats: (&[i64], &[f64]),
         histograms: (&[i64], &[Arc<FloatHistogram>]),
     ) -> Result<Option<(Block, u64)>> {
-        let samples =
-            Samples { ft: floats.0, fv: floats.1, fs: &[], ht: histograms.0, hv: histograms.1, hs: &[] };
+        let samples = Samples {
+            ft: floats.0,
+            fv: floats.1,
+            fs: &[],
+            ht: histograms.0,
+            hv: histograms.1,
+            hs: &[],
+            grain: None,
+        };
         self.over_samples(scope, labels, dropping, &samples)
     }
 
@@ -245,7 +255,7 @@ impl RangeCall {
                 let mut kernel = over_time::Sums::new(average, self.steps.count, samples);
                 each(block, &mut |w| Ok(kernel.at(w, notes)))
             }
-            F::CountOverTime => each(block, &mut |w| Ok(Some(Output::Float(w.len() as f64)))),
+            F::CountOverTime => each(block, &mut |w| Ok(Some(Output::Float(w.scrapes())))),
             F::PresentOverTime | F::AbsentOverTime => each(block, &mut |_| Ok(Some(Output::Float(1.0)))),
             F::FirstOverTime => each(block, &mut |w| Ok(over_time::first(w))),
             F::LastOverTime => each(block, &mut |w| Ok(over_time::last(w))),

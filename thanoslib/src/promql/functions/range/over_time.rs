@@ -36,8 +36,15 @@ impl Sums {
             notes.mixed();
             return None;
         }
+        let weighs = self.average && w.samples.grain.is_some();
         if w.h.is_empty() {
-            return Some(Output::Float(self.float(w.samples.fv, &w.f)));
+            let counts = if weighs { w.float_counts() } else { None };
+            return Some(Output::Float(
+                counts.map_or_else(|| self.float(w.samples.fv, &w.f), |c| weighted(w.fv(), c)),
+            ));
+        }
+        if let Some(counts) = w.histogram_counts().filter(|_| weighs) {
+            return self.weighted_histograms(w, counts, notes);
         }
         self.histogram(w, notes).map(|h| Output::Histogram(Arc::new(h)))
     }
@@ -79,6 +86,37 @@ impl Sums {
         }
         Some(result)
     }
+
+    /// The average of histograms that stand for several scrapes each.
+    fn weighted_histograms(
+        &mut self,
+        w: &Window<'_>,
+        counts: &[f64],
+        notes: &mut Notes<'_>,
+    ) -> Option<Output> {
+        let times = |(h, count): (&Arc<FloatHistogram>, &f64)| {
+            let mut h = h.as_ref().clone();
+            h.mul(*count);
+            h
+        };
+        let mut all = w.hv().iter().zip(counts).map(times);
+        let mut sum = HistogramSum::new(&all.next()?);
+        let outcome: Result<_, IncompatibleSchema> =
+            all.try_fold(AddOutcome::default(), |all, h| Ok(all.or(sum.add(&h)?)));
+        let Ok(outcome) = outcome else {
+            notes.mixed_schemas();
+            return None;
+        };
+        if self.histograms.collide(&w.h) {
+            notes.collision("aggregation");
+        }
+        if outcome.bounds_reconciled {
+            notes.reconciled("aggregation");
+        }
+        let mut average = sum.finish();
+        average.div(counts.iter().sum());
+        Some(Output::Histogram(Arc::new(average)))
+    }
 }
 
 /// The sum or average of histograms, taken in their order; `None` without any.
@@ -97,6 +135,16 @@ fn one_by_one(
         let outcome = rest.iter().try_fold(all, |all, h| Ok(all.or(sum.add(h)?)));
         outcome.map(|outcome| (sum.finish(), outcome))
     })
+}
+
+/// The average of values that stand for several scrapes each.
+fn weighted(values: &[f64], counts: &[f64]) -> f64 {
+    let (mut sum, mut scrapes) = (KahanSum::default(), 0.0);
+    for (v, count) in values.iter().zip(counts) {
+        sum.add(v * count);
+        scrapes += count;
+    }
+    sum.value() / scrapes
 }
 
 /// The compensated average; a running mean once the sum would overflow.

@@ -37,7 +37,11 @@ impl RangeCall {
             FunctionId::Delta => false,
             _ => return None,
         };
-        if self.extension.is_some() || !samples.ht.is_empty() || !samples.fs.is_empty() {
+        if self.extension.is_some()
+            || !samples.ht.is_empty()
+            || !samples.fs.is_empty()
+            || samples.grain.is_some()
+        {
             return None;
         }
         let line = self.reference.line(self.steps)?;
@@ -149,7 +153,7 @@ mod tests {
 
     fn check(id: FunctionId, samples: &[(i64, f64)], range_ms: i64, step_ms: i64) {
         let (ft, fv): (Vec<i64>, Vec<f64>) = samples.iter().copied().unzip();
-        let samples = Samples { ft: &ft, fv: &fv, fs: &[], ht: &[], hv: &[], hs: &[] };
+        let samples = Samples { ft: &ft, fv: &fv, fs: &[], ht: &[], hv: &[], hs: &[], grain: None };
         let steps = Steps { start_ms: -5000, step_ms, count: 150 };
         let call = RangeCall {
             id,

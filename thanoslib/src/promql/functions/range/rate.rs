@@ -6,7 +6,8 @@ use crate::{model::KahanSum, promql::FunctionId};
 
 use super::{
     Notes, Output, Samples, Window,
-    histogram_delta::HistogramDelta,
+    ends::{End, Ends},
+    histogram_delta::{self, HistogramDelta},
     sliding::{LongWindows, long_sum},
     start_time,
 };
@@ -39,6 +40,8 @@ struct Change {
     first_start: i64,
     /// First value over change, if the change is up and the first value is not negative.
     zero_ratio: Option<f64>,
+    /// How the change goes on to the ends of the window.
+    ends: Ends,
 }
 
 /// By what the change is multiplied.
@@ -107,6 +110,16 @@ impl Rate {
         {
             notes.overlapping_start();
         }
+        let ends = Ends::of(w.samples.grain, w.samples.ft, &w.f, w.start_ms, w.end_ms);
+        let zero_ratio = (change > 0.0 && first >= 0.0).then_some(first / change);
+        if ts.len() > 1 {
+            if let End::Part(part) = ends.before {
+                change += part * self.step(w.samples.fv, w.f.start);
+            }
+            if let End::Part(part) = ends.after {
+                change += part * self.step(w.samples.fv, w.f.end);
+            }
+        }
         let extrapolation = self.extrapolate(
             w,
             &Change {
@@ -114,7 +127,8 @@ impl Rate {
                 first_t: ts[0],
                 last_t: ts[ts.len() - 1],
                 first_start: w.samples.float_start(w.f.start),
-                zero_ratio: (change > 0.0 && first >= 0.0).then_some(first / change),
+                zero_ratio,
+                ends,
             },
         )?;
         if extrapolation.with_first {
@@ -123,11 +137,19 @@ impl Rate {
         Some(Output::Float(change * extrapolation.factor))
     }
 
+    /// The change from the float before to float `i`.
+    fn step(&self, vs: &[f64], i: usize) -> f64 {
+        let (before, v) = (vs[i - 1], vs[i]);
+        if self.counter && v < before { v } else { v - before }
+    }
+
     fn histograms(&self, w: &Window<'_>, notes: &mut Notes<'_>) -> Option<Output> {
         let (ts, hs) = (w.ht(), w.hv());
         let first = hs.first()?;
-        let change = if hs.len() > 1 { Some(self.histograms.at(w, notes)?) } else { None };
+        let mut change = if hs.len() > 1 { Some(self.histograms.at(w, notes)?) } else { None };
+        let ends = Ends::of(w.samples.grain, w.samples.ht, &w.h, w.start_ms, w.end_ms);
         let ratio = change.as_ref().filter(|d| d.count > 0.0 && first.count >= 0.0);
+        let zero_ratio = ratio.map(|d| first.count / d.count);
         let extrapolation = self.extrapolate(
             w,
             &Change {
@@ -135,9 +157,20 @@ impl Rate {
                 first_t: ts[0],
                 last_t: ts[ts.len() - 1],
                 first_start: w.samples.histogram_start(w.h.start),
-                zero_ratio: ratio.map(|d| first.count / d.count),
+                zero_ratio,
+                ends,
             },
         )?;
+        if let Some(change) = &mut change {
+            for (end, i) in [(ends.before, w.h.start), (ends.after, w.h.end)] {
+                if let End::Part(part) = end
+                    && histogram_delta::add_part(change, w, i, part).is_err()
+                {
+                    notes.mixed_schemas();
+                    return None;
+                }
+            }
+        }
         let mut result = match change {
             Some(mut change) => {
                 if extrapolation.with_first && change.add(first).is_err() {
@@ -160,7 +193,9 @@ impl Rate {
         let mut after = seconds(change.last_t, w.end_ms);
         let mut sampled = seconds(change.first_t, change.last_t);
         let average = if change.n > 1 { sampled / (change.n - 1) as f64 } else { 0.0 };
-        let threshold = average * 1.1;
+        // Distances up to which the ends of the window count as reached by the samples.
+        let distance = |end| if let End::Interval(seconds) = end { seconds } else { average };
+        let (distance_before, distance_after) = (distance(change.ends.before), distance(change.ends.after));
         let start = change.first_start;
         let began_inside = self.counter && start != 0 && w.start_ms < start && start < change.first_t;
         if began_inside {
@@ -168,9 +203,13 @@ impl Rate {
             sampled = seconds(start, change.last_t);
         } else if change.n == 1 {
             return None;
+        } else if let End::Part(_) = change.ends.before {
+            // What lies before the first sample is part of the change already.
+            sampled += before;
+            before = 0.0;
         } else {
-            if before >= threshold {
-                before = average / 2.0;
+            if before >= distance_before * 1.1 {
+                before = distance_before / 2.0;
             }
             // A counter does not begin below zero.
             if let (true, Some(ratio)) = (self.counter, change.zero_ratio) {
@@ -180,8 +219,14 @@ impl Rate {
                 }
             }
         }
-        if after >= threshold {
-            after = average / 2.0;
+        if let End::Part(_) = change.ends.after {
+            sampled += after;
+            after = 0.0;
+        } else if let End::Reach { seconds, late } = change.ends.after {
+            sampled -= late;
+            after = seconds;
+        } else if after >= distance_after * 1.1 {
+            after = distance_after / 2.0;
         }
         let mut factor = if sampled == 0.0 { 1.0 } else { (sampled + before + after) / sampled };
         if self.per_second {
@@ -206,7 +251,7 @@ mod tests {
     fn check(id: FunctionId, samples: &[(i64, f64)], want: Option<f64>) {
         let ft: Vec<i64> = samples.iter().map(|s| s.0).collect();
         let fv: Vec<f64> = samples.iter().map(|s| s.1).collect();
-        let samples = Samples { ft: &ft, fv: &fv, fs: &[], ht: &[], hv: &[], hs: &[] };
+        let samples = Samples { ft: &ft, fv: &fv, fs: &[], ht: &[], hv: &[], hs: &[], grain: None };
         let mut kernel = Rate::new(id, 1, 60_000, &samples);
         let window = Window {
             samples: &samples,

@@ -169,7 +169,7 @@ mod tests {
         let n = 400;
         let ft: Vec<i64> = (0..n).map(|i| 1_700_000_000_000 + i * 15_000 + i * i % 7).collect();
         let fv: Vec<f64> = (0..n).map(|i| 500.0 + (i * 7919 % 1013) as f64 / 7.0 + 2.0 * i as f64).collect();
-        let samples = Samples { ft: &ft, fv: &fv, fs: &[], ht: &[], hv: &[], hs: &[] };
+        let samples = Samples { ft: &ft, fv: &fv, fs: &[], ht: &[], hv: &[], hs: &[], grain: None };
         let check = |lines: &mut Lines, f: std::ops::Range<usize>| {
             let t_ms = ft[f.end - 1] + 5000;
             let w = Window { samples: &samples, step: 0, t_ms, start_ms: 0, end_ms: t_ms, f, h: 0..0 };

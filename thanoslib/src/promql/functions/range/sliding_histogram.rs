@@ -125,7 +125,7 @@ mod tests {
         };
         let hv: Vec<_> = (0..1000).map(|i| Arc::new(histogram(i))).collect();
         let ht: Vec<i64> = (0..1000).collect();
-        let samples = Samples { ft: &[], fv: &[], fs: &[], ht: &ht, hv: &hv, hs: &[] };
+        let samples = Samples { ft: &[], fv: &[], fs: &[], ht: &ht, hv: &hv, hs: &[], grain: None };
         let check = |width: usize, step: usize| {
             let mut long = LongHistograms::new(100, &samples);
             let mut found = 0;

@@ -2,7 +2,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use crate::model::FloatHistogram;
+use crate::{model::FloatHistogram, promql::Grain};
 
 /// All samples of one series: floats and histograms, each in time order.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub(super) struct Samples<'s> {
     pub(super) hv: &'s [Arc<FloatHistogram>],
     /// Start timestamps of histograms; empty when none is known.
     pub(super) hs: &'s [i64],
+    /// What samples stand for, where there is downsampled data.
+    pub(super) grain: Option<&'s Grain>,
 }
 
 impl Samples<'_> {
@@ -55,6 +57,26 @@ impl<'s> Window<'s> {
     /// Number of samples.
     pub(super) fn len(&self) -> usize {
         self.f.len() + self.h.len()
+    }
+
+    /// Number of scrapes that the samples stand for.
+    pub(super) fn scrapes(&self) -> f64 {
+        let Some(grain) = self.samples.grain else { return self.len() as f64 };
+        let of = |counts: &[f64], range: &Range<usize>| match counts.get(range.clone()) {
+            Some(counts) if !counts.is_empty() => counts.iter().sum(),
+            _ => range.len() as f64,
+        };
+        of(&grain.float_counts, &self.f) + of(&grain.histogram_counts, &self.h)
+    }
+
+    /// How many scrapes each float stands for; `None` where they are one each.
+    pub(super) fn float_counts(&self) -> Option<&'s [f64]> {
+        self.samples.grain?.float_counts.get(self.f.clone())
+    }
+
+    /// How many scrapes each histogram stands for; `None` where they are one each.
+    pub(super) fn histogram_counts(&self) -> Option<&'s [f64]> {
+        self.samples.grain?.histogram_counts.get(self.h.clone())
     }
 
     /// True with floats and histograms.

@@ -101,7 +101,7 @@ mod tests {
     /// A sample each 30 s; the range is one minute and ends at `t_s`.
     fn check(id: FunctionId, values: &[f64], t_s: i64, want: f64) {
         let ft: Vec<i64> = (0..values.len() as i64).map(|i| i * 30_000).collect();
-        let samples = Samples { ft: &ft, fv: values, fs: &[], ht: &[], hv: &[], hs: &[] };
+        let samples = Samples { ft: &ft, fv: values, fs: &[], ht: &[], hv: &[], hs: &[], grain: None };
         let end_ms = t_s * 1000;
         let (start_ms, f) = (end_ms - 60_000, 0..ft.partition_point(|t| *t <= end_ms));
         let w = Window { samples: &samples, step: 0, t_ms: end_ms, start_ms, end_ms, f, h: 0..0 };
