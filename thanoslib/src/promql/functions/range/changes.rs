@@ -19,26 +19,10 @@ enum Place {
 
 impl Events {
     pub(super) fn new(id: FunctionId, samples: &Samples<'_>) -> Self {
-        let event = if id == FunctionId::Changes { changed } else { reset };
-        let mut until = Vec::with_capacity(samples.ft.len() + samples.ht.len());
-        let (mut f, mut h, mut count) = (0, 0, 0);
-        let mut before = None;
-        while f < samples.ft.len() || h < samples.ht.len() {
-            let float_next =
-                h == samples.ht.len() || (f < samples.ft.len() && samples.ft[f] <= samples.ht[h]);
-            let now = if float_next {
-                f += 1;
-                Place::Float(f - 1)
-            } else {
-                h += 1;
-                Place::Histogram(h - 1)
-            };
-            if before.is_some_and(|before| event(samples, before, now)) {
-                count += 1;
-            }
-            until.push(count);
-            before = Some(now);
-        }
+        let until = match id {
+            FunctionId::Changes => until(samples, changed),
+            _ => until(samples, reset),
+        };
         Self { until }
     }
 
@@ -63,6 +47,38 @@ impl Events {
     }
 }
 
+/// The events up to and including each sample.
+fn until(samples: &Samples<'_>, event: impl Fn(&Samples<'_>, Place, Place) -> bool) -> Vec<u32> {
+    let mut count = 0;
+    if samples.ht.is_empty() {
+        let counts = (0..samples.ft.len()).map(|i| {
+            count += u32::from(i > 0 && event(samples, Place::Float(i - 1), Place::Float(i)));
+            count
+        });
+        return counts.collect();
+    }
+    let mut until = Vec::with_capacity(samples.ft.len() + samples.ht.len());
+    let (mut f, mut h) = (0, 0);
+    let mut before = None;
+    while f < samples.ft.len() || h < samples.ht.len() {
+        let float_next = h == samples.ht.len() || (f < samples.ft.len() && samples.ft[f] <= samples.ht[h]);
+        let now = if float_next {
+            f += 1;
+            Place::Float(f - 1)
+        } else {
+            h += 1;
+            Place::Histogram(h - 1)
+        };
+        if before.is_some_and(|before| event(samples, before, now)) {
+            count += 1;
+        }
+        until.push(count);
+        before = Some(now);
+    }
+    until
+}
+
+#[inline]
 fn changed(s: &Samples<'_>, before: Place, now: Place) -> bool {
     match (before, now) {
         (Place::Float(a), Place::Float(b)) => {
@@ -74,6 +90,7 @@ fn changed(s: &Samples<'_>, before: Place, now: Place) -> bool {
     }
 }
 
+#[inline]
 fn reset(s: &Samples<'_>, before: Place, now: Place) -> bool {
     match (before, now) {
         (Place::Float(a), Place::Float(b)) => {

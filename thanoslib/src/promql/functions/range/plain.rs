@@ -1,4 +1,4 @@
-//! Functions of series that hold floats alone, with windows that hold their range alone.
+//! Functions of series that hold scraped floats alone, with windows that hold their range alone.
 //!
 //! Most series are such. Their windows are walked by a loop made for each function, which keeps
 //! the edges in registers and counts the samples on the way. The arithmetic is that of the
@@ -78,8 +78,11 @@ impl RangeCall {
         if let Some(weight) = self.plain_rate(samples, block) {
             return Ok(Some(weight));
         }
-        let is_plain = self.extension.is_none() && self.reach == Default::default();
-        if !is_plain || !samples.ht.is_empty() || samples.grain.is_some() {
+        if self.extension.is_some()
+            || self.reach != Default::default()
+            || !samples.ht.is_empty()
+            || samples.grain.is_some()
+        {
             return Ok(None);
         }
         let Some(ends) = self.reference.line(self.steps) else { return Ok(None) };
@@ -154,7 +157,7 @@ mod tests {
     use super::*;
     use crate::{
         model::Labels,
-        promql::{Annotations, Steps, plan::Reference},
+        promql::{Annotations, Grain, Steps, plan::Reference},
     };
 
     const FUNCTIONS: [FunctionId; 23] = [
@@ -271,18 +274,18 @@ mod tests {
 
     #[test]
     fn what_needs_more_is_left_to_windows() {
-        let samples = Samples { ft: &[0], fv: &[1.0], fs: &[], ht: &[], hv: &[], hs: &[], grain: None };
-        let (mut annotations, labels) = (Annotations::default(), Labels::empty());
-        let mut notes = Notes::new(&mut annotations, &labels, None, None);
-        let mut block = Block::new(Labels::empty(), 150);
-        let mut check = |call: &RangeCall| {
-            let weight = call.plain(&samples, &mut block, &mut notes).expect("good parameters");
+        let of = |grain| Samples { ft: &[0], fv: &[1.0], fs: &[], ht: &[], hv: &[], hs: &[], grain };
+        let check = |call: &RangeCall, samples: &Samples<'_>| {
+            let (mut annotations, labels) = (Annotations::default(), Labels::empty());
+            let mut notes = Notes::new(&mut annotations, &labels, None, None);
+            let mut block = Block::new(Labels::empty(), 150);
+            let weight = call.plain(samples, &mut block, &mut notes).expect("good parameters");
             assert_eq!(weight, None);
         };
-        check(&RangeCall {
-            reach: Reach { before_ms: 1, after_ms: 0 },
-            ..call(FunctionId::SumOverTime, 1000, 1000, 1.0)
-        });
-        check(&call(FunctionId::Xrate, 1000, 1000, 1.0));
+        let count = call(FunctionId::CountOverTime, 1000, 1000, 1.0);
+        let grain = Grain::default();
+        check(&count, &of(Some(&grain)));
+        check(&RangeCall { reach: Reach { before_ms: 1, after_ms: 0 }, ..count }, &of(None));
+        check(&call(FunctionId::Xrate, 1000, 1000, 1.0), &of(None));
     }
 }
