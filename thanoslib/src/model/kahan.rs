@@ -17,6 +17,18 @@ pub(crate) fn kahan_add(x: f64, sum: f64, c: f64) -> (f64, f64) {
     (t, c)
 }
 
+/// The sum of two floats and what rounding took away from it, without a branch.
+///
+/// As long as all is finite this is what [`kahan_add`] adds to the compensation.
+/// Source: Knuth, The Art of Computer Programming, volume 2, section 4.2.2.
+#[inline(always)]
+#[must_use]
+pub(crate) fn two_sum(a: f64, b: f64) -> (f64, f64) {
+    let sum = a + b;
+    let of_b = sum - a;
+    (sum, (a - (sum - of_b)) + (b - of_b))
+}
+
 /// A running compensated sum.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct KahanSum {

@@ -15,6 +15,7 @@ mod names;
 mod ops;
 mod options;
 mod order;
+mod pace;
 pub(crate) mod parse;
 mod plan;
 mod pretty;

@@ -108,6 +108,15 @@ impl BitSet {
         Self(vec![0; len.div_ceil(64)])
     }
 
+    /// The set of all numbers below `len`.
+    pub(crate) fn full(len: usize) -> Self {
+        let mut words = vec![u64::MAX; len / 64];
+        if !len.is_multiple_of(64) {
+            words.push((1 << (len % 64)) - 1);
+        }
+        Self(words)
+    }
+
     /// Adds a number.
     #[inline]
     pub(crate) fn insert(&mut self, i: usize) {

@@ -7,7 +7,7 @@ use crate::{
     error::{Error, Result},
     model::{FloatHistogram, Labels},
     promql::{
-        Annotations, Block, Function, FunctionId, Grain, MatrixSeries, Steps,
+        Annotations, BitSet, Block, Function, FunctionId, Grain, MatrixSeries, Steps,
         ast::{Aggregate, Binary, Expr, Node, ValueType, VectorSelector},
         functions::{self, Arg, info::InfoMatchers, range::RangeCall},
         names::{drop_name, merge_equal, same_labelset},
@@ -390,11 +390,17 @@ fn samples(value: &Value) -> u64 {
 }
 
 fn copy_block(block: &Block, count: usize) -> Block {
-    let mut copy = Block::new(block.labels.clone(), count);
+    let mut copy = match block.float(0) {
+        Some(v) => Block {
+            labels: block.labels.clone(),
+            drop_name: false,
+            floats: vec![v; count],
+            present: BitSet::full(count),
+            histograms: Vec::new(),
+        },
+        None => Block::new(block.labels.clone(), count),
+    };
     copy.drop_name = block.drop_name;
-    if let Some(v) = block.float(0) {
-        (0..count).for_each(|step| copy.set(step, v));
-    }
     let histogram: Option<&Arc<FloatHistogram>> = block.histogram(0);
     if let Some(h) = histogram {
         copy.histograms = (0..count).map(|step| (step as u32, Arc::clone(h))).collect();

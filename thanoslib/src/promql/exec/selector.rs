@@ -6,6 +6,7 @@ use crate::{
     model::{FloatHistogram, is_stale},
     promql::{
         Block, Steps,
+        pace::{GROUP, Pace, Times, seen},
         plan::{Line, Reference},
     },
     series::SampleColumns,
@@ -80,28 +81,87 @@ impl Instant {
 
     /// Fills `block` from floats alone.
     fn fill_floats(&self, line: Line, ts: &[i64], vs: &[f64], block: &mut Block) {
-        let mut samples = ts.iter().zip(vs);
-        let mut upcoming = samples.next();
-        // The newest sample, and how long it counts.
-        let (mut newest, mut since, mut lasts) = (0.0, 0, 0);
-        let lookback = self.lookback_ms.max(0) as u64;
+        // As many values as times: then a place among times is one among values without a look.
+        let vs = &vs[..ts.len()];
+        let mut end = 0;
         let words = block.present.words_mut().iter_mut();
         for (at, (values, word)) in block.floats.chunks_mut(64).zip(words).enumerate() {
-            let mut seen = 0u64;
-            for (i, value) in values.iter_mut().enumerate() {
-                let t = line.time(at * 64 + i);
-                while let Some((time, v)) = upcoming
-                    && *time <= t
-                {
-                    (newest, since) = (*v, *time);
-                    lasts = if is_stale(*v) { 0 } else { lookback };
-                    upcoming = samples.next();
-                }
-                *value = newest;
-                seen = seen >> 1 | u64::from((t.wrapping_sub(since) as u64) < lasts) << 63;
+            for (i, values) in values.chunks_mut(GROUP).enumerate() {
+                let step = at * 64 + i * GROUP;
+                let paced = self.fill_paced(line, step, ts, vs, &mut end, values);
+                let seen = match paced {
+                    true => (1 << GROUP) - 1,
+                    false => self.fill_each(line, step, ts, vs, &mut end, values),
+                };
+                *word |= seen << (i * GROUP);
             }
-            *word = seen >> (64 - values.len());
         }
+    }
+
+    /// Fills a group of steps that each see so many samples more than the one before, the newest
+    /// of them not too old; false where it is otherwise. `end` counts the samples seen before.
+    #[inline]
+    fn fill_paced(
+        &self,
+        line: Line,
+        step: usize,
+        ts: &[i64],
+        vs: &[f64],
+        end: &mut usize,
+        values: &mut [f64],
+    ) -> bool {
+        let Some(values) = values.first_chunk_mut::<GROUP>() else { return false };
+        let Some(times) = Times::new(line, step, 0) else { return false };
+        let Some(pace) = Pace::of(ts, *end, times) else { return false };
+        let Some(first) = pace.first.checked_sub(1) else { return false };
+        // All bits of all ages are no less than each age.
+        let (mut ages, mut stale) = (0, false);
+        match (pace.stride, ts[first..].first_chunk::<GROUP>(), vs[first..].first_chunk::<GROUP>()) {
+            (1, Some(ts), Some(vs)) => {
+                for i in 0..GROUP {
+                    ages |= times.of(i).wrapping_sub(ts[i]) as u64;
+                    // Stale marks are NaN.
+                    stale |= vs[i].is_nan();
+                }
+                *values = *vs;
+            }
+            (stride, ..) => {
+                for (i, value) in values.iter_mut().enumerate() {
+                    let at = first + i * stride;
+                    ages |= times.of(i).wrapping_sub(ts[at]) as u64;
+                    *value = vs[at];
+                    stale |= value.is_nan();
+                }
+            }
+        }
+        if stale || ages >= self.lookback_ms.max(0) as u64 {
+            return false;
+        }
+        *end = pace.end(GROUP - 1);
+        true
+    }
+
+    /// Fills some steps one by one and gives a bit for each that has a value.
+    fn fill_each(
+        &self,
+        line: Line,
+        step: usize,
+        ts: &[i64],
+        vs: &[f64],
+        end: &mut usize,
+        values: &mut [f64],
+    ) -> u64 {
+        let lookback = self.lookback_ms.max(0) as u64;
+        let mut found = 0;
+        for (i, value) in values.iter_mut().enumerate() {
+            let t = line.time(step + i);
+            *end = seen(ts, *end, t);
+            let Some(newest) = end.checked_sub(1) else { continue };
+            *value = vs[newest];
+            let lasts = if is_stale(*value) { 0 } else { lookback };
+            found |= u64::from((t.wrapping_sub(ts[newest]) as u64) < lasts) << i;
+        }
+        found
     }
 
     fn each(&self, columns: &SampleColumns, mut emit: impl FnMut(usize, Found)) {

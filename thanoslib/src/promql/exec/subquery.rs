@@ -20,10 +20,16 @@ pub(super) struct Points {
 impl Points {
     /// The values of a block, each at the time of its step.
     pub(super) fn of(block: &Block, steps: Steps) -> Self {
-        let (mut ft, mut fv) = (Vec::new(), Vec::new());
-        for step in block.present.iter() {
-            ft.push(steps.time(step));
-            fv.push(block.floats[step]);
+        let count = block.present.count();
+        let (mut ft, mut fv) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        if count == steps.count {
+            ft.extend(steps.iter());
+            fv.extend_from_slice(&block.floats);
+        } else {
+            for step in block.present.iter() {
+                ft.push(steps.time(step));
+                fv.push(block.floats[step]);
+            }
         }
         let (mut ht, mut hv) = (Vec::new(), Vec::new());
         for (step, h) in &block.histograms {

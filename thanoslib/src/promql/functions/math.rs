@@ -3,7 +3,7 @@
 use crate::{
     error::Result,
     model::log2::log2,
-    promql::{Block, names::unique, scope::Scope},
+    promql::{BitSet, Block, names::unique, scope::Scope},
 };
 
 use super::{Id, map_blocks, trig};
@@ -94,6 +94,28 @@ pub(crate) fn go_min(a: f64, b: f64) -> f64 {
     }
 }
 
+/// [`go_max`] without branches, for loops over columns.
+#[inline(always)]
+fn greatest(a: f64, b: f64) -> f64 {
+    // Of two zeros the sign falls unless both have it.
+    let equal = f64::from_bits(a.to_bits() & b.to_bits());
+    let above = if a > b { a } else { b };
+    let v = if a == b { equal } else { above };
+    let v = if a.is_nan() | b.is_nan() { f64::NAN } else { v };
+    if (a == f64::INFINITY) | (b == f64::INFINITY) { f64::INFINITY } else { v }
+}
+
+/// [`go_min`] without branches, for loops over columns.
+#[inline(always)]
+fn least(a: f64, b: f64) -> f64 {
+    // Of two zeros one sign is enough.
+    let equal = f64::from_bits(a.to_bits() | b.to_bits());
+    let below = if a < b { a } else { b };
+    let v = if a == b { equal } else { below };
+    let v = if a.is_nan() | b.is_nan() { f64::NAN } else { v };
+    if (a == f64::NEG_INFINITY) | (b == f64::NEG_INFINITY) { f64::NEG_INFINITY } else { v }
+}
+
 /// `clamp`, `clamp_min`, `clamp_max`; nothing is left of a step whose limits cross.
 pub(super) fn clamp(
     scope: &Scope<'_>,
@@ -101,22 +123,20 @@ pub(super) fn clamp(
     min: Option<&[f64]>,
     max: Option<&[f64]>,
 ) -> Result<Vec<Block>> {
+    let mut crossed = BitSet::new(scope.steps.count);
+    if let (Some(min), Some(max)) = (min, max) {
+        let limits = min.iter().zip(max).enumerate();
+        limits.filter(|(_, (min, max))| max < min).for_each(|(i, _)| crossed.insert(i));
+    }
     map_blocks(scope, &mut blocks, |block| {
-        let steps: Vec<usize> = block.present.iter().collect();
-        for i in steps {
-            let v = block.floats[i];
-            block.floats[i] = match (min, max) {
-                (Some(min), Some(max)) => {
-                    if max[i] < min[i] {
-                        block.present.remove(i);
-                    }
-                    go_max(min[i], go_min(max[i], v))
-                }
-                (Some(min), None) => go_max(min[i], v),
-                (None, Some(max)) => go_min(max[i], v),
-                (None, None) => v,
-            };
+        // Steps without a value have a float, too, which may become anything.
+        if let Some(max) = max {
+            block.floats.iter_mut().zip(max).for_each(|(v, max)| *v = least(*max, *v));
         }
+        if let Some(min) = min {
+            block.floats.iter_mut().zip(min).for_each(|(v, min)| *v = greatest(*min, *v));
+        }
+        block.present.subtract(&crossed);
     })?;
     unique(scope, blocks)
 }
@@ -161,11 +181,19 @@ mod tests {
         let check = |a: f64, b: f64, min: f64, max: f64| {
             assert_eq!(go_min(a, b).to_bits(), min.to_bits(), "min {a} {b}");
             assert_eq!(go_max(a, b).to_bits(), max.to_bits(), "max {a} {b}");
+            assert_eq!(least(a, b).to_bits(), min.to_bits(), "least {a} {b}");
+            assert_eq!(greatest(a, b).to_bits(), max.to_bits(), "greatest {a} {b}");
         };
         check(f64::NAN, f64::INFINITY, f64::NAN, f64::INFINITY);
         check(f64::NEG_INFINITY, f64::NAN, f64::NEG_INFINITY, f64::NAN);
         check(0.0, -0.0, -0.0, 0.0);
         check(-0.0, 0.0, -0.0, 0.0);
         check(1.0, 2.0, 1.0, 2.0);
+        check(2.0, 1.0, 1.0, 2.0);
+        check(3.0, 3.0, 3.0, 3.0);
+        check(0.0, 0.0, 0.0, 0.0);
+        check(-0.0, -0.0, -0.0, -0.0);
+        check(1.0, f64::NAN, f64::NAN, f64::NAN);
+        check(f64::INFINITY, f64::NEG_INFINITY, f64::NEG_INFINITY, f64::INFINITY);
     }
 }

@@ -19,7 +19,7 @@ use crate::{
     error::{Error, Result},
     model::Labels,
     promql::{
-        Block,
+        BitSet, Block,
         ast::Expr,
         names::{drop_name, steps_of, unique},
         scope::Scope,
@@ -129,10 +129,9 @@ pub(crate) fn call(
         }
         Id::VectorOf => {
             let values = args.scalar()?;
-            let mut block = Block::new(Labels::empty(), values.len());
-            (0..values.len()).for_each(|i| block.present.insert(i));
-            block.floats = values;
-            Ok(vec![block])
+            let present = BitSet::full(values.len());
+            let (labels, histograms) = (Labels::empty(), Vec::new());
+            Ok(vec![Block { labels, drop_name: false, floats: values, present, histograms }])
         }
         Id::Timestamp => {
             let blocks = args.vector()?;

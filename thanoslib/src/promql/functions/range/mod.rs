@@ -26,6 +26,7 @@ mod extremes;
 mod histogram_delta;
 mod instant_delta;
 mod interpolate;
+mod lanes;
 mod notes;
 mod over_time;
 mod plain;

@@ -8,16 +8,76 @@ use std::ops::Range;
 
 use crate::{
     error::Result,
-    promql::{Block, FunctionId, plan::Line},
+    promql::{
+        Block, FunctionId,
+        pace::{GROUP, Pace, Times},
+        plan::Line,
+    },
 };
 
 use super::{
-    Notes, RangeCall, Samples, changes, extremes, instant_delta, over_time, over_time::seconds, regression,
-    sliding::LongWindows, smoothing, spread, window,
+    Notes, RangeCall, Samples, changes, extremes, instant_delta, lanes, over_time, over_time::seconds,
+    regression, sliding::LongWindows, smoothing, spread, window,
 };
 
-/// Steps whose presence is one word of a bit set.
-const WORD: usize = 64;
+/// The windows of a group of steps, each as many samples later than the one before.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Runs {
+    starts: Times,
+    ends: Times,
+    from: Pace,
+    to: Pace,
+}
+
+impl Runs {
+    /// The windows of a group; `before` is the one of the step before it, or any earlier one.
+    ///
+    /// `None` when samples do not keep pace with steps, or windows grow or shrink.
+    #[inline]
+    pub(super) fn of(
+        ft: &[i64],
+        before: &Range<usize>,
+        ends: Line,
+        step: usize,
+        range_ms: i64,
+    ) -> Option<Self> {
+        let starts = Times::new(ends, step, range_ms)?;
+        let ends = Times::new(ends, step, 0)?;
+        let to = Pace::of(ft, before.end, ends)?;
+        let from = Pace::of(ft, before.start, starts)?;
+        (to.stride == from.stride && from.first < to.first).then_some(Self { starts, ends, from, to })
+    }
+
+    /// The window of a step; none is empty.
+    #[inline]
+    pub(super) fn get(&self, i: usize) -> Range<usize> {
+        self.from.end(i)..self.to.end(i)
+    }
+
+    /// How many samples each window has.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.to.first - self.from.first
+    }
+
+    /// By how many samples each window is later than the one before.
+    #[inline]
+    pub(super) fn stride(&self) -> usize {
+        self.to.stride
+    }
+
+    /// The times that windows begin after.
+    #[inline]
+    pub(super) fn starts(&self) -> Times {
+        self.starts
+    }
+
+    /// The times that windows end with.
+    #[inline]
+    pub(super) fn ends(&self) -> Times {
+        self.ends
+    }
+}
 
 /// The windows of one series.
 #[derive(Clone, Copy, Debug)]
@@ -39,24 +99,54 @@ impl Walk<'_> {
         block: &mut Block,
         mut of: impl FnMut(usize, Range<usize>) -> Result<Option<f64>>,
     ) -> Result<u64> {
+        self.fill_groups(block, |_, _| false, &mut of)
+    }
+
+    /// As [`fill`](Self::fill); `group` may fill the steps of a group of windows at once, each of
+    /// which then has a value, or decline.
+    #[inline]
+    fn fill_groups(
+        self,
+        block: &mut Block,
+        mut group: impl FnMut(&Runs, &mut [f64; GROUP]) -> bool,
+        of: &mut impl FnMut(usize, Range<usize>) -> Result<Option<f64>>,
+    ) -> Result<u64> {
         let (mut window, mut weight) = (0..0, 0);
         let words = block.present.words_mut().iter_mut();
-        for (at, (values, word)) in block.floats.chunks_mut(WORD).zip(words).enumerate() {
-            let mut present = 0;
-            for (i, value) in values.iter_mut().enumerate() {
-                let step = at * WORD + i;
-                let end_ms = self.ends.time(step);
-                window::advance(self.times, end_ms.saturating_sub(self.range_ms), end_ms, &mut window);
-                weight += window.len() as u64;
-                if window.is_empty() {
-                    continue;
+        for (at, (values, word)) in block.floats.chunks_mut(64).zip(words).enumerate() {
+            for (part, values) in values.chunks_mut(GROUP).enumerate() {
+                let (step, mut present) = (at * 64 + part * GROUP, 0);
+                let runs = Runs::of(self.times, &window, self.ends, step, self.range_ms);
+                if let (Some(runs), Some(values)) = (runs, values.first_chunk_mut::<GROUP>()) {
+                    weight += (runs.len() * GROUP) as u64;
+                    window = runs.get(GROUP - 1);
+                    if group(&runs, values) {
+                        present = (1 << GROUP) - 1;
+                    } else {
+                        for (i, value) in values.iter_mut().enumerate() {
+                            if let Some(v) = of(step + i, runs.get(i))? {
+                                *value = v;
+                                present |= 1 << i;
+                            }
+                        }
+                    }
+                } else {
+                    for (i, value) in values.iter_mut().enumerate() {
+                        let end_ms = self.ends.time(step + i);
+                        let start_ms = end_ms.saturating_sub(self.range_ms);
+                        window::advance(self.times, start_ms, end_ms, &mut window);
+                        weight += window.len() as u64;
+                        if window.is_empty() {
+                            continue;
+                        }
+                        if let Some(v) = of(step + i, window.clone())? {
+                            *value = v;
+                            present |= 1 << i;
+                        }
+                    }
                 }
-                if let Some(v) = of(step, window.clone())? {
-                    *value = v;
-                    present |= 1 << i;
-                }
+                *word |= present << (part * GROUP);
             }
-            *word |= present;
         }
         Ok(weight)
     }
@@ -99,17 +189,27 @@ impl RangeCall {
             F::TsOfLastOverTime => walk.fill(block, |_, run| Ok(Some(seconds(ft[run.end - 1])))),
             F::MinOverTime | F::MaxOverTime | F::TsOfMinOverTime | F::TsOfMaxOverTime => {
                 let mut kernel = extremes::Extreme::new(self.id, samples);
-                walk.fill(block, |_, run| Ok(Some(kernel.float(ft, &run))))
+                let smallest = self.id == F::MinOverTime;
+                let of_values = smallest || self.id == F::MaxOverTime;
+                walk.fill_groups(
+                    block,
+                    |runs, out| of_values && lanes::extremes(fv, runs, smallest, out),
+                    &mut |_, run| Ok(Some(kernel.float(ft, &run))),
+                )
             }
             F::SumOverTime | F::AvgOverTime => {
                 let average = self.id == F::AvgOverTime;
                 let mut kernel = over_time::Sums::new(average, self.steps.count, samples);
-                walk.fill(block, |_, run| Ok(Some(kernel.float(fv, &run))))
+                walk.fill_groups(block, |runs, out| lanes::sums(fv, runs, average, out), &mut |_, run| {
+                    Ok(Some(kernel.float(fv, &run)))
+                })
             }
             F::StddevOverTime | F::StdvarOverTime => {
                 let root = self.id == F::StddevOverTime;
                 let mut long = LongWindows::new(self.steps.count, fv);
-                walk.fill(block, |_, run| Ok(Some(spread::deviation_of_floats(fv, &run, root, &mut long))))
+                walk.fill_groups(block, |runs, out| lanes::deviations(fv, runs, root, out), &mut |_, run| {
+                    Ok(Some(spread::deviation_of_floats(fv, &run, root, &mut long)))
+                })
             }
             F::Irate => walk.fill(block, |_, run| Ok(instant_delta::floats(samples, &run, true))),
             F::Idelta => walk.fill(block, |_, run| Ok(instant_delta::floats(samples, &run, false))),
@@ -239,7 +339,14 @@ mod tests {
             let (mut t, mut v) = (0, 0.0);
             let mut samples = Vec::new();
             for _ in 0..200 {
-                t += random(if round % 3 == 0 { 8000 } else { 1500 }) as i64;
+                t += match round % 4 {
+                    0 => random(8000) as i64,
+                    1 => random(1500) as i64,
+                    // At equal distances, or nearly so, with a gap now and then.
+                    n => {
+                        1000 * (1 + i64::from(random(60) == 0)) - t % 1000 + random(1 + (n - 2) * 300) as i64
+                    }
+                };
                 v = match random(40) {
                     0 => random(10) as f64,
                     1 if round % 5 == 0 => f64::NAN,
@@ -249,9 +356,10 @@ mod tests {
                 };
                 samples.push((t, v));
             }
-            let (range_ms, step_ms) = (1000 + 2977 * round, 1 + 333 * (round % 9));
+            let step_ms = if round % 4 < 2 { 1 + 333 * (round % 9) } else { 1000 * (1 + round % 3) };
+            let range_ms = 1000 + if round % 4 < 2 { 2977 } else { 1900 } * round;
             for id in FUNCTIONS.into_iter().chain([FunctionId::DoubleExponentialSmoothing]) {
-                let call = call(id, range_ms, step_ms, 0.3);
+                let call = call(id, range_ms as i64, step_ms as i64, 0.3);
                 check(&call, &samples);
                 check(&call, &[]);
                 check(&call, &samples[..1]);

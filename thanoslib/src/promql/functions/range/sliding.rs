@@ -9,7 +9,7 @@ use std::ops::Range;
 use crate::model::{KahanSum, kahan_add};
 
 /// Windows with at most so many samples are added up one by one, in the order upstream does.
-const SHORT: usize = 64;
+pub(super) const SHORT: usize = 64;
 /// With at most so many steps it is not worth more.
 const FEW_STEPS: usize = 8;
 /// Floats above this may overflow when they are added in another order.

@@ -6,7 +6,7 @@ use crate::{
         CounterReset, FloatHistogram,
         float::Quoted,
         histogram::{HistogramAverage, HistogramSum},
-        kahan_add,
+        kahan_add, two_sum,
     },
     promql::{BitSet, Block, scope::Scope},
 };
@@ -105,12 +105,12 @@ impl Sum {
             None => {
                 for (w, word) in present.words().iter().enumerate() {
                     let (mut word, base) = (*word, w * 64);
-                    if word == u64::MAX {
-                        let range = base..base + 64;
-                        let columns = sum[range.clone()].iter_mut().zip(&mut c[range.clone()]);
-                        for ((sum, c), v) in columns.zip(&floats[range]) {
-                            (*sum, *c) = kahan_add(*v, *sum, *c);
-                        }
+                    if word == u64::MAX
+                        && let Some(floats) = floats[base..].first_chunk()
+                        && let Some(sum) = sum[base..].first_chunk_mut()
+                        && let Some(c) = c[base..].first_chunk_mut()
+                        && add_word(floats, sum, c)
+                    {
                         continue;
                     }
                     while word != 0 {
@@ -221,6 +221,22 @@ impl Sum {
         block.present = self.present;
         block
     }
+}
+
+/// Adds the values of 64 steps; false, with nothing added, unless all is finite.
+fn add_word(floats: &[f64; 64], sum: &mut [f64; 64], c: &mut [f64; 64]) -> bool {
+    let mut finite = true;
+    for i in 0..64 {
+        let (next, lost) = two_sum(sum[i], floats[i]);
+        finite &= (next + (c[i] + lost)).is_finite();
+    }
+    if finite {
+        for i in 0..64 {
+            let (next, lost) = two_sum(sum[i], floats[i]);
+            (sum[i], c[i]) = (next, c[i] + lost);
+        }
+    }
+    finite
 }
 
 /// Takes the `count`th value of step `i` into an average: a sum as long as that stays finite,

@@ -24,8 +24,16 @@ pub(super) struct Topk {
     /// Nothing is kept at any step.
     idle: bool,
     series: Vec<(Labels, bool)>,
-    /// A heap for each group and step, its worst value first.
-    groups: Vec<Vec<Vec<Entry>>>,
+    groups: Vec<Heaps>,
+}
+
+/// The best values of one group.
+#[derive(Debug)]
+struct Heaps {
+    /// A heap for each step, its worst value first.
+    heaps: Vec<Vec<Entry>>,
+    /// Of each step the value that a new one must be better than; NaN where any may enter.
+    gates: Vec<f64>,
 }
 
 impl Topk {
@@ -82,15 +90,24 @@ fn offer(heap: &mut Vec<Entry>, k: u64, top: bool, entry: Entry) {
     }
 }
 
+/// A bit for each pair unless the first is no more than the second; NaN sets it.
+fn above(a: &[f64], b: &[f64]) -> u64 {
+    let pairs = a.iter().zip(b).enumerate();
+    pairs.fold(0, |word, (i, (a, b))| word | u64::from(!(a <= b)) << i)
+}
+
 impl State for Topk {
     fn group_bytes(&self) -> usize {
-        // An empty heap for each step.
-        self.k.len() * 24
+        // An empty heap and a gate for each step.
+        self.k.len() * 32
     }
 
     fn absorb(&mut self, scope: &mut Scope<'_>, blame: &Blame, group: usize, block: Block) -> Result<()> {
         let (n, top) = (self.k.len(), self.top);
-        let heaps = of_group(&mut self.groups, group, || vec![Vec::new(); n]);
+        let heaps = of_group(&mut self.groups, group, || Heaps {
+            heaps: vec![Vec::new(); n],
+            gates: vec![f64::NAN; n],
+        });
         if self.idle {
             return Ok(());
         }
@@ -101,9 +118,20 @@ impl State for Topk {
             return Ok(());
         }
         let series = self.series.len() as u32;
-        for i in block.present.iter() {
-            if self.k[i] > 0 {
-                offer(&mut heaps[i], self.k[i], top, Entry { v: block.floats[i], series });
+        let Heaps { heaps, gates } = heaps;
+        let columns = block.floats.chunks(64).zip(gates.chunks_mut(64)).zip(block.present.words());
+        for (at, ((values, gates), present)) in columns.enumerate() {
+            let mut enters = present & if top { above(values, gates) } else { above(gates, values) };
+            while enters != 0 {
+                let lane = enters.trailing_zeros() as usize;
+                let i = at * 64 + lane;
+                enters &= enters - 1;
+                if self.k[i] > 0 {
+                    offer(&mut heaps[i], self.k[i], top, Entry { v: values[lane], series });
+                    if heaps[i].len() as u64 >= self.k[i] {
+                        gates[lane] = heaps[i][0].v;
+                    }
+                }
             }
         }
         self.series.push((block.labels, block.drop_name));
@@ -114,9 +142,9 @@ impl State for Topk {
         let (n, top) = (self.k.len(), self.top);
         let mut out: Vec<Block> = Vec::new();
         let mut places: Vec<Option<usize>> = vec![None; self.series.len()];
-        for heaps in self.groups {
+        for group in self.groups {
             scope.check()?;
-            for (i, mut heap) in heaps.into_iter().enumerate() {
+            for (i, mut heap) in group.heaps.into_iter().enumerate() {
                 sort_like_go(&mut heap, |a, b| worse(top, b.v, a.v));
                 for entry in heap {
                     let (labels, drop_name) = &self.series[entry.series as usize];

@@ -45,8 +45,7 @@ pub(super) fn join(
     let mut one_steps: Vec<BitSet> = one.iter().map(steps_of).collect();
 
     // A step where one side is empty gives nothing and is not looked at, unless it is filled.
-    let mut live = BitSet::new(steps);
-    (0..steps).for_each(|i| live.insert(i));
+    let mut live = BitSet::full(steps);
     for (side, fill) in [(&many_steps, fill_many), (&one_steps, fill_one)] {
         if fill.is_none() {
             let mut any = BitSet::new(steps);
