@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use futures::{StreamExt, stream, stream::BoxStream};
 
 use super::{
@@ -34,6 +34,8 @@ const SERIES_SIZE: u64 = 16 << 10;
 const SERIES_SIZE_MAX: u64 = 64 << 10;
 /// Bytes that a chunk is assumed to have at most; larger ones take a second round.
 const CHUNK_SIZE: u64 = 16_000;
+/// Bytes of the checksum of a chunk.
+const CRC: usize = 4;
 /// Bytes read behind an entry, so that the last of its numbers are read as words too.
 const WORD: u64 = 8;
 /// Bytes of the lists of all values of a label that are read before it is known which series
@@ -100,6 +102,7 @@ impl Block {
             chunks: Vec::new(),
             refs: Vec::new(),
             entries_lease: None,
+            behind: 0,
         };
         let stream = stream::try_unfold(cursor, async |mut cursor| match cursor.advance().await {
             Ok(batch) => Ok(batch.map(|b| (b, cursor))),
@@ -346,6 +349,8 @@ struct Cursor {
     /// Places of all chunks of the entries read last, ascending: each ends before the next.
     refs: Vec<u64>,
     entries_lease: Option<Lease>,
+    /// The place in `refs` behind the chunk looked at last.
+    behind: usize,
 }
 
 impl Cursor {
@@ -403,10 +408,15 @@ impl Cursor {
     }
 
     /// Bytes to read for a chunk.
-    fn range(&self, chunk: ChunkRef) -> Range<u64> {
+    fn range(&mut self, chunk: ChunkRef) -> Range<u64> {
         let stats = self.block.meta.thanos.index_stats.chunk_max_size;
         let size = u64::try_from(stats).ok().filter(|n| (1..=CHUNK_SIZE).contains(n)).unwrap_or(CHUNK_SIZE);
-        let next = self.refs.get(self.refs.partition_point(|r| *r <= chunk.0)).map(|r| ChunkRef(*r));
+        // Chunks mostly lie in the order of their series.
+        self.behind = match self.refs.get(self.behind) {
+            Some(r) if *r == chunk.0 => self.behind + 1,
+            _ => self.refs.partition_point(|r| *r <= chunk.0),
+        };
+        let next = self.refs.get(self.behind).map(|r| ChunkRef(*r));
         let start = u64::from(chunk.offset());
         let end = match next {
             Some(next) if next.segment() == chunk.segment() => u64::from(next.offset()),
@@ -431,10 +441,11 @@ impl Cursor {
             let Some(mut series) = self.ready.pop_front() else { break };
             let first = series.chunks.start;
             while bytes < CHUNKS_BATCH {
-                let Some((_, chunk)) = series.chunks.next().and_then(|n| self.chunks.get(n)) else { break };
-                let range = self.range(*chunk);
+                let next = series.chunks.next().and_then(|n| self.chunks.get(n));
+                let Some((_, chunk)) = next.copied() else { break };
+                let range = self.range(chunk);
                 bytes += range.end - range.start;
-                refs.push((*chunk, range));
+                refs.push((chunk, range));
             }
             if !series.deleted.is_empty() {
                 deleted.push((taken.len(), series.deleted.clone()));
@@ -556,12 +567,16 @@ impl Compute for Chunks {
         let mut short = Vec::new();
         for ((number, items), bytes) in std::mem::take(&mut self.waiting).into_iter().zip(fetched.0) {
             let name = self.segments.get(number as usize).map_or("", String::as_str);
-            for (i, bytes) in items.into_iter().zip(bytes) {
+            for (i, mut bytes) in items.into_iter().zip(bytes) {
                 let offset = self.refs.get(i).map_or(0, |r| u64::from(r.offset()));
                 match ChunkRecord::parse(&bytes, offset).map_err(|e| e.context(name))? {
-                    ChunkRecord::Whole { encoding, data, .. } => {
+                    ChunkRecord::Whole { encoding, data, len } => {
+                        // The data lies before the checksum; no other owner is made of the bytes.
+                        let size = data.len();
+                        bytes.truncate(len.saturating_sub(CRC));
+                        bytes.advance(bytes.len().saturating_sub(size));
                         if let Some(slot) = self.done.get_mut(i) {
-                            *slot = Some((encoding, bytes.slice_ref(data)));
+                            *slot = Some((encoding, bytes));
                         }
                     }
                     ChunkRecord::Short(need) => short.push((i, offset..offset + need as u64)),

@@ -219,13 +219,38 @@ impl<'a> LabelsRef<'a> {
 
     /// See [`Labels::filter`].
     pub fn filter(self, mut keep: impl FnMut(Label<'_>) -> bool) -> Labels {
-        let mut out = Vec::with_capacity(self.0.len());
-        for label in self.iter() {
+        // What is kept mostly lies together.
+        let (mut run, mut out) = (0..0, Vec::new());
+        let mut rest = self.iter();
+        loop {
+            let from = self.0.len() - rest.0.len();
+            let Some(label) = rest.next() else { break };
+            if !keep(label) {
+                continue;
+            }
+            if run.end != from {
+                out.extend_from_slice(&self.0[run]);
+                run = from..from;
+            }
+            run.end = self.0.len() - rest.0.len();
+        }
+        if out.is_empty() {
+            return Labels(Arc::from(&self.0[run]));
+        }
+        out.extend_from_slice(&self.0[run]);
+        Labels(Arc::from(out))
+    }
+
+    /// Appends the flat bytes of the labels for which `keep` is true.
+    pub(crate) fn filter_into(self, mut keep: impl FnMut(Label<'_>) -> bool, out: &mut Vec<u8>) {
+        let mut rest = self.iter();
+        loop {
+            let from = self.0.len() - rest.0.len();
+            let Some(label) = rest.next() else { break };
             if keep(label) {
-                put(&mut out, label);
+                out.extend_from_slice(&self.0[from..self.0.len() - rest.0.len()]);
             }
         }
-        Labels(Arc::from(out))
     }
 }
 

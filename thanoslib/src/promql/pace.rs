@@ -17,29 +17,41 @@ pub(crate) struct Pace {
     pub(crate) first: usize,
     /// How many more samples each step has seen than the one before.
     pub(crate) stride: usize,
+    /// The bits that are set in the age of some step's newest sample: a number that no age
+    /// exceeds. All bits where a step has seen none.
+    pub(crate) ages: u64,
+}
+
+/// How much later each step of a group is than its first.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ladder([i64; GROUP]);
+
+impl Ladder {
+    /// The distances of any group of `line`.
+    pub(crate) fn new(line: Line) -> Self {
+        Self(std::array::from_fn(|i| line.time(i).wrapping_sub(line.time(0))))
+    }
 }
 
 /// The times of a group of steps.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Times {
+pub(crate) struct Times<'l> {
     start_ms: i64,
-    stride_ms: i64,
+    ladder: &'l Ladder,
 }
 
-impl Times {
-    /// The times of `line` from a step on, each earlier by `before_ms`; `None` when they come near
-    /// the ends of what 64 bits hold.
+impl<'l> Times<'l> {
+    /// The times of a group that begins at `start_ms`; `None` when they come near the ends of what
+    /// 64 bits hold.
     #[inline]
-    pub(crate) fn new(line: Line, step: usize, before_ms: i64) -> Option<Self> {
-        let start_ms = line.time(step).checked_sub(before_ms)?;
-        let stride_ms = line.time(step + 1).wrapping_sub(line.time(step));
-        is_near(start_ms).then_some(Self { start_ms, stride_ms })
+    pub(crate) fn new(start_ms: i64, ladder: &'l Ladder) -> Option<Self> {
+        is_near(start_ms).then_some(Self { start_ms, ladder })
     }
 
     /// The time of a step of the group.
     #[inline]
     pub(crate) fn of(self, i: usize) -> i64 {
-        self.start_ms.wrapping_add(self.stride_ms.wrapping_mul(i as i64))
+        self.start_ms.wrapping_add(self.ladder.0[i])
     }
 }
 
@@ -55,11 +67,10 @@ impl Pace {
     ///
     /// `None` when there is none, or it takes more than a glance to tell.
     #[inline]
-    pub(crate) fn of(samples: &[i64], from: usize, times: Times) -> Option<Self> {
+    pub(crate) fn of(samples: &[i64], from: usize, times: Times<'_>) -> Option<Self> {
         let first = seen(samples, from, times.of(0));
         let stride = seen(samples, first, times.of(1)) - first;
-        let pace = Self { first, stride };
-        pace.holds(samples, times).then_some(pace)
+        Self { first, stride, ages: 0 }.proved(samples, times)
     }
 
     /// Where the samples end that a step of the group has seen.
@@ -68,31 +79,39 @@ impl Pace {
         self.first + i * self.stride
     }
 
+    /// This pace with its ages, if it is one.
     #[inline]
-    fn holds(self, samples: &[i64], times: Times) -> bool {
-        let last = self.end(GROUP - 1);
-        let before = |end: usize, t: i64| end == 0 || samples.get(end - 1).is_some_and(|s| *s <= t);
-        let behind = |end: usize, t: i64| samples.get(end).is_none_or(|s| *s > t);
-        if last > samples.len() {
-            return false;
-        }
-        if self.stride == 0 {
-            return before(self.first, times.of(0)) && behind(self.first, times.of(GROUP - 1));
-        }
+    fn proved(self, samples: &[i64], times: Times<'_>) -> Option<Self> {
         if self.stride == 1
             && let Some(from) = self.first.checked_sub(1)
             && let Some(around) = samples.get(from..).and_then(|s| s.first_chunk::<{ GROUP + 1 }>())
             && is_near(around[0])
             && is_near(around[GROUP])
         {
-            let mut signs = 0;
+            let (mut ages, mut ahead) = (0, 0);
             for i in 0..GROUP {
                 let t = times.of(i);
-                signs |= t.wrapping_sub(around[i]) | around[i + 1].wrapping_sub(t + 1);
+                ages |= t.wrapping_sub(around[i]);
+                ahead |= around[i + 1].wrapping_sub(t + 1);
             }
-            return signs >= 0;
+            return ((ages | ahead) >= 0).then_some(Self { ages: ages as u64, ..self });
         }
-        (0..GROUP).all(|i| before(self.end(i), times.of(i)) && behind(self.end(i), times.of(i)))
+        if self.end(GROUP - 1) > samples.len() {
+            return None;
+        }
+        let mut ages = 0;
+        for i in 0..GROUP {
+            let (end, t) = (self.end(i), times.of(i));
+            if samples.get(end).is_some_and(|s| *s <= t) {
+                return None;
+            }
+            match end.checked_sub(1).map(|newest| samples[newest]) {
+                Some(newest) if newest <= t => ages |= t.wrapping_sub(newest) as u64,
+                Some(_) => return None,
+                None => ages = u64::MAX,
+            }
+        }
+        Some(Self { ages, ..self })
     }
 }
 
@@ -113,12 +132,15 @@ mod tests {
     fn check(samples: &[i64], step_ms: i64, at_ms: Option<i64>, want: Option<(usize, usize)>) {
         let steps = Steps { start_ms: 100, step_ms, count: GROUP };
         let line = Reference { at_ms, offset_ms: 0 }.line(steps).expect("near");
-        let times = Times::new(line, 0, 0).expect("near");
+        let ladder = Ladder::new(line);
+        let times = Times::new(line.time(0), &ladder).expect("near");
         let got = Pace::of(samples, 0, times);
-        assert_eq!(got, want.map(|(first, stride)| Pace { first, stride }), "{samples:?}, step {step_ms}");
+        assert_eq!(got.map(|p| (p.first, p.stride)), want, "{samples:?}, step {step_ms}");
         for i in 0..GROUP {
             let end = samples.partition_point(|s| *s <= times.of(i));
             assert!(got.is_none_or(|pace| pace.end(i) == end), "{samples:?}, step {step_ms}");
+            let age = end.checked_sub(1).map_or(u64::MAX, |at| times.of(i).abs_diff(samples[at]));
+            assert!(got.is_none_or(|pace| pace.ages >= age), "{samples:?}, step {step_ms}");
         }
     }
 

@@ -130,7 +130,7 @@ impl Queryable for StoreQueryable {
 struct Grouping {
     stream: SeriesStream,
     /// The last series of the batch before, which may go on.
-    open: Option<(Labels, Vec<Part>)>,
+    open: Option<(Labels, Part, Vec<Part>)>,
     ready: VecDeque<SelectFrame>,
     selection: Arc<Selection>,
     ended: bool,
@@ -155,7 +155,7 @@ impl Grouping {
                 Some(Frame::Hints(_)) => {}
                 None => {
                     self.ended = true;
-                    let last = self.open.take().map(|(labels, parts)| self.series(labels, parts));
+                    let last = self.open.take().map(|(labels, first, more)| self.series(labels, first, more));
                     self.ready.extend(last.map(|s| SelectFrame::Series(vec![s])));
                     if let Some(seen) = self.seen.take().filter(|seen| !seen.is_empty()) {
                         let text = self.selection.resolution_text(&seen);
@@ -172,11 +172,11 @@ impl Grouping {
         for (index, series) in batch.iter().enumerate() {
             let part = Part { batch: Arc::clone(&batch), index };
             match &mut self.open {
-                Some((labels, parts)) if labels.view() == series.labels() => parts.push(part),
+                Some((labels, _, more)) if labels.view() == series.labels() => more.push(part),
                 _ => {
-                    let next = (series.labels().to_labels(), vec![part]);
-                    if let Some((labels, parts)) = self.open.replace(next) {
-                        done.push(self.series(labels, parts));
+                    let next = (series.labels().to_labels(), part, Vec::new());
+                    if let Some((labels, first, more)) = self.open.replace(next) {
+                        done.push(self.series(labels, first, more));
                     }
                 }
             }
@@ -186,8 +186,8 @@ impl Grouping {
         }
     }
 
-    fn series(&mut self, labels: Labels, parts: Vec<Part>) -> SelectedSeries {
-        let data = StoredSeries { parts, selection: Arc::clone(&self.selection) };
+    fn series(&mut self, labels: Labels, first: Part, more: Vec<Part>) -> SelectedSeries {
+        let data = StoredSeries { first, more, selection: Arc::clone(&self.selection) };
         if let Some(seen) = &mut self.seen {
             seen.extend(data.resolutions());
         }

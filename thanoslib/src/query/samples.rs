@@ -27,13 +27,15 @@ pub(super) struct Part {
 /// A series whose chunks lie in one batch or go on in the next ones.
 #[derive(Debug)]
 pub(super) struct StoredSeries {
-    pub(super) parts: Vec<Part>,
+    pub(super) first: Part,
+    /// The same series in the batches behind.
+    pub(super) more: Vec<Part>,
     pub(super) selection: Arc<Selection>,
 }
 
 impl StoredSeries {
     fn views(&self) -> impl Iterator<Item = SeriesView<'_>> {
-        self.parts.iter().filter_map(|p| p.batch.get(p.index))
+        [&self.first].into_iter().chain(&self.more).filter_map(|p| p.batch.get(p.index))
     }
 
     /// True when a chunk holds counter values whose resets were added up by downsampling.

@@ -185,7 +185,9 @@ fn stats_only(histograms: &FloatHistogramColumn) -> FloatHistogramColumn {
 /// Removes stale marks, which windows never see.
 fn remove_stale(columns: &mut SampleColumns) {
     let floats = &mut columns.floats;
-    if floats.vs.iter().any(|v| is_stale(*v)) {
+    // Stale marks are NaN, which is found by a loop without branches.
+    let any_nan = floats.vs.iter().fold(false, |any, v| any | v.is_nan());
+    if any_nan && floats.vs.iter().any(|v| is_stale(*v)) {
         let mut kept = 0;
         for i in 0..floats.len() {
             if !is_stale(floats.vs[i]) {

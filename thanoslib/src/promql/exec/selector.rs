@@ -6,7 +6,7 @@ use crate::{
     model::{FloatHistogram, is_stale},
     promql::{
         Block, Steps,
-        pace::{GROUP, Pace, Times, seen},
+        pace::{GROUP, Ladder, Pace, Times, seen},
         plan::{Line, Reference},
     },
     series::SampleColumns,
@@ -83,12 +83,13 @@ impl Instant {
     fn fill_floats(&self, line: Line, ts: &[i64], vs: &[f64], block: &mut Block) {
         // As many values as times: then a place among times is one among values without a look.
         let vs = &vs[..ts.len()];
-        let mut end = 0;
+        let (mut end, ladder) = (0, Ladder::new(line));
         let words = block.present.words_mut().iter_mut();
         for (at, (values, word)) in block.floats.chunks_mut(64).zip(words).enumerate() {
             for (i, values) in values.chunks_mut(GROUP).enumerate() {
                 let step = at * 64 + i * GROUP;
-                let paced = self.fill_paced(line, step, ts, vs, &mut end, values);
+                let times = Times::new(line.time(step), &ladder);
+                let paced = times.is_some_and(|times| self.fill_paced(times, ts, vs, &mut end, values));
                 let seen = match paced {
                     true => (1 << GROUP) - 1,
                     false => self.fill_each(line, step, ts, vs, &mut end, values),
@@ -103,38 +104,28 @@ impl Instant {
     #[inline]
     fn fill_paced(
         &self,
-        line: Line,
-        step: usize,
+        times: Times<'_>,
         ts: &[i64],
         vs: &[f64],
         end: &mut usize,
         values: &mut [f64],
     ) -> bool {
         let Some(values) = values.first_chunk_mut::<GROUP>() else { return false };
-        let Some(times) = Times::new(line, step, 0) else { return false };
         let Some(pace) = Pace::of(ts, *end, times) else { return false };
         let Some(first) = pace.first.checked_sub(1) else { return false };
-        // All bits of all ages are no less than each age.
-        let (mut ages, mut stale) = (0, false);
-        match (pace.stride, ts[first..].first_chunk::<GROUP>(), vs[first..].first_chunk::<GROUP>()) {
-            (1, Some(ts), Some(vs)) => {
-                for i in 0..GROUP {
-                    ages |= times.of(i).wrapping_sub(ts[i]) as u64;
-                    // Stale marks are NaN.
-                    stale |= vs[i].is_nan();
-                }
-                *values = *vs;
-            }
-            (stride, ..) => {
+        if pace.ages >= self.lookback_ms.max(0) as u64 {
+            return false;
+        }
+        match vs[first..].first_chunk::<GROUP>() {
+            Some(vs) if pace.stride == 1 => *values = *vs,
+            _ => {
                 for (i, value) in values.iter_mut().enumerate() {
-                    let at = first + i * stride;
-                    ages |= times.of(i).wrapping_sub(ts[at]) as u64;
-                    *value = vs[at];
-                    stale |= value.is_nan();
+                    *value = vs[first + i * pace.stride];
                 }
             }
         }
-        if stale || ages >= self.lookback_ms.max(0) as u64 {
+        // Stale marks are NaN.
+        if values.iter().fold(false, |any, v| any | v.is_nan()) {
             return false;
         }
         *end = pace.end(GROUP - 1);

@@ -10,7 +10,7 @@ use crate::{
     error::Result,
     promql::{
         Block, FunctionId,
-        pace::{GROUP, Pace, Times},
+        pace::{GROUP, Ladder, Pace, Times},
         plan::Line,
     },
 };
@@ -22,27 +22,28 @@ use super::{
 
 /// The windows of a group of steps, each as many samples later than the one before.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Runs {
-    starts: Times,
-    ends: Times,
+pub(super) struct Runs<'l> {
+    starts: Times<'l>,
+    ends: Times<'l>,
     from: Pace,
     to: Pace,
 }
 
-impl Runs {
-    /// The windows of a group; `before` is the one of the step before it, or any earlier one.
+impl<'l> Runs<'l> {
+    /// The windows of a group whose first one ends with `end_ms`; `before` is the one of the step
+    /// before it, or any earlier one.
     ///
     /// `None` when samples do not keep pace with steps, or windows grow or shrink.
     #[inline]
     pub(super) fn of(
         ft: &[i64],
         before: &Range<usize>,
-        ends: Line,
-        step: usize,
+        end_ms: i64,
+        ladder: &'l Ladder,
         range_ms: i64,
     ) -> Option<Self> {
-        let starts = Times::new(ends, step, range_ms)?;
-        let ends = Times::new(ends, step, 0)?;
+        let starts = Times::new(end_ms.checked_sub(range_ms)?, ladder)?;
+        let ends = Times::new(end_ms, ladder)?;
         let to = Pace::of(ft, before.end, ends)?;
         let from = Pace::of(ft, before.start, starts)?;
         (to.stride == from.stride && from.first < to.first).then_some(Self { starts, ends, from, to })
@@ -68,13 +69,13 @@ impl Runs {
 
     /// The times that windows begin after.
     #[inline]
-    pub(super) fn starts(&self) -> Times {
+    pub(super) fn starts(&self) -> Times<'l> {
         self.starts
     }
 
     /// The times that windows end with.
     #[inline]
-    pub(super) fn ends(&self) -> Times {
+    pub(super) fn ends(&self) -> Times<'l> {
         self.ends
     }
 }
@@ -108,15 +109,15 @@ impl Walk<'_> {
     fn fill_groups(
         self,
         block: &mut Block,
-        mut group: impl FnMut(&Runs, &mut [f64; GROUP]) -> bool,
+        mut group: impl FnMut(&Runs<'_>, &mut [f64; GROUP]) -> bool,
         of: &mut impl FnMut(usize, Range<usize>) -> Result<Option<f64>>,
     ) -> Result<u64> {
-        let (mut window, mut weight) = (0..0, 0);
+        let (mut window, mut weight, ladder) = (0..0, 0, Ladder::new(self.ends));
         let words = block.present.words_mut().iter_mut();
         for (at, (values, word)) in block.floats.chunks_mut(64).zip(words).enumerate() {
             for (part, values) in values.chunks_mut(GROUP).enumerate() {
                 let (step, mut present) = (at * 64 + part * GROUP, 0);
-                let runs = Runs::of(self.times, &window, self.ends, step, self.range_ms);
+                let runs = Runs::of(self.times, &window, self.ends.time(step), &ladder, self.range_ms);
                 if let (Some(runs), Some(values)) = (runs, values.first_chunk_mut::<GROUP>()) {
                     weight += (runs.len() * GROUP) as u64;
                     window = runs.get(GROUP - 1);

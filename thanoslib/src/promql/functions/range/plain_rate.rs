@@ -7,7 +7,7 @@
 
 use crate::promql::{
     Block, FunctionId,
-    pace::{GROUP, Times},
+    pace::{GROUP, Ladder, Times},
 };
 
 use super::{RangeCall, Samples, plain::Runs, rate::range_seconds, window};
@@ -61,6 +61,7 @@ impl RangeCall {
             change: [0.0; GROUP],
         };
         let (mut window, mut weight, mut reset) = (0..0, 0, 0);
+        let ladder = Ladder::new(line);
         let per_second = self.id == FunctionId::Rate;
         let range = if per_second { range_seconds(self.range_ms) } else { 1.0 };
         let words = block.present.words_mut().iter_mut();
@@ -68,7 +69,7 @@ impl RangeCall {
             for (group, values) in values.chunks_mut(GROUP).enumerate() {
                 let step = at * 64 + group * GROUP;
                 let shift = group * GROUP;
-                let runs = Runs::of(ft, &window, line, step, self.range_ms);
+                let runs = Runs::of(ft, &window, line.time(step), &ladder, self.range_ms);
                 if let (Some(runs), Some(out)) = (runs, values.first_chunk_mut::<GROUP>()) {
                     let inside =
                         |(j, _): &(usize, f64)| *j > runs.get(0).start && *j < runs.get(GROUP - 1).end;
@@ -125,12 +126,12 @@ impl Windows {
         &mut self,
         ft: &[i64],
         fv: &[f64],
-        runs: &Runs,
+        runs: &Runs<'_>,
         range: f64,
         out: &mut [f64; GROUP],
     ) -> bool {
         let (from, to) = (runs.get(0).start, runs.get(0).end - 1);
-        let distances = |at: usize, times: Times| {
+        let distances = |at: usize, times: Times<'_>| {
             let distance = ft[at].wrapping_sub(times.of(0));
             match ft[at..].first_chunk::<GROUP>() {
                 Some(ts) if runs.stride() == 1 => {
@@ -161,8 +162,8 @@ impl Windows {
             }
         }
         let (before_s, factor) = factor(sampled, gaps, before, after);
-        // A counter surely does not fall to zero inside the range when it falls by no more than
-        // half of its first value in the time from the start of the range to the first sample.
+        // Where the line through the samples surely meets zero before the range begins, by twice
+        // the distance, the division that tells when is spared.
         let far = (2.0 * before_s / (sampled / 1000.0)).max(1.0);
         let near_zero = |i: usize| (self.change[i] > 0.0) & !(self.first[i] >= self.change[i] * far);
         if COUNTER && (sampled == 0.0 || (0..GROUP).fold(false, |any, i| any | near_zero(i))) {

@@ -12,7 +12,7 @@ use crate::{
     store::Grouping,
 };
 
-use super::{Group, Groups, group_labels, of_group};
+use super::{Group, Groups, of_group};
 
 /// How often each value occurs.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl CountValues {
             // Writing to a string does not fail.
             let _ = write!(text, "{value}");
             builder.set(&self.label, &text);
-            groups.id(group_labels(grouping, &builder.labels(), Some(&self.label)), drop_name)
+            groups.id(grouping, &builder.labels(), Some(&self.label), drop_name)
         };
         let steps = self.steps;
         let mut count = |group: usize, step: usize| {

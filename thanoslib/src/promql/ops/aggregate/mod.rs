@@ -12,7 +12,7 @@ mod simple;
 mod sum;
 mod topk;
 
-use std::{collections::HashMap, fmt};
+use std::fmt;
 
 use crate::{
     error::{Error, Result},
@@ -20,6 +20,7 @@ use crate::{
     promql::{
         Block, Steps,
         ast::{Aggregate, AggregateOp, Expr},
+        ops::keys::LabelKeys,
         scope::Scope,
     },
     store::Grouping,
@@ -78,20 +79,31 @@ impl Group {
 /// The groups found so far, in order of their first member.
 #[derive(Debug, Default)]
 struct Groups {
-    ids: HashMap<Labels, usize>,
+    keys: LabelKeys,
     list: Vec<Group>,
     /// Bytes of the labels of all groups.
     label_bytes: usize,
 }
 
 impl Groups {
-    fn id(&mut self, labels: Labels, drop_name: bool) -> usize {
+    /// The group of a series; `added` is one more label of a `by` clause.
+    fn id(
+        &mut self,
+        grouping: Option<&Grouping>,
+        labels: &Labels,
+        added: Option<&[u8]>,
+        drop_name: bool,
+    ) -> usize {
         let (list, bytes) = (&mut self.list, &mut self.label_bytes);
-        let id = *self.ids.entry(labels).or_insert_with_key(|labels| {
-            *bytes += labels.as_bytes().len();
-            list.push(Group { labels: labels.clone(), drop_name: false });
-            list.len() - 1
-        });
+        let id = if grouping.is_none() && added.is_none() && !list.is_empty() {
+            0
+        } else {
+            let found = |labels: Labels| {
+                *bytes += labels.as_bytes().len();
+                list.push(Group { labels, drop_name: false });
+            };
+            self.keys.id(labels.view(), |l| stays(grouping, added, l.name), found)
+        };
         list[id].drop_name |= drop_name;
         id
     }
@@ -199,8 +211,7 @@ impl Aggregator {
         scope.check()?;
         match &mut self.kind {
             Kind::Labels(state) => {
-                let labels = group_labels(self.grouping.as_ref(), &block.labels, None);
-                let group = self.groups.id(labels, block.drop_name);
+                let group = self.groups.id(self.grouping.as_ref(), &block.labels, None, block.drop_name);
                 state.absorb(scope, &self.blame, group, block)
             }
             Kind::CountValues(state) => {
@@ -238,16 +249,13 @@ impl Aggregator {
     }
 }
 
-/// Labels of the group of a series; `added` is one more label of a `by` clause.
-fn group_labels(grouping: Option<&Grouping>, labels: &Labels, added: Option<&[u8]>) -> Labels {
-    let named = |names: &[String], name: &[u8]| names.iter().any(|n| n.as_bytes() == name);
+/// True for the labels of a series that its group has; `added` is one more of a `by` clause.
+fn stays(grouping: Option<&Grouping>, added: Option<&[u8]>, name: &[u8]) -> bool {
+    let named = |g: &Grouping| g.labels.iter().any(|n| n.as_bytes() == name);
     match grouping {
-        Some(g) if !g.by => labels.filter(|l| l.name != LABEL_NAME.as_bytes() && !named(&g.labels, l.name)),
-        Some(g) => labels.filter(|l| added == Some(l.name) || named(&g.labels, l.name)),
-        None => match added {
-            Some(name) => labels.filter(|l| l.name == name),
-            None => Labels::empty(),
-        },
+        Some(g) if !g.by => name != LABEL_NAME.as_bytes() && !named(g),
+        Some(g) => added == Some(name) || named(g),
+        None => added == Some(name),
     }
 }
 

@@ -13,6 +13,14 @@ use crate::{
 
 use super::{Blame, Group, State, of_group};
 
+/// Steps that are added at a time where all have a value.
+const LANES: usize = 16;
+/// Presence of that many steps.
+const LANE_BITS: u64 = (1 << LANES) - 1;
+/// The exponent of a float, and its lowest bit.
+const EXPONENT: u64 = 0x7ff << 52;
+const EXPONENT_ONE: u64 = 1 << 52;
+
 /// Sums or averages of all groups.
 #[derive(Debug)]
 pub(super) struct Sums {
@@ -105,13 +113,16 @@ impl Sum {
             None => {
                 for (w, word) in present.words().iter().enumerate() {
                     let (mut word, base) = (*word, w * 64);
-                    if word == u64::MAX
-                        && let Some(floats) = floats[base..].first_chunk()
-                        && let Some(sum) = sum[base..].first_chunk_mut()
-                        && let Some(c) = c[base..].first_chunk_mut()
-                        && add_word(floats, sum, c)
-                    {
-                        continue;
+                    for part in 0..64 / LANES {
+                        let (bits, from) = (LANE_BITS << (part * LANES), base + part * LANES);
+                        if word & bits == bits
+                            && let Some(floats) = floats[from..].first_chunk()
+                            && let Some(sum) = sum[from..].first_chunk_mut()
+                            && let Some(c) = c[from..].first_chunk_mut()
+                            && add_lanes(floats, sum, c)
+                        {
+                            word &= !bits;
+                        }
                     }
                     while word != 0 {
                         let i = base + word.trailing_zeros() as usize;
@@ -223,18 +234,19 @@ impl Sum {
     }
 }
 
-/// Adds the values of 64 steps; false, with nothing added, unless all is finite.
-fn add_word(floats: &[f64; 64], sum: &mut [f64; 64], c: &mut [f64; 64]) -> bool {
-    let mut finite = true;
-    for i in 0..64 {
+/// Adds values to compensated sums; false, with nothing added, unless all is finite.
+#[inline]
+fn add_lanes(floats: &[f64; LANES], sum: &mut [f64; LANES], c: &mut [f64; LANES]) -> bool {
+    let (mut sums, mut cs, mut any) = ([0.0; LANES], [0.0; LANES], 0);
+    for i in 0..LANES {
         let (next, lost) = two_sum(sum[i], floats[i]);
-        finite &= (next + (c[i] + lost)).is_finite();
+        (sums[i], cs[i]) = (next, c[i] + lost);
+        // What is not finite has all bits of the exponent, and with one more the sign.
+        any |= ((sums[i] + cs[i]).to_bits() & EXPONENT) + EXPONENT_ONE;
     }
+    let finite = any >> 63 == 0;
     if finite {
-        for i in 0..64 {
-            let (next, lost) = two_sum(sum[i], floats[i]);
-            (sum[i], c[i]) = (next, c[i] + lost);
-        }
+        (*sum, *c) = (sums, cs);
     }
     finite
 }

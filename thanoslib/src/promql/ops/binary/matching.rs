@@ -1,20 +1,19 @@
 //! Which series of two vectors belong together.
 
-use std::collections::HashMap;
-
 use crate::{
     model::{LABEL_NAME, Labels, LabelsBuilder},
     promql::{
         Block,
         ast::{Binary, Cardinality, Matching},
         names::is_metadata,
+        ops::keys::LabelKeys,
     },
 };
 
 /// Numbers of match groups; series of equal signature share one.
 #[derive(Debug, Default)]
 pub(super) struct Signatures {
-    ids: HashMap<Labels, usize>,
+    keys: LabelKeys,
     /// Labels of each match group.
     pub(super) labels: Vec<Labels>,
 }
@@ -22,23 +21,16 @@ pub(super) struct Signatures {
 impl Signatures {
     /// The match group of each block.
     pub(super) fn assign(&mut self, matching: &Matching, blocks: &[Block]) -> Vec<usize> {
-        blocks.iter().map(|b| self.id(signature(matching, &b.labels))).collect()
-    }
-
-    fn id(&mut self, labels: Labels) -> usize {
-        *self.ids.entry(labels).or_insert_with_key(|labels| {
-            self.labels.push(labels.clone());
-            self.labels.len() - 1
-        })
-    }
-}
-
-fn signature(matching: &Matching, labels: &Labels) -> Labels {
-    let named = |name: &[u8]| matching.labels.iter().any(|l| l.as_bytes() == name);
-    if matching.on {
-        labels.filter(|l| named(l.name))
-    } else {
-        labels.filter(|l| l.name != LABEL_NAME.as_bytes() && !named(l.name))
+        let named = |name: &[u8]| matching.labels.iter().any(|l| l.as_bytes() == name);
+        let keep = |name: &[u8]| match matching.on {
+            true => named(name),
+            false => name != LABEL_NAME.as_bytes() && !named(name),
+        };
+        let mut of = |b: &Block| {
+            let found = |labels| self.labels.push(labels);
+            self.keys.id(b.labels.view(), |l| keep(l.name), found)
+        };
+        blocks.iter().map(&mut of).collect()
     }
 }
 
