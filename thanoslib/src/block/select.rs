@@ -46,6 +46,12 @@ const SERIES_BATCH: usize = 4096;
 /// Bytes of chunks that are read at a time and make up one batch.
 const CHUNKS_BATCH: u64 = 4 << 20;
 
+/// The same of a block that costs nothing to read, so that they stay near the processor from one
+/// pass to the next.
+const CHUNKS_BATCH_LOCAL: u64 = 256 << 10;
+/// Chunks behind the last one among which the next one is looked for.
+const NEAR: usize = 16;
+
 /// What to select of a block.
 ///
 /// See [`Block`].
@@ -411,10 +417,11 @@ impl Cursor {
     fn range(&mut self, chunk: ChunkRef) -> Range<u64> {
         let stats = self.block.meta.thanos.index_stats.chunk_max_size;
         let size = u64::try_from(stats).ok().filter(|n| (1..=CHUNK_SIZE).contains(n)).unwrap_or(CHUNK_SIZE);
-        // Chunks mostly lie in the order of their series.
-        self.behind = match self.refs.get(self.behind) {
-            Some(r) if *r == chunk.0 => self.behind + 1,
-            _ => self.refs.partition_point(|r| *r <= chunk.0),
+        // Chunks mostly lie in the order of their series, with unwanted ones between.
+        let mut near = self.refs.get(self.behind..).unwrap_or_default().iter().take(NEAR);
+        self.behind = match near.position(|r| *r == chunk.0) {
+            Some(i) => self.behind + i + 1,
+            None => self.refs.partition_point(|r| *r <= chunk.0),
         };
         let next = self.refs.get(self.behind).map(|r| ChunkRef(*r));
         let start = u64::from(chunk.offset());
@@ -437,10 +444,11 @@ impl Cursor {
             return Ok(BlockBatch { series: builder.finish().with_lease(Arc::new(lease)), deleted });
         }
         let (mut taken, mut refs, mut bytes) = (Vec::new(), Vec::new(), 0u64);
-        while bytes < CHUNKS_BATCH {
+        let most = if self.block.reader.gap_max() == 0 { CHUNKS_BATCH_LOCAL } else { CHUNKS_BATCH };
+        while bytes < most {
             let Some(mut series) = self.ready.pop_front() else { break };
             let first = series.chunks.start;
-            while bytes < CHUNKS_BATCH {
+            while bytes < most {
                 let next = series.chunks.next().and_then(|n| self.chunks.get(n));
                 let Some((_, chunk)) = next.copied() else { break };
                 let range = self.range(chunk);

@@ -122,19 +122,25 @@ fn check_quantiles(scope: &mut Scope<'_>, blame: &Expr, q: &[f64]) {
 struct Results {
     steps: usize,
     places: HashMap<usize, usize>,
+    /// The series that was set last, and its place.
+    last: Option<(usize, usize)>,
     blocks: Vec<Block>,
 }
 
 impl Results {
     fn new(steps: usize) -> Self {
-        Self { steps, places: HashMap::new(), blocks: Vec::new() }
+        Self { steps, places: HashMap::new(), last: None, blocks: Vec::new() }
     }
 
     fn set(&mut self, series: usize, labels: &Labels, step: usize, v: f64) {
-        let place = *self.places.entry(series).or_insert_with(|| {
-            self.blocks.push(Block::new(labels.clone(), self.steps));
-            self.blocks.len() - 1
-        });
+        let place = match self.last {
+            Some((last, place)) if last == series => place,
+            _ => *self.places.entry(series).or_insert_with(|| {
+                self.blocks.push(Block::new(labels.clone(), self.steps));
+                self.blocks.len() - 1
+            }),
+        };
+        self.last = Some((series, place));
         self.blocks[place].set(step, v);
     }
 

@@ -67,6 +67,13 @@ impl<'l> Runs<'l> {
         self.to.stride
     }
 
+    /// True when all windows have their first sample as far from their start, and their last one
+    /// as far from their end.
+    #[inline]
+    pub(super) fn is_alike(&self) -> bool {
+        self.from.next_alike && self.to.newest_alike
+    }
+
     /// The times that windows begin after.
     #[inline]
     pub(super) fn starts(&self) -> Times<'l> {

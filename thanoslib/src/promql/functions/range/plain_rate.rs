@@ -7,7 +7,7 @@
 
 use crate::promql::{
     Block, FunctionId,
-    pace::{GROUP, Ladder, Times},
+    pace::{GROUP, Ladder},
 };
 
 use super::{RangeCall, Samples, plain::Runs, rate::range_seconds, window};
@@ -73,13 +73,14 @@ impl RangeCall {
                 if let (Some(runs), Some(out)) = (runs, values.first_chunk_mut::<GROUP>()) {
                     let inside =
                         |(j, _): &(usize, f64)| *j > runs.get(0).start && *j < runs.get(GROUP - 1).end;
-                    if runs.len() >= 2
-                        && !resets.iter().any(inside)
-                        && windows.alike::<COUNTER>(ft, fv, &runs, range, out)
-                    {
+                    // One sample tells no change.
+                    let few = runs.len() < 2;
+                    let done = few
+                        || !resets.iter().any(inside) && windows.alike::<COUNTER>(ft, fv, &runs, range, out);
+                    if done {
                         weight += (runs.len() * GROUP) as u64;
                         window = runs.get(GROUP - 1);
-                        *word |= ((1 << GROUP) - 1) << shift;
+                        *word |= if few { 0 } else { ((1 << GROUP) - 1) << shift };
                         continue;
                     }
                 }
@@ -110,8 +111,9 @@ impl RangeCall {
                     windows.change[i] = change;
                 }
                 let mut out = [0.0; GROUP];
-                windows.extrapolate::<COUNTER>(range, &mut out);
-                values.copy_from_slice(&out[..values.len()]);
+                let out = &mut out[..values.len()];
+                windows.extrapolate::<COUNTER>(range, out);
+                values.copy_from_slice(out);
             }
         }
         Some(weight)
@@ -130,19 +132,10 @@ impl Windows {
         range: f64,
         out: &mut [f64; GROUP],
     ) -> bool {
-        let (from, to) = (runs.get(0).start, runs.get(0).end - 1);
-        let distances = |at: usize, times: Times<'_>| {
-            let distance = ft[at].wrapping_sub(times.of(0));
-            match ft[at..].first_chunk::<GROUP>() {
-                Some(ts) if runs.stride() == 1 => {
-                    (0..GROUP).fold(0, |bits, i| bits | (ts[i].wrapping_sub(times.of(i)) ^ distance)) == 0
-                }
-                _ => (0..GROUP).all(|i| ft[at + i * runs.stride()].wrapping_sub(times.of(i)) == distance),
-            }
-        };
-        if !distances(from, runs.starts()) || !distances(to, runs.ends()) {
+        if !runs.is_alike() {
             return false;
         }
+        let (from, to) = (runs.get(0).start, runs.get(0).end - 1);
         let sampled = ft[to].wrapping_sub(ft[from]) as f64;
         let before = ft[from].wrapping_sub(runs.starts().of(0)) as f64;
         let after = runs.ends().of(0).wrapping_sub(ft[to]) as f64;
@@ -165,8 +158,8 @@ impl Windows {
         // Where the line through the samples surely meets zero before the range begins, by twice
         // the distance, the division that tells when is spared.
         let far = (2.0 * before_s / (sampled / 1000.0)).max(1.0);
-        let near_zero = |i: usize| (self.change[i] > 0.0) & !(self.first[i] >= self.change[i] * far);
-        if COUNTER && (sampled == 0.0 || (0..GROUP).fold(false, |any, i| any | near_zero(i))) {
+        let is_far = |i: usize| (self.change[i] <= 0.0) | (self.first[i] >= self.change[i] * far);
+        if COUNTER && (sampled == 0.0 || !(0..GROUP).fold(true, |all, i| all & is_far(i))) {
             self.gaps = [gaps; GROUP];
             self.before = [before; GROUP];
             self.after = [after; GROUP];
@@ -182,7 +175,7 @@ impl Windows {
     }
 
     /// Each lane's change, extrapolated to the ends of its range and divided by `range`.
-    fn extrapolate<const COUNTER: bool>(&self, range: f64, out: &mut [f64; GROUP]) {
+    fn extrapolate<const COUNTER: bool>(&self, range: f64, out: &mut [f64]) {
         for (i, out) in out.iter_mut().enumerate() {
             let sampled = self.sampled[i] / 1000.0;
             let average = sampled / self.gaps[i];
@@ -289,7 +282,7 @@ mod tests {
                     1 => 1 + (random(&mut state) % 1500) as i64,
                     // At equal distances, or nearly so, with a gap now and then.
                     n => {
-                        let gap = 1000 * (1 + i64::from(random(&mut state) % 60 == 0));
+                        let gap = 1000 * (1 + i64::from(random(&mut state).is_multiple_of(60)));
                         gap - t % 1000 + (random(&mut state) % (1 + (n as u64 - 2) * 300)) as i64
                     }
                 };

@@ -90,10 +90,10 @@ fn offer(heap: &mut Vec<Entry>, k: u64, top: bool, entry: Entry) {
     }
 }
 
-/// A bit for each pair unless the first is no more than the second; NaN sets it.
-fn above(a: &[f64], b: &[f64]) -> u64 {
+/// A bit for each pair whose first is no more than the second; NaN clears it.
+fn no_more(a: &[f64], b: &[f64]) -> u64 {
     let pairs = a.iter().zip(b).enumerate();
-    pairs.fold(0, |word, (i, (a, b))| word | u64::from(!(a <= b)) << i)
+    pairs.fold(0, |word, (i, (a, b))| word | u64::from(a <= b) << i)
 }
 
 impl State for Topk {
@@ -121,7 +121,7 @@ impl State for Topk {
         let Heaps { heaps, gates } = heaps;
         let columns = block.floats.chunks(64).zip(gates.chunks_mut(64)).zip(block.present.words());
         for (at, ((values, gates), present)) in columns.enumerate() {
-            let mut enters = present & if top { above(values, gates) } else { above(gates, values) };
+            let mut enters = present & !if top { no_more(values, gates) } else { no_more(gates, values) };
             while enters != 0 {
                 let lane = enters.trailing_zeros() as usize;
                 let i = at * 64 + lane;
