@@ -12,7 +12,7 @@ use super::{Api, error::ApiError, json, params::Params};
 use crate::{
     context::Context,
     model::duration,
-    promql::{self, InstantQuery, QueryResult, RangeQuery, ast::Expr},
+    promql::{self, EngineOptions, InstantQuery, QueryResult, RangeQuery, ast::Expr},
     query::{SelectOptions, StoreQueryable},
     store::{PartialResponse, ShardInfo},
 };
@@ -23,7 +23,8 @@ pub(super) async fn instant(api: &Arc<Api>, ctx: &Context, params: &Params) -> R
         text => time(text).map_err(|e| ApiError::bad_data(format!("Invalid time value for 'time': {e}")))?,
     };
     let ctx = timeout(ctx, params)?;
-    let options = select_options(api, params, 0)?;
+    let auto_resolution_ms = i64::try_from(api.settings.instant_resolution.as_millis()).unwrap_or(i64::MAX);
+    let options = select_options(api, params, auto_resolution_ms)?;
     let lookback_ms = lookback(api, params, options.max_resolution_ms)?;
     let expr = parse(api, params)?;
     let query = InstantQuery { expr, text: Arc::from(params.get("query")), time_ms, lookback_ms };
@@ -101,7 +102,12 @@ fn timeout(ctx: &Context, params: &Params) -> Result<Context, ApiError> {
 }
 
 fn parse(api: &Api, params: &Params) -> Result<Expr, ApiError> {
-    promql::parse(params.get("query"), api.engine.options()).map_err(|e| ApiError::bad_data(e.to_string()))
+    let own = api.engine.options();
+    // Compat: Prometheus' engine knows the functions of Thanos under no setting.
+    let plain = own.x_functions && params.get("engine") == "prometheus";
+    let plain = plain.then(|| EngineOptions { x_functions: false, ..own.clone() });
+    let options = plain.as_ref().unwrap_or(own);
+    promql::parse(params.get("query"), options).map_err(|e| ApiError::bad_data(e.to_string()))
 }
 
 /// The select options that a request's parameters ask for.

@@ -4,8 +4,10 @@ mod block_verify;
 mod blocks;
 mod histogram_chunks;
 mod merged_blocks;
+mod promql_doubled;
 mod promql_eval;
 mod promql_parse;
+mod promql_thanos;
 mod query_http;
 mod query_seams;
 mod thanos_aggr;
@@ -43,6 +45,8 @@ fn main() -> ExitCode {
     promql_parse::run(&mut golden);
     promql_eval::run(&mut golden);
     promql_eval::run_x_functions(&mut golden);
+    promql_thanos::run(&mut golden);
+    promql_doubled::run(&mut golden);
     query_http::run(&mut golden);
     query_seams::run(&mut golden);
     golden.finish()
