@@ -92,8 +92,8 @@ pub(crate) struct StandaloneFlags {
     #[arg(long = "query.enable-x-functions")]
     pub enable_x_functions: bool,
     /// Feature to enable: promql-experimental-functions, promql-extended-range-selectors,
-    /// promql-binop-fill-modifiers, promql-delayed-name-removal, type-and-unit-labels or
-    /// use-start-timestamps; may be repeated or a list with commas.
+    /// promql-binop-fill-modifiers, promql-delayed-name-removal, promql-per-step-stats,
+    /// type-and-unit-labels or use-start-timestamps; may be repeated or a list with commas.
     #[arg(long = "enable-feature", value_name = "FEATURE")]
     pub enable_feature: Vec<String>,
     /// Writes blocks of two made-up clusters into DIR/demo, serves them and prints queries to try.
@@ -187,6 +187,7 @@ impl StandaloneFlags {
                 "promql-delayed-name-removal" => options.delayed_name_removal = true,
                 "type-and-unit-labels" => options.type_and_unit_labels = true,
                 "use-start-timestamps" => options.start_timestamps = true,
+                "promql-per-step-stats" => options.per_step_stats = true,
                 // Always on, as upstream.
                 "promql-at-modifier" | "promql-negative-offset" | "promql-duration-expr" => {}
                 other => bail!("unknown --enable-feature {other:?}"),
