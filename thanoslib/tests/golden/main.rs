@@ -13,6 +13,7 @@ mod query_seams;
 mod thanos_aggr;
 mod thanos_dedup;
 mod thanos_downsample;
+mod thanos_filters;
 mod thanos_index;
 mod thanos_meta;
 mod tsdb_appender;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
     thanos_aggr::run(&mut golden);
     thanos_dedup::run(&mut golden);
     thanos_downsample::run(&mut golden);
+    thanos_filters::run(&mut golden);
     promql_parse::run(&mut golden);
     promql_eval::run(&mut golden);
     promql_eval::run_x_functions(&mut golden);

@@ -117,6 +117,7 @@ const FILES: &[&str] = &[
     "stats_thanos",
     "step_default",
     "step_formats",
+    "store_match",
     "tenancy_off",
     "time_formats",
     "unknown_path",
