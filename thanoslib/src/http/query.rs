@@ -299,3 +299,36 @@ pub(super) fn success(body: String, no_store: bool) -> Response {
     }
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::promql::{QueryStats, QueryValue};
+
+    #[test]
+    fn statistics_are_those_of_thanos_and_by_step_those_of_prometheus() {
+        let check = |steps: Vec<StepStats>, want: &str| {
+            let stats = QueryStats {
+                total_samples: 5,
+                read_samples: 3,
+                peak_samples: 4,
+                eval_seconds: 0.5,
+                queue_seconds: 0.25,
+                steps,
+            };
+            let value = QueryValue::Scalar { t_ms: 0, v: 0.0 };
+            let result =
+                QueryResult { value, annotations: Default::default(), warnings: Default::default(), stats };
+            let mut out = String::new();
+            super::stats(&mut out, &result);
+            let timings = r#","stats":{"timings":{"evalTotalTime":0.75,"resultSortTime":0,"queryPreparationTime":0,"innerEvalTime":0.5,"execQueueTime":0.25,"execTotalTime":0.75},"#;
+            assert_eq!(out.strip_prefix(timings), Some(want));
+        };
+        check(Vec::new(), r#""samples":{"totalQueryableSamples":5,"peakSamples":4}}"#);
+        let step = |t_ms, total_samples, read_samples| StepStats { t_ms, total_samples, read_samples };
+        check(
+            vec![step(1_500, 2, 2), step(61_500, 3, 1)],
+            r#""samples":{"totalQueryableSamplesPerStep":[[1.5,2],[61.5,3]],"totalQueryableSamples":5,"samplesReadPerStep":[[1.5,2],[61.5,1]],"samplesRead":3,"peakSamples":4}}"#,
+        );
+    }
+}

@@ -291,6 +291,26 @@ mod tests {
         };
         assert_eq!(got.expect("known"), want);
         assert!(options(&["--enable-feature=promql-magic"]).is_err());
+        assert!(options(&["--enable-feature=promql-per-step-stats"]).expect("known").per_step_stats);
+    }
+
+    #[test]
+    fn resolutions_of_queries_follow_flags() {
+        #[derive(clap::Parser)]
+        struct Command {
+            #[command(flatten)]
+            flags: StandaloneFlags,
+        }
+        let settings = |args: &[&str]| {
+            let args = ["standalone"].iter().chain(args);
+            <Command as clap::Parser>::parse_from(args).flags.http_settings()
+        };
+        let got = settings(&[]).expect("defaults");
+        assert_eq!((got.auto_downsampling, got.instant_resolution), (false, Duration::ZERO));
+        let flag = "--query.instant.default.max_source_resolution";
+        let got = settings(&["--query.auto-downsampling", flag, "5m"]).expect("valid");
+        assert_eq!((got.auto_downsampling, got.instant_resolution), (true, Duration::from_secs(300)));
+        assert!(settings(&[flag, "soon"]).is_err());
     }
 
     #[test]
