@@ -134,7 +134,7 @@ impl Engine {
     /// The same engine with other settings.
     #[must_use]
     pub fn with_options(&self, options: EngineOptions) -> Self {
-        Self { options, compute: Arc::clone(&self.compute) }
+        Self { options, ..self.clone() }
     }
 
     /// The settings.
