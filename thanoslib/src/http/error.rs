@@ -24,6 +24,7 @@ pub(super) enum ApiErrorKind {
     Canceled,
     Timeout,
     Unavailable,
+    Internal,
 }
 
 impl ApiErrorKind {
@@ -34,6 +35,7 @@ impl ApiErrorKind {
             Self::Canceled => "canceled",
             Self::Timeout => "timeout",
             Self::Unavailable => "unavailable",
+            Self::Internal => "internal",
         }
     }
 
@@ -42,6 +44,7 @@ impl ApiErrorKind {
             Self::BadData => StatusCode::BAD_REQUEST,
             Self::Execution => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Canceled | Self::Timeout | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 }
@@ -55,6 +58,11 @@ impl ApiError {
     /// The server takes no more work now.
     pub(super) fn unavailable(message: impl Into<String>) -> Self {
         Self { kind: ApiErrorKind::Unavailable, message: message.into() }
+    }
+
+    /// What upstream reports as a failure of the server.
+    pub(super) fn internal(message: impl Into<String>) -> Self {
+        Self { kind: ApiErrorKind::Internal, message: message.into() }
     }
 
     /// A query that was not let in.
@@ -79,7 +87,6 @@ impl ApiError {
     }
 
     /// What went wrong.
-    #[cfg(test)]
     pub(super) fn message(&self) -> &str {
         &self.message
     }

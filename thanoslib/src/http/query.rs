@@ -1,6 +1,6 @@
 //! `/api/v1/query` and `/api/v1/query_range`.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt::Write, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -12,7 +12,7 @@ use super::{Api, error::ApiError, json, params::Params};
 use crate::{
     context::Context,
     model::duration,
-    promql::{self, InstantQuery, QueryResult, RangeQuery, ast::Expr},
+    promql::{self, Engine, EngineOptions, InstantQuery, QueryResult, RangeQuery, StepStats, ast::Expr},
     query::{SelectOptions, StoreQueryable},
     store::{PartialResponse, ShardInfo},
 };
@@ -23,14 +23,16 @@ pub(super) async fn instant(api: &Arc<Api>, ctx: &Context, params: &Params) -> R
         text => time(text).map_err(|e| ApiError::bad_data(format!("Invalid time value for 'time': {e}")))?,
     };
     let ctx = timeout(ctx, params)?;
-    let options = select_options(api, params, 0)?;
+    let auto_resolution_ms = i64::try_from(api.settings.instant_resolution.as_millis()).unwrap_or(i64::MAX);
+    let options = select_options(api, params, auto_resolution_ms)?;
     let lookback_ms = lookback(api, params, options.max_resolution_ms)?;
-    let expr = parse(api, params)?;
+    let engine = engine(api, params);
+    let expr = parse(&engine, params)?;
     let query = InstantQuery { expr, text: Arc::from(params.get("query")), time_ms, lookback_ms };
     query.check().map_err(|e| ApiError::bad_data(e.message()))?;
     let _place = api.admission.enter(&ctx).await.map_err(|e| ApiError::admission(&e))?;
     let queryable = Arc::new(StoreQueryable::new(Arc::clone(&api.store), options));
-    let result = api.engine.instant(&ctx, queryable, query).await.map_err(|e| ApiError::execution(&e))?;
+    let result = engine.instant(&ctx, queryable, query).await.map_err(|e| ApiError::execution(&e))?;
     respond(params, &result)
 }
 
@@ -45,13 +47,14 @@ pub(super) async fn range(api: &Arc<Api>, ctx: &Context, params: &Params) -> Res
     let ctx = timeout(ctx, params)?;
     let options = select_options(api, params, step_ms / 5)?;
     let lookback_ms = lookback(api, params, options.max_resolution_ms)?;
-    let expr = parse(api, params)?;
+    let engine = engine(api, params);
+    let expr = parse(&engine, params)?;
     let query =
         RangeQuery { expr, text: Arc::from(params.get("query")), start_ms, end_ms, step_ms, lookback_ms };
     query.check().map_err(|e| ApiError::bad_data(e.message()))?;
     let _place = api.admission.enter(&ctx).await.map_err(|e| ApiError::admission(&e))?;
     let queryable = Arc::new(StoreQueryable::new(Arc::clone(&api.store), options));
-    let result = api.engine.range(&ctx, queryable, query).await.map_err(|e| ApiError::execution(&e))?;
+    let result = engine.range(&ctx, queryable, query).await.map_err(|e| ApiError::execution(&e))?;
     respond(params, &result)
 }
 
@@ -100,8 +103,19 @@ fn timeout(ctx: &Context, params: &Params) -> Result<Context, ApiError> {
     }
 }
 
-fn parse(api: &Api, params: &Params) -> Result<Expr, ApiError> {
-    promql::parse(params.get("query"), api.engine.options()).map_err(|e| ApiError::bad_data(e.to_string()))
+/// The engine as a request wants it.
+fn engine(api: &Api, params: &Params) -> Engine {
+    let own = api.engine.options();
+    api.engine.with_options(EngineOptions {
+        // Compat: Prometheus' engine knows the functions of Thanos under no setting.
+        x_functions: own.x_functions && params.get("engine") != "prometheus",
+        per_step_stats: own.per_step_stats && params.get("stats") == "all",
+        ..own.clone()
+    })
+}
+
+fn parse(engine: &Engine, params: &Params) -> Result<Expr, ApiError> {
+    promql::parse(params.get("query"), engine.options()).map_err(|e| ApiError::bad_data(e.to_string()))
 }
 
 /// The select options that a request's parameters ask for.
@@ -238,24 +252,41 @@ fn respond(params: &Params, result: &QueryResult) -> Result<Response, ApiError> 
     Ok(success(out, no_store))
 }
 
+/// Appends what the query cost.
+///
+/// Compat: of Thanos' answers and in their order; what newer Prometheus servers tell beside it
+/// comes with the counts of single steps.
 fn stats(out: &mut String, result: &QueryResult) {
     let s = &result.stats;
-    let timings = serde_json::json!({
-        "timings": {
-            "evalTotalTime": s.eval_seconds + s.queue_seconds,
-            "resultSortTime": 0,
-            "queryPreparationTime": 0,
-            "innerEvalTime": s.eval_seconds,
-            "execQueueTime": s.queue_seconds,
-            "execTotalTime": s.eval_seconds + s.queue_seconds,
-        },
-        "samples": {
-            "totalQueryableSamples": s.total_samples,
-            "peakSamples": s.peak_samples,
-        },
-    });
-    out.push_str(r#","stats":"#);
-    out.push_str(&timings.to_string());
+    let total_seconds = s.eval_seconds + s.queue_seconds;
+    let timings = [
+        ("evalTotalTime", total_seconds),
+        ("resultSortTime", 0.0),
+        ("queryPreparationTime", 0.0),
+        ("innerEvalTime", s.eval_seconds),
+        ("execQueueTime", s.queue_seconds),
+        ("execTotalTime", total_seconds),
+    ];
+    out.push_str(r#","stats":{"timings":{"#);
+    let timings = timings.map(|(name, seconds)| format!("\"{name}\":{seconds}"));
+    out.push_str(&timings.join(","));
+    out.push_str(r#"},"samples":{"#);
+    let by_step = |out: &mut String, name: &str, of: fn(&StepStats) -> u64| {
+        let _ = write!(out, "\"{name}\":");
+        json::items(out, s.steps.iter(), |out, step| {
+            let _ = write!(out, "[{},{}]", step.t_ms as f64 / 1000.0, of(step));
+        });
+        out.push(',');
+    };
+    if !s.steps.is_empty() {
+        by_step(out, "totalQueryableSamplesPerStep", |step| step.total_samples);
+    }
+    let _ = write!(out, "\"totalQueryableSamples\":{},", s.total_samples);
+    if !s.steps.is_empty() {
+        by_step(out, "samplesReadPerStep", |step| step.read_samples);
+        let _ = write!(out, "\"samplesRead\":{},", s.read_samples);
+    }
+    let _ = write!(out, "\"peakSamples\":{}}}}}", s.peak_samples);
 }
 
 /// An answer of status 200.
@@ -267,4 +298,37 @@ pub(super) fn success(body: String, no_store: bool) -> Response {
             .insert(header::CACHE_CONTROL, axum::http::HeaderValue::from_static("no-store"));
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::promql::{QueryStats, QueryValue};
+
+    #[test]
+    fn statistics_are_those_of_thanos_and_by_step_those_of_prometheus() {
+        let check = |steps: Vec<StepStats>, want: &str| {
+            let stats = QueryStats {
+                total_samples: 5,
+                read_samples: 3,
+                peak_samples: 4,
+                eval_seconds: 0.5,
+                queue_seconds: 0.25,
+                steps,
+            };
+            let value = QueryValue::Scalar { t_ms: 0, v: 0.0 };
+            let result =
+                QueryResult { value, annotations: Default::default(), warnings: Default::default(), stats };
+            let mut out = String::new();
+            super::stats(&mut out, &result);
+            let timings = r#","stats":{"timings":{"evalTotalTime":0.75,"resultSortTime":0,"queryPreparationTime":0,"innerEvalTime":0.5,"execQueueTime":0.25,"execTotalTime":0.75},"#;
+            assert_eq!(out.strip_prefix(timings), Some(want));
+        };
+        check(Vec::new(), r#""samples":{"totalQueryableSamples":5,"peakSamples":4}}"#);
+        let step = |t_ms, total_samples, read_samples| StepStats { t_ms, total_samples, read_samples };
+        check(
+            vec![step(1_500, 2, 2), step(61_500, 3, 1)],
+            r#""samples":{"totalQueryableSamplesPerStep":[[1.5,2],[61.5,3]],"totalQueryableSamples":5,"samplesReadPerStep":[[1.5,2],[61.5,1]],"samplesRead":3,"peakSamples":4}}"#,
+        );
+    }
 }

@@ -9,7 +9,7 @@ use crate::{
 };
 
 use super::{
-    EngineOptions, QueryResult, QueryStats, Queryable, Steps,
+    EngineOptions, QueryResult, QueryStats, Queryable, StepStats, Steps,
     ast::{Expr, ValueType},
     exec::{self, Query, Shared},
     plan::{QueryTimes, check_durations, fold},
@@ -131,6 +131,12 @@ impl Engine {
         Self { options, compute }
     }
 
+    /// The same engine with other settings.
+    #[must_use]
+    pub fn with_options(&self, options: EngineOptions) -> Self {
+        Self { options, ..self.clone() }
+    }
+
     /// The settings.
     pub fn options(&self) -> &EngineOptions {
         &self.options
@@ -232,10 +238,17 @@ impl Engine {
         let outcome = exec::run(Arc::clone(&query), &self.compute, &queryable).await;
         let outcome = outcome.map_err(|e| stopped(ctx, e, "expression evaluation"))?;
         let value = exec::assemble(outcome.value, query.steps, instant, &self.options)?;
-        let (total_samples, peak_samples) = query.shared.samples();
+        let looked = outcome.looked.sum();
+        let of_step = |(t_ms, count): (i64, &exec::Count)| StepStats {
+            t_ms,
+            total_samples: count.total,
+            read_samples: count.read,
+        };
         let stats = QueryStats {
-            total_samples,
-            peak_samples,
+            total_samples: looked.total,
+            read_samples: looked.read,
+            peak_samples: query.shared.peak_samples(),
+            steps: query.steps.iter().zip(outcome.looked.steps()).map(of_step).collect(),
             eval_seconds: begun.elapsed().as_secs_f64(),
             queue_seconds: 0.0,
         };

@@ -35,4 +35,4 @@ pub use options::EngineOptions;
 pub use parse::{ParseError, SequenceValue, parse, parse_bytes, parse_selector, parse_series};
 pub use queryable::{Queryable, Select, SelectFrame, SelectStream, SelectedSeries, SeriesData};
 pub(crate) use value::{BitSet, Block, Steps};
-pub use value::{MatrixSeries, QueryResult, QueryStats, QueryValue, VectorSample};
+pub use value::{MatrixSeries, QueryResult, QueryStats, QueryValue, StepStats, VectorSample};

@@ -30,6 +30,8 @@ pub struct EngineOptions {
     pub extended_range_selectors: bool,
     /// `xrate`, `xincrease` and `xdelta`, which Thanos adds; unknown otherwise.
     pub x_functions: bool,
+    /// Statistics tell the samples of each step, too.
+    pub per_step_stats: bool,
     /// Longest query text in bytes.
     pub query_bytes_max: usize,
     /// Deepest nesting of a query.
@@ -50,6 +52,7 @@ impl Default for EngineOptions {
             start_timestamps: false,
             extended_range_selectors: false,
             x_functions: false,
+            per_step_stats: false,
             query_bytes_max: 1 << 20,
             query_depth_max: 512,
         }

@@ -12,8 +12,8 @@ use crate::{
 };
 
 use super::{
-    Shared,
-    meter::{block_samples, histogram_bytes},
+    Looked, Shared,
+    meter::{block_samples, histogram_samples},
     selector::Instant,
 };
 
@@ -52,6 +52,8 @@ pub(super) struct Part {
     pub(super) raw: Vec<RawSeries>,
     /// Remarks.
     pub(super) annotations: Annotations,
+    /// Samples that the leaf looked at.
+    pub(super) looked: Looked,
 }
 
 impl Part {
@@ -80,7 +82,9 @@ pub(super) fn reduce(
     tasks: &[std::sync::Arc<Task>],
     series: &[SelectedSeries],
 ) -> Result<Vec<Part>> {
-    let mut parts: Vec<Part> = tasks.iter().map(|_| Part::default()).collect();
+    let begun =
+        |task: &std::sync::Arc<Task>| Part { looked: shared.looked(task.steps.count), ..Part::default() };
+    let mut parts: Vec<Part> = tasks.iter().map(begun).collect();
     let with_stats = tasks.iter().any(|t| t.stats);
     let (mut columns, mut grain) = (SampleColumns::default(), Grain::default());
     for one in series {
@@ -99,8 +103,7 @@ pub(super) fn reduce(
                 let mut block = Block::new(one.labels.clone(), task.steps.count);
                 instant.fill(columns, &mut block);
                 if !block.is_empty() {
-                    let samples = block_samples(&block);
-                    shared.meter.look(samples);
+                    let samples = part.looked.block(&block);
                     shared.meter.hold(samples)?;
                     if instant.give.drops_name() {
                         drop_name(&mut block, &shared.options);
@@ -122,16 +125,15 @@ pub(super) fn reduce(
                     let scope = &mut shared.scope(task.steps, &mut part.annotations);
                     let block = smoothed.over_columns(scope, &one.labels, columns);
                     if !block.is_empty() {
-                        let samples = block_samples(&block);
-                        shared.meter.look(samples);
+                        let samples = part.looked.block(&block);
                         shared.meter.hold(samples)?;
                         part.blocks.push(block);
                     }
                 }
                 TaskKind::Range(call) => {
                     let scope = &mut shared.scope(task.steps, &mut part.annotations);
-                    if let Some((block, looked)) = call.over_columns(scope, &one.labels, columns, &grain)? {
-                        shared.meter.look(looked);
+                    let looked = &mut part.looked;
+                    if let Some(block) = call.over_columns(scope, &one.labels, columns, &grain, looked)? {
                         shared.meter.hold(block_samples(&block))?;
                         part.blocks.push(block);
                     }
@@ -151,7 +153,7 @@ pub(super) fn reduce(
 pub(super) fn column_samples(columns: &SampleColumns) -> u64 {
     let mut sum = columns.floats.len() as u64;
     for i in 0..columns.histograms.len() {
-        sum += (histogram_bytes(&columns.histograms.get(i)) + 8) / 16;
+        sum += histogram_samples(&columns.histograms.get(i));
     }
     sum
 }

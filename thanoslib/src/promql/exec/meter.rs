@@ -1,4 +1,4 @@
-//! Counts the samples that a query holds and looks at.
+//! Counts the samples that a query holds.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -7,19 +7,18 @@ use crate::{
     promql::Block,
 };
 
-/// Samples of one query: held now, at most, and looked at in total.
+/// Samples of one query: held now and at most.
 #[derive(Debug)]
 pub(crate) struct Meter {
     max: u64,
     held: AtomicU64,
     peak: AtomicU64,
-    total: AtomicU64,
 }
 
 impl Meter {
     /// A meter that refuses to hold more than `max` samples.
     pub(crate) fn new(max: u64) -> Self {
-        Self { max, held: AtomicU64::new(0), peak: AtomicU64::new(0), total: AtomicU64::new(0) }
+        Self { max, held: AtomicU64::new(0), peak: AtomicU64::new(0) }
     }
 
     /// Notes samples that are held from now on.
@@ -43,16 +42,6 @@ impl Meter {
         self.held.fetch_sub(samples, Ordering::Relaxed);
     }
 
-    /// Notes samples that an operator looked at.
-    pub(crate) fn look(&self, samples: u64) {
-        self.total.fetch_add(samples, Ordering::Relaxed);
-    }
-
-    /// Samples looked at so far.
-    pub(crate) fn total(&self) -> u64 {
-        self.total.load(Ordering::Relaxed)
-    }
-
     /// Most samples held at a time so far.
     pub(crate) fn peak(&self) -> u64 {
         self.peak.load(Ordering::Relaxed)
@@ -61,8 +50,15 @@ impl Meter {
 
 /// Weight of a block in samples: a histogram counts by its size.
 pub(crate) fn block_samples(block: &Block) -> u64 {
-    let histograms: u64 = block.histograms.iter().map(|(_, h)| 1 + histogram_bytes(h) / 16).sum();
+    let histograms: u64 = block.histograms.iter().map(|(_, h)| histogram_samples(h)).sum();
     block.present.count() as u64 + histograms
+}
+
+/// Weight of a histogram with its time, in samples of 16 bytes.
+///
+/// Compat: `HPoint.size` in promql/value.go.
+pub(crate) fn histogram_samples(h: &crate::model::FloatHistogram) -> u64 {
+    (histogram_bytes(h) + 8) / 16
 }
 
 /// Bytes that the values of a block take.
@@ -93,6 +89,6 @@ mod tests {
         meter.release(2);
         meter.hold(6).expect("fits");
         assert!(meter.hold(1).is_err());
-        assert_eq!((meter.peak(), meter.total()), (11, 0));
+        assert_eq!(meter.peak(), 11);
     }
 }

@@ -5,6 +5,7 @@
 mod driver;
 mod eval;
 mod leaf;
+mod looked;
 mod meter;
 mod result;
 mod selector;
@@ -12,7 +13,8 @@ mod stack;
 mod subquery;
 
 pub(crate) use driver::{Query, run};
-pub(crate) use meter::histogram_bytes;
+pub(crate) use looked::{Count, Looked};
+pub(crate) use meter::{histogram_bytes, histogram_samples};
 pub(crate) use result::assemble;
 pub(crate) use stack::{depth, with_room};
 
@@ -35,7 +37,7 @@ pub(crate) struct Shared {
     text: Arc<str>,
     /// How far instant selectors look back, in ms.
     lookback_ms: i64,
-    /// Samples held and looked at.
+    /// Samples held.
     meter: Meter,
 }
 
@@ -46,9 +48,14 @@ impl Shared {
         Self { options, ctx, text, lookback_ms, meter }
     }
 
-    /// Samples looked at, and most samples held at a time.
-    pub(crate) fn samples(&self) -> (u64, u64) {
-        (self.meter.total(), self.meter.peak())
+    /// Most samples held at a time.
+    pub(crate) fn peak_samples(&self) -> u64 {
+        self.meter.peak()
+    }
+
+    /// A count of the samples that so many steps look at.
+    fn looked(&self, steps: usize) -> Looked {
+        Looked::new(self.options.per_step_stats, steps)
     }
 
     fn scope<'a>(&'a self, steps: Steps, annotations: &'a mut Annotations) -> Scope<'a> {

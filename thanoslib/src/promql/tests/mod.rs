@@ -2,6 +2,7 @@
 
 mod deep;
 mod limits;
+mod stats;
 mod workers;
 
 use std::sync::Arc;
