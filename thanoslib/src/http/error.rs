@@ -24,6 +24,7 @@ pub(super) enum ApiErrorKind {
     Canceled,
     Timeout,
     Unavailable,
+    NotFound,
 }
 
 impl ApiErrorKind {
@@ -34,6 +35,7 @@ impl ApiErrorKind {
             Self::Canceled => "canceled",
             Self::Timeout => "timeout",
             Self::Unavailable => "unavailable",
+            Self::NotFound => "not_found",
         }
     }
 
@@ -41,6 +43,7 @@ impl ApiErrorKind {
         match self {
             Self::BadData => StatusCode::BAD_REQUEST,
             Self::Execution => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::NotFound => StatusCode::NOT_FOUND,
             Self::Canceled | Self::Timeout | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -55,6 +58,11 @@ impl ApiError {
     /// The server takes no more work now.
     pub(super) fn unavailable(message: impl Into<String>) -> Self {
         Self { kind: ApiErrorKind::Unavailable, message: message.into() }
+    }
+
+    /// What a request names is not there.
+    pub(super) fn not_found(message: impl Into<String>) -> Self {
+        Self { kind: ApiErrorKind::NotFound, message: message.into() }
     }
 
     /// A query that was not let in.

@@ -30,6 +30,8 @@ pub struct EngineOptions {
     pub extended_range_selectors: bool,
     /// `xrate`, `xincrease` and `xdelta`, which Thanos adds; unknown otherwise.
     pub x_functions: bool,
+    /// Plans are rewritten so that less is read and computed, for the same answers.
+    pub optimize: bool,
     /// Longest query text in bytes.
     pub query_bytes_max: usize,
     /// Deepest nesting of a query.
@@ -50,6 +52,7 @@ impl Default for EngineOptions {
             start_timestamps: false,
             extended_range_selectors: false,
             x_functions: false,
+            optimize: true,
             query_bytes_max: 1 << 20,
             query_depth_max: 512,
         }

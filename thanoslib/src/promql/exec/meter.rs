@@ -48,6 +48,11 @@ impl Meter {
         self.total.fetch_add(samples, Ordering::Relaxed);
     }
 
+    /// Samples held now.
+    pub(crate) fn held(&self) -> u64 {
+        self.held.load(Ordering::Relaxed)
+    }
+
     /// Samples looked at so far.
     pub(crate) fn total(&self) -> u64 {
         self.total.load(Ordering::Relaxed)
