@@ -50,10 +50,10 @@ impl Choices<'_> {
 /// Samples of every series.
 type Data = BTreeMap<Key, Vec<(i64, f64)>>;
 
-fn data(choices: &mut Choices<'_>) -> Data {
+fn data(choices: &mut Choices<'_>, levels: usize) -> Data {
     let mut data = Data::new();
     // More series than a job takes, rarely.
-    let count = choices.of(&[4, 9, 24, 4, 9, 24, 4, 300]);
+    let count = if levels < 2 { choices.of(&[4, 6, 9, 12, 4, 6, 9, 270]) } else { choices.of(&[4, 6, 9]) };
     let (gap, slope, wrap) =
         (choices.pick(9) as i64 + 3, choices.pick(50) as i64, choices.pick(40) as i64 + 5);
     for metric in ["x", "y"] {
@@ -456,7 +456,7 @@ pub fn evaluator(bytes: &[u8]) {
     let frame = choices.pick(9) + 1;
     let levels = choices.pick(4);
     let tree = Tree::new(&mut choices, levels);
-    let data = data(&mut choices);
+    let data = data(&mut choices, levels);
     let (text, want) = (tree.text(), expected(&tree, &data));
 
     let (mut memory, store) = (MemoryQueryable::default(), MemoryStore::new(Labels::empty()));
@@ -522,5 +522,33 @@ fn compare(text: &str, got: Option<&Data>, want: Option<&Data>) {
         };
         let same = got.len() == want.len() && got.iter().zip(want).all(|(g, w)| close(g, w));
         assert!(same, "{text} {key:?}: {got:?} instead of {want:?}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn most_expressions_have_an_answer() {
+        let (mut answers, mut failures, mut texts) = (0, 0, BTreeSet::new());
+        let mut state = 1u32;
+        for _ in 0..300 {
+            let mut byte = || {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (state >> 24) as u8
+            };
+            let bytes: Vec<u8> = (0..60).map(|_| byte()).collect();
+            let mut choices = Choices(bytes.iter());
+            let levels = choices.pick(3);
+            let tree = Tree::new(&mut choices, levels);
+            match expected(&tree, &data(&mut choices, 2)) {
+                Some(series) if !series.is_empty() => answers += 1,
+                Some(_) => {}
+                None => failures += 1,
+            }
+            texts.insert(tree.text());
+        }
+        assert!(answers > 150 && failures > 5 && texts.len() > 150, "{answers} {failures} {}", texts.len());
     }
 }
