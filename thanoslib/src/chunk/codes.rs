@@ -2,29 +2,36 @@
 //!
 //! Only the position is carried from code to code. Each run of codes takes its bits from words
 //! that are read afresh at its place ([`int_codes`](super::int_codes),
-//! [`value_codes`](super::value_codes)); near the end of the data the readers bit by bit take over.
+//! [`value_codes`](super::value_codes)). Behind the end of the data there are zeros, as many as a
+//! run asks for; whether it went beyond the end is asked once, behind the run.
 
 use crate::{encoding::BitReader, error::DecodeError};
 
-/// Bytes that a code and the words read for it take at most.
-const REACH: usize = 32;
-
-/// The bits at a position, at least 57 of them; zeros where there are none.
+/// The bits at a position, at least 57 of them; zeros behind the end.
 #[inline(always)]
 pub(super) fn word57(bytes: &[u8], bit: usize) -> u64 {
     let at = bit / 8;
-    let Some(head) = bytes.get(at..at + 8).and_then(|b| b.first_chunk::<8>()) else { return 0 };
-    u64::from_be_bytes(*head) << (bit % 8)
+    let head = bytes.get(at..at + 8).and_then(|b| b.first_chunk::<8>());
+    head.map_or_else(|| last_word(bytes, at), |b| u64::from_be_bytes(*b)) << (bit % 8)
 }
 
-/// The 64 bits at a position; zeros where there are none.
+/// The 64 bits at a position; zeros behind the end.
 #[inline(always)]
 pub(super) fn word(bytes: &[u8], bit: usize) -> u64 {
     let at = bit / 8;
-    let Some([head @ .., last]) = bytes.get(at..at + 9) else { return 0 };
-    let Some(head) = head.first_chunk::<8>() else { return 0 };
+    let last = bytes.get(at + 8).map_or(0, |b| u64::from(*b));
+    let head = bytes.get(at..at + 8).and_then(|b| b.first_chunk::<8>());
+    let head = head.map_or_else(|| last_word(bytes, at), |b| u64::from_be_bytes(*b));
     let shift = bit % 8;
-    u64::from_be_bytes(*head) << shift | (u64::from(*last) << shift) >> 8
+    head << shift | (last << shift) >> 8
+}
+
+/// The word at a byte less than eight of which are left.
+#[cold]
+fn last_word(bytes: &[u8], at: usize) -> u64 {
+    let mut word = [0; 8];
+    word.iter_mut().zip(bytes.get(at..).unwrap_or_default()).for_each(|(to, byte)| *to = *byte);
+    u64::from_be_bytes(word)
 }
 
 /// Reads codes by their position.
@@ -36,10 +43,10 @@ pub(super) struct CodeReader<'a> {
 }
 
 impl<'a> CodeReader<'a> {
-    /// The first bit at which a code may lie too near to the end to be read by words.
+    /// Fails when codes were read from behind the end.
     #[inline(always)]
-    pub(super) fn safe(&self) -> usize {
-        self.bytes.len().saturating_sub(REACH) * 8
+    pub(super) fn check(&self) -> Result<(), DecodeError> {
+        if self.bit <= self.bytes.len() * 8 { Ok(()) } else { Err(cut(self.bytes)) }
     }
 
     /// A reader bit by bit at the same place.
@@ -59,4 +66,9 @@ impl<'a> CodeReader<'a> {
         self.bit = r.position();
         out
     }
+}
+
+#[cold]
+fn cut(bytes: &[u8]) -> DecodeError {
+    DecodeError::new("unexpected end of bit stream", bytes.len())
 }

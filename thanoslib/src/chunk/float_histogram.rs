@@ -8,7 +8,7 @@
 use std::ops::Add;
 
 use super::{
-    int_codes::read_few,
+    int_codes::read_one,
     layout::Frame,
     reduce::sum_into,
     sink::{Head, SampleReader},
@@ -110,7 +110,7 @@ impl<'a> SampleReader<'a> for FloatHistogramDecoder<'a> {
             return self.read_first();
         }
         let mut r = self.frame.r;
-        let [t] = read_few(&mut r)?;
+        let t = read_one(&mut r);
         self.frame.step_time(t);
         self.values.read(&mut r, 0..3)?;
         if !is_stale(self.values.value(2)) {

@@ -3,17 +3,13 @@
 //! First sample: time, count, zero count, sum, buckets. Later ones hold the change of the
 //! deltas of all of these, and the XOR code of the sum. A stale marker has no buckets.
 //!
-//! Buckets are kept as two lists, their deltas and how those changed, so that the change of the
-//! change is added in one pass without dependent steps, after the codes of a sample are read
-//! ([`int_codes`](super::int_codes) has the reasons, and two ways of reading: the width of the
-//! codes of a sample says which one the next sample takes).
-//!
 //! Source: Prometheus `tsdb/chunkenc/histogram.go`.
 
 use std::ops::Add;
 
 use super::{
-    int_codes::{STEP_BYTES, read_few, read_ints, read_wide_ints},
+    int_buckets::IntBuckets,
+    int_codes::read_three,
     kind::Kind,
     layout::Frame,
     reduce::sum_into,
@@ -46,18 +42,8 @@ pub struct HistogramDecoder<'a> {
     count: Running,
     zero_count: Running,
     sum: XorState,
-    /// Buckets of the sample read last, deltas to the bucket before.
-    deltas: Vec<i64>,
-    /// How they changed since the sample before.
-    changes: Vec<i64>,
-    /// How that changed, where it fits into a byte.
-    small: Vec<u8>,
-    /// Whether most codes of the buckets read last were wide.
-    wide: bool,
+    buckets: IntBuckets,
 }
-
-/// Bits per code from which on codes are read one by one.
-const WIDE_BITS: usize = 7;
 
 /// A number and its change since the sample before.
 #[derive(Clone, Copy, Debug, Default)]
@@ -84,10 +70,7 @@ impl<'a> HistogramDecoder<'a> {
             count: Running::default(),
             zero_count: Running::default(),
             sum: XorState::default(),
-            deltas: Vec::new(),
-            changes: Vec::new(),
-            small: Vec::new(),
-            wide: false,
+            buckets: IntBuckets::default(),
         })
     }
 
@@ -108,9 +91,9 @@ impl<'a> HistogramDecoder<'a> {
     /// The data is cut or malformed; `out` then ends with the last sound sample.
     pub fn fill(&mut self, out: &mut IntHistogramColumn, max: usize) -> Result<usize, DecodeError> {
         self.fill_with(out, max, Self::head, |d, flat| match &d.frame.reduction {
-            None => flat.extend_from_slice(&d.deltas),
+            None => d.buckets.advance(flat),
             Some(reduction) => {
-                let (positive, negative) = d.deltas.split_at(d.frame.layout.positive_len);
+                let (positive, negative) = d.buckets.advanced().split_at(d.frame.layout.positive_len);
                 for (map, deltas) in [(&reduction.positive, positive), (&reduction.negative, negative)] {
                     let start = flat.len();
                     sum_into(map, absolute(deltas), i64::wrapping_add, flat);
@@ -130,7 +113,7 @@ impl<'a> HistogramDecoder<'a> {
             Head { t_ms, st_ms, count: count as f64, zero_count: zero_count as f64, sum }
         };
         self.fill_with(out, max, head, |d, flat| {
-            let (positive, negative) = d.deltas.split_at(d.frame.layout.positive_len);
+            let (positive, negative) = d.buckets.advanced().split_at(d.frame.layout.positive_len);
             match &d.frame.reduction {
                 None => {
                     flat.extend(absolute(positive).map(|b| b as f64));
@@ -160,18 +143,12 @@ impl<'a> HistogramDecoder<'a> {
         let t = self.frame.r.bitwise(read_int)?;
         self.frame.step_time(t);
         let buckets = self.frame.layout.buckets();
-        self.deltas.reserve_exact(buckets);
-        self.changes.resize(buckets, 0);
-        self.small.resize(buckets + STEP_BYTES, 0);
         self.frame.r.bitwise(|r| {
             self.count.value = read_uint(r)? as i64;
             self.zero_count.value = read_uint(r)? as i64;
-            self.sum = XorState::at(r.bits(64)?);
-            for _ in 0..buckets {
-                self.deltas.push(read_int(r)?);
-            }
-            Ok(())
-        })
+            r.bits(64).map(|sum| self.sum = XorState::at(sum))
+        })?;
+        self.buckets.read_first(&mut self.frame.r, buckets)
     }
 }
 
@@ -192,39 +169,16 @@ impl<'a> SampleReader<'a> for HistogramDecoder<'a> {
             return self.read_first();
         }
         let mut r = self.frame.r;
-        let [t, count, zero_count] = read_few(&mut r)?;
+        let [t, count, zero_count] = read_three(&mut r);
         self.frame.step_time(t);
         self.count.step(count);
         self.zero_count.step(zero_count);
         read_value(&mut r, &mut self.sum)?;
         if !is_stale(self.sum.value()) {
-            let n = self.deltas.len();
-            let (deltas, changes) = (&mut self.deltas[..n], &mut self.changes[..n]);
-            let begin = r.bit;
-            if self.wide {
-                read_wide_ints(&mut r, n, |i, x| {
-                    changes[i] = changes[i].wrapping_add(x);
-                    deltas[i] = deltas[i].wrapping_add(changes[i]);
-                })?;
-            } else {
-                read_ints(&mut r, n, &mut self.small, |i, x| {
-                    changes[i] = changes[i].wrapping_add(x);
-                })?;
-                advance(deltas, changes, &self.small);
-            }
-            self.wide = r.bit - begin > WIDE_BITS * n;
+            self.buckets.read(&mut r)?;
         }
         self.frame.r = r;
         Ok(())
-    }
-}
-
-/// Adds what is small to each change, then the change to its delta.
-#[inline(always)]
-fn advance(deltas: &mut [i64], changes: &mut [i64], small: &[u8]) {
-    for ((delta, change), small) in deltas.iter_mut().zip(changes).zip(small) {
-        *change = change.wrapping_add(i64::from(*small as i8));
-        *delta = delta.wrapping_add(*change);
     }
 }
 

@@ -15,7 +15,7 @@
 
 use super::{
     codes::{CodeReader, word, word57},
-    varbit::{WIDTHS, read_int as read_bitwise, signed_asymmetric},
+    varbit::{WIDTHS, signed_asymmetric},
 };
 use crate::error::DecodeError;
 
@@ -97,7 +97,7 @@ const fn long_table() -> [[u8; 4]; 256] {
     table
 }
 
-/// The number at a position that is not too near to the end, and the width of its code.
+/// The number at a position, and the width of its code.
 #[inline(always)]
 fn int_at(bytes: &[u8], bit: usize) -> (i64, u32) {
     let w = word57(bytes, bit);
@@ -119,38 +119,49 @@ fn payload(w: u64, prefix: u8, width: u8) -> i64 {
     raw.wrapping_sub(above) as i64
 }
 
-/// Reads `N` signed varbit numbers, three at most.
-///
-/// # Errors
-/// The data ends before.
-#[inline(always)]
-pub(super) fn read_few<const N: usize>(r: &mut CodeReader<'_>) -> Result<[i64; N], DecodeError> {
-    const { assert!(N <= 3) };
-    let mut out = [0; N];
-    if r.bit >= r.safe() {
-        out.iter_mut().try_for_each(|x| r.bitwise(read_bitwise).map(|read| *x = read))?;
-        return Ok(out);
+/// Takes codes one after the other from words, also from behind the end; see
+/// [`CodeReader::check`].
+struct Codes {
+    word: u64,
+    /// Bits of the word that are real; what is shifted in behind them is 0 and never taken, since
+    /// it can only make a code look as long as it is or longer than what is left.
+    left: u32,
+}
+
+impl Codes {
+    #[inline(always)]
+    fn at(r: &CodeReader<'_>) -> Self {
+        Self { word: word57(r.bytes, r.bit), left: WORD_BITS }
     }
-    let mut w = word57(r.bytes, r.bit);
-    // Bits of the word that are real; what is shifted in behind them is 0 and never taken, since
-    // it can only make a code look as long as it is or longer than what is left.
-    let mut left = WORD_BITS;
-    for x in &mut out {
-        let [prefix, width, total, _] = LONG[(w >> 56) as usize];
-        if u32::from(total) > left {
-            let total;
-            (*x, total) = int_at(r.bytes, r.bit);
+
+    #[inline(always)]
+    fn take(&mut self, r: &mut CodeReader<'_>) -> i64 {
+        let [prefix, width, total, _] = LONG[(self.word >> 56) as usize];
+        if u32::from(total) > self.left {
+            let (x, total) = int_at(r.bytes, r.bit);
             r.bit += total as usize;
-            w = word57(r.bytes, r.bit);
-            left = WORD_BITS;
-        } else {
-            *x = payload(w, prefix, width);
-            r.bit += usize::from(total);
-            w = w.wrapping_shl(total.into());
-            left -= u32::from(total);
+            *self = Self::at(r);
+            return x;
         }
+        let x = payload(self.word, prefix, width);
+        r.bit += usize::from(total);
+        self.word = self.word.wrapping_shl(total.into());
+        self.left -= u32::from(total);
+        x
     }
-    Ok(out)
+}
+
+/// Reads a signed varbit number, also from behind the end; see [`CodeReader::check`].
+#[inline(always)]
+pub(super) fn read_one(r: &mut CodeReader<'_>) -> i64 {
+    Codes::at(r).take(r)
+}
+
+/// Reads three signed varbit numbers, also from behind the end; see [`CodeReader::check`].
+#[inline(always)]
+pub(super) fn read_three(r: &mut CodeReader<'_>) -> [i64; 3] {
+    let mut codes = Codes::at(r);
+    [codes.take(r), codes.take(r), codes.take(r)]
 }
 
 /// Reads a signed varbit number for each of `n` places, one code after the other: best where most
@@ -165,19 +176,18 @@ pub(super) fn read_wide_ints(
     mut each: impl FnMut(usize, i64),
 ) -> Result<(), DecodeError> {
     let mut i = 0;
-    while i + 3 <= n && r.bit < r.safe() {
-        let xs: [i64; 3] = read_few(r)?;
-        each(i, xs[0]);
-        each(i + 1, xs[1]);
-        each(i + 2, xs[2]);
+    while i + 3 <= n {
+        let [a, b, c] = read_three(r);
+        each(i, a);
+        each(i + 1, b);
+        each(i + 2, c);
         i += 3;
     }
     while i < n {
-        let [x] = read_few(r)?;
-        each(i, x);
+        each(i, read_one(r));
         i += 1;
     }
-    Ok(())
+    r.check()
 }
 
 /// Reads `n` signed varbit numbers. Those that fit go to `small`, which has room for
@@ -192,10 +202,10 @@ pub(super) fn read_ints(
     small: &mut [u8],
     mut large: impl FnMut(usize, i64),
 ) -> Result<(), DecodeError> {
-    let (bytes, safe) = (r.bytes, r.safe());
+    let bytes = r.bytes;
     let mut bit = r.bit;
     let mut i = 0;
-    'words: while i < n && bit < safe {
+    'words: while i < n {
         let mut w = word57(bytes, bit);
         for _ in 0..STEPS {
             let entry = SHORT[(w >> (64 - PEEK)) as usize];
@@ -212,7 +222,6 @@ pub(super) fn read_ints(
                 let some = entry >> (WIDTHS_AT - 4 + 4 * (n - i) as u32) & 15;
                 let all = entry & 63;
                 bit += (if next == n { all } else { some }) as usize;
-                i = n;
                 break 'words;
             }
             i = next;
@@ -221,19 +230,14 @@ pub(super) fn read_ints(
         }
     }
     r.bit = bit;
-    while i < n {
-        small[i] = 0;
-        large(i, r.bitwise(read_bitwise)?);
-        i += 1;
-    }
-    Ok(())
+    r.check()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
-        chunk::varbit::write_int,
+        chunk::varbit::{read_int as read_bitwise, write_int},
         encoding::{BitReader, BitWriter},
     };
 
@@ -268,9 +272,11 @@ mod tests {
         (0..8).for_each(|_| w.bits(0x5a5a_a5a5_ffff_0f01, 64));
         for len in (0..w.len()).filter(|len| *len < 48 || len + 3 > end) {
             let r = CodeReader { bytes: &w.bytes()[..len], bit: (before as usize).min(len * 8) };
+            // Where data ends too early the error is one, but tells another place.
             let want = bit_by_bit(r, xs.len());
-            assert_eq!(with_table(r, xs.len()), want, "{xs:?} cut at {len}");
-            assert_eq!(one_by_one(r, xs.len()), want, "{xs:?} cut at {len}");
+            for got in [with_table(r, xs.len()), one_by_one(r, xs.len())] {
+                assert_eq!(got.as_ref().ok(), want.as_ref().ok(), "{xs:?} cut at {len}");
+            }
         }
     }
 

@@ -12,7 +12,7 @@
 use super::{
     codes::CodeReader,
     header,
-    int_codes::read_few,
+    int_codes::read_one,
     reduce::Reduction,
     st::StartReader,
     varbit::{read_int, read_uint, write_int, write_uint},
@@ -117,7 +117,8 @@ impl<'a> Frame<'a> {
             return self.r.bitwise(|r| start.read(r, 0, self.t, self.before));
         }
         if start.follows(self.index) {
-            let [x] = read_few(&mut self.r)?;
+            let x = read_one(&mut self.r);
+            self.r.check()?;
             start.step(x, self.before);
         }
         Ok(())

@@ -16,6 +16,7 @@ mod grow;
 mod header;
 mod histogram;
 mod histogram_appender;
+mod int_buckets;
 mod int_codes;
 mod kind;
 mod layout;

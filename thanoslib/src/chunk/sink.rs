@@ -48,12 +48,17 @@ pub(super) trait SampleReader<'a> {
         out: &mut HistogramColumn<C, B>,
         max: usize,
         head: impl Fn(&Self) -> Head<C>,
-        buckets: impl Fn(&Self, &mut Vec<B>),
+        buckets: impl Fn(&mut Self, &mut Vec<B>),
     ) -> Result<usize, DecodeError> {
         let mut result = Ok(());
+        let rows = max.min(self.frame().left);
+        out.ts.reserve(rows);
+        out.counts.reserve(rows);
+        out.zero_counts.reserve(rows);
+        out.sums.reserve(rows);
         // The layout of the samples since the last stale marker, and the index of the first.
         let mut run = None;
-        for _ in 0..max.min(self.frame().left) {
+        for _ in 0..rows {
             let index = match self.next() {
                 Ok(index) => index,
                 Err(e) => {
