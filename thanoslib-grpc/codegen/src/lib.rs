@@ -23,9 +23,10 @@ const FILES: [&str; 5] = [
 /// Go peers send what they store without a check for UTF-8, and one bad string must not
 /// fail its whole frame. The bytes on the wire are the same for both types, so the
 /// descriptors of the reflection service keep `string`.
-const LENIENT: [(&str, &str); 7] = [
+const LENIENT: [(&str, &str); 8] = [
     ("Label", "name"),
     ("Label", "value"),
+    ("LabelMatcher", "value"),
     ("LabelNamesResponse", "names"),
     ("LabelNamesResponse", "warnings"),
     ("LabelValuesResponse", "values"),

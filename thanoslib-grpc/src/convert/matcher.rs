@@ -1,5 +1,6 @@
 //! Matchers.
 
+use bytes::Bytes;
 use thanoslib::{
     Error, Result,
     model::{MatchOp, Matcher},
@@ -21,7 +22,7 @@ impl TryFrom<&LabelMatcher> for Matcher {
             // Compat: the text of Thanos `pkg/store/storepb/custom.go`, which names no field.
             Err(_) => return Err(Error::invalid(format!("unrecognized label matcher type {}", m.r#type))),
         };
-        Matcher::new(op, m.name.as_str(), m.value.as_str())
+        Matcher::new(op, m.name.as_str(), &m.value[..])
     }
 }
 
@@ -33,7 +34,7 @@ impl From<&Matcher> for LabelMatcher {
             MatchOp::Regex => Type::Re,
             MatchOp::NotRegex => Type::Nre,
         };
-        Self { r#type: op.into(), name: m.name().to_owned(), value: m.value().to_owned() }
+        Self { r#type: op.into(), name: m.name().to_owned(), value: Bytes::copy_from_slice(m.value()) }
     }
 }
 
@@ -55,8 +56,8 @@ mod tests {
 
     #[test]
     fn matchers_survive_and_nonsense_is_refused() {
-        let check = |r#type: i32, value: &str, want: Result<&str, &str>| {
-            let message = LabelMatcher { r#type, name: "a".to_owned(), value: value.to_owned() };
+        let check = |r#type: i32, value: &[u8], want: Result<&str, &str>| {
+            let message = LabelMatcher { r#type, name: "a".to_owned(), value: Bytes::copy_from_slice(value) };
             match (Matcher::try_from(&message), want) {
                 (Ok(m), Ok(text)) => {
                     assert_eq!(m.to_string(), text);
@@ -69,12 +70,13 @@ mod tests {
                 (got, want) => panic!("{got:?} instead of {want:?}"),
             }
         };
-        check(0, "x", Ok(r#"a="x""#));
-        check(1, "x", Ok(r#"a!="x""#));
-        check(2, "x.*", Ok(r#"a=~"x.*""#));
-        check(3, "x|y", Ok(r#"a!~"x|y""#));
-        check(9, "x", Err("unrecognized label matcher type 9"));
-        check(-1, "x", Err("unrecognized label matcher type -1"));
-        check(2, "(", Err(""));
+        check(0, b"x\xff", Ok(r#"a="x\xff""#));
+        check(0, b"x", Ok(r#"a="x""#));
+        check(1, b"x", Ok(r#"a!="x""#));
+        check(2, b"x.*", Ok(r#"a=~"x.*""#));
+        check(3, b"x|y", Ok(r#"a!~"x|y""#));
+        check(9, b"x", Err("unrecognized label matcher type 9"));
+        check(-1, b"x", Err("unrecognized label matcher type -1"));
+        check(2, b"(", Err(""));
     }
 }

@@ -221,8 +221,8 @@ pub struct LabelMatcher {
     pub r#type: i32,
     #[prost(string, tag = "2")]
     pub name: ::prost::alloc::string::String,
-    #[prost(string, tag = "3")]
-    pub value: ::prost::alloc::string::String,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub value: ::prost::bytes::Bytes,
 }
 /// Nested message and enum types in `LabelMatcher`.
 pub mod label_matcher {

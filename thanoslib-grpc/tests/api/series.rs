@@ -88,7 +88,7 @@ async fn failures_have_the_code_of_their_kind() {
 #[tokio::test]
 async fn bad_requests_are_refused() {
     let matcher =
-        |r#type, value: &str| LabelMatcher { r#type, name: "a".to_owned(), value: value.to_owned() };
+        |r#type, value: &str| LabelMatcher { r#type, name: "a".to_owned(), value: value.to_owned().into() };
     let request = SeriesRequest { matchers: vec![matcher(9, "x")], ..batches_of(1) };
     let want = Err((Code::InvalidArgument, "unrecognized label matcher type 9"));
     check(steps(vec![one("1")]).await, request, &[], want).await;

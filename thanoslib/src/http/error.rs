@@ -25,6 +25,7 @@ pub(super) enum ApiErrorKind {
     Timeout,
     Unavailable,
     NotFound,
+    Internal,
 }
 
 impl ApiErrorKind {
@@ -36,6 +37,7 @@ impl ApiErrorKind {
             Self::Timeout => "timeout",
             Self::Unavailable => "unavailable",
             Self::NotFound => "not_found",
+            Self::Internal => "internal",
         }
     }
 
@@ -45,6 +47,7 @@ impl ApiErrorKind {
             Self::Execution => StatusCode::UNPROCESSABLE_ENTITY,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Canceled | Self::Timeout | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 }
@@ -63,6 +66,11 @@ impl ApiError {
     /// What a request names is not there.
     pub(super) fn not_found(message: impl Into<String>) -> Self {
         Self { kind: ApiErrorKind::NotFound, message: message.into() }
+    }
+
+    /// What upstream reports as a failure of the server.
+    pub(super) fn internal(message: impl Into<String>) -> Self {
+        Self { kind: ApiErrorKind::Internal, message: message.into() }
     }
 
     /// A query that was not let in.
@@ -87,7 +95,6 @@ impl ApiError {
     }
 
     /// What went wrong.
-    #[cfg(test)]
     pub(super) fn message(&self) -> &str {
         &self.message
     }

@@ -8,7 +8,7 @@ use super::{
     Api,
     error::ApiError,
     params::Params,
-    query::{instant_query, range_query, success},
+    query::{self, instant_query, range_query, success},
 };
 use crate::{
     promql::{Engine, Explained},
@@ -53,8 +53,6 @@ pub(super) fn analyzes(params: &Params) -> bool {
 
 /// The engine for a request, which analyzes where the engine of that name upstream does.
 pub(super) fn engine(api: &Api, params: &Params) -> Engine {
-    match (analyzes(params), params.get("engine")) {
-        (true, "thanos") => api.engine.analyzing(),
-        _ => api.engine.clone(),
-    }
+    let engine = query::engine(api, params);
+    if analyzes(params) && params.get("engine") == "thanos" { engine.analyzing() } else { engine }
 }

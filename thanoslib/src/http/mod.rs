@@ -67,6 +67,8 @@ pub struct Settings {
     pub partial_response: bool,
     /// True: resolution follows the step unless the request says otherwise.
     pub auto_downsampling: bool,
+    /// The resolution that stands for `auto` in instant queries, which have no step.
+    pub instant_resolution: Duration,
     /// What windows see where data of several resolutions meet.
     pub seams: ResolutionSeams,
     /// True: no resolution is so coarse that a range holds fewer samples than its function needs.
@@ -97,6 +99,7 @@ impl Default for Settings {
             steps_max: 11_000,
             partial_response: true,
             auto_downsampling: false,
+            instant_resolution: Duration::ZERO,
             seams: ResolutionSeams::Right,
             fit_range: false,
             metadata_range: Duration::ZERO,

@@ -1,6 +1,6 @@
 //! `/api/v1/query` and `/api/v1/query_range`.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt::Write, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -12,7 +12,9 @@ use super::{Api, error::ApiError, explain, json, params::Params};
 use crate::{
     context::Context,
     model::duration,
-    promql::{self, Explained, InstantQuery, QueryResult, RangeQuery, ast::Expr},
+    promql::{
+        self, Engine, EngineOptions, Explained, InstantQuery, QueryResult, RangeQuery, StepStats, ast::Expr,
+    },
     query::{SelectOptions, StoreQueryable},
     store::{PartialResponse, ShardInfo},
 };
@@ -37,9 +39,11 @@ pub(super) fn instant_query(
         text => time(text).map_err(|e| ApiError::bad_data(format!("Invalid time value for 'time': {e}")))?,
     };
     timeout_ns(params)?;
-    let options = select_options(api, params, 0)?;
+    let auto_resolution_ms = i64::try_from(api.settings.instant_resolution.as_millis()).unwrap_or(i64::MAX);
+    let options = select_options(api, params, auto_resolution_ms)?;
     let lookback_ms = lookback(api, params, options.max_resolution_ms)?;
-    let expr = parse(api, params)?;
+    let engine = engine(api, params);
+    let expr = parse(&engine, params)?;
     let query = InstantQuery { expr, text: Arc::from(params.get("query")), time_ms, lookback_ms };
     Ok((query, options))
 }
@@ -66,7 +70,8 @@ pub(super) fn range_query(api: &Arc<Api>, params: &Params) -> Result<(RangeQuery
     timeout_ns(params)?;
     let options = select_options(api, params, step_ms / 5)?;
     let lookback_ms = lookback(api, params, options.max_resolution_ms)?;
-    let expr = parse(api, params)?;
+    let engine = engine(api, params);
+    let expr = parse(&engine, params)?;
     let query =
         RangeQuery { expr, text: Arc::from(params.get("query")), start_ms, end_ms, step_ms, lookback_ms };
     Ok((query, options))
@@ -122,8 +127,19 @@ fn timeout(ctx: &Context, params: &Params) -> Result<Context, ApiError> {
     })
 }
 
-fn parse(api: &Api, params: &Params) -> Result<Expr, ApiError> {
-    promql::parse(params.get("query"), api.engine.options()).map_err(|e| ApiError::bad_data(e.to_string()))
+/// The engine as a request wants it.
+pub(super) fn engine(api: &Api, params: &Params) -> Engine {
+    let own = api.engine.options();
+    api.engine.with_options(EngineOptions {
+        // Compat: Prometheus' engine knows the functions of Thanos under no setting.
+        x_functions: own.x_functions && params.get("engine") != "prometheus",
+        per_step_stats: own.per_step_stats && params.get("stats") == "all",
+        ..own.clone()
+    })
+}
+
+fn parse(engine: &Engine, params: &Params) -> Result<Expr, ApiError> {
+    promql::parse(params.get("query"), engine.options()).map_err(|e| ApiError::bad_data(e.to_string()))
 }
 
 /// The select options that a request's parameters ask for.
@@ -263,24 +279,41 @@ fn respond(params: &Params, result: &QueryResult) -> Result<Response, ApiError> 
     Ok(success(out, no_store))
 }
 
+/// Appends what the query cost.
+///
+/// Compat: of Thanos' answers and in their order; what newer Prometheus servers tell beside it
+/// comes with the counts of single steps.
 fn stats(out: &mut String, result: &QueryResult) {
     let s = &result.stats;
-    let timings = serde_json::json!({
-        "timings": {
-            "evalTotalTime": s.eval_seconds + s.queue_seconds,
-            "resultSortTime": 0,
-            "queryPreparationTime": 0,
-            "innerEvalTime": s.eval_seconds,
-            "execQueueTime": s.queue_seconds,
-            "execTotalTime": s.eval_seconds + s.queue_seconds,
-        },
-        "samples": {
-            "totalQueryableSamples": s.total_samples,
-            "peakSamples": s.peak_samples,
-        },
-    });
-    out.push_str(r#","stats":"#);
-    out.push_str(&timings.to_string());
+    let total_seconds = s.eval_seconds + s.queue_seconds;
+    let timings = [
+        ("evalTotalTime", total_seconds),
+        ("resultSortTime", 0.0),
+        ("queryPreparationTime", 0.0),
+        ("innerEvalTime", s.eval_seconds),
+        ("execQueueTime", s.queue_seconds),
+        ("execTotalTime", total_seconds),
+    ];
+    out.push_str(r#","stats":{"timings":{"#);
+    let timings = timings.map(|(name, seconds)| format!("\"{name}\":{seconds}"));
+    out.push_str(&timings.join(","));
+    out.push_str(r#"},"samples":{"#);
+    let by_step = |out: &mut String, name: &str, of: fn(&StepStats) -> u64| {
+        let _ = write!(out, "\"{name}\":");
+        json::items(out, s.steps.iter(), |out, step| {
+            let _ = write!(out, "[{},{}]", step.t_ms as f64 / 1000.0, of(step));
+        });
+        out.push(',');
+    };
+    if !s.steps.is_empty() {
+        by_step(out, "totalQueryableSamplesPerStep", |step| step.total_samples);
+    }
+    let _ = write!(out, "\"totalQueryableSamples\":{},", s.total_samples);
+    if !s.steps.is_empty() {
+        by_step(out, "samplesReadPerStep", |step| step.read_samples);
+        let _ = write!(out, "\"samplesRead\":{},", s.read_samples);
+    }
+    let _ = write!(out, "\"peakSamples\":{}}}}}", s.peak_samples);
 }
 
 /// An answer of status 200.

@@ -55,7 +55,10 @@ fn rules(api: &Api, params: &Params) -> Result<Value, ApiError> {
         other => return Err(ApiError::bad_data(format!("invalid rules parameter type='{other}'"))),
     }
     for text in params.all("match[]") {
-        selector(api, text)?;
+        // Compat: the proxy of rules finds the fault, not the API (thanos `pkg/api/query/v1.go`).
+        selector(api, text).map_err(|e| {
+            ApiError::internal(format!("error retrieving rules: parser ParseMetricSelector: {}", e.message()))
+        })?;
     }
     Ok(json!({"groups": []}))
 }

@@ -252,7 +252,7 @@ fn matcher(out: &mut String, m: &Matcher) {
     out.push_str(r#"{"name":"#);
     json::html_safe_text(out, m.name());
     let _ = write!(out, r#","type":"{}","value":"#, m.op().as_str());
-    json::html_safe_text(out, m.value());
+    json::html_safe_text(out, &String::from_utf8_lossy(m.value()));
     out.push('}');
 }
 

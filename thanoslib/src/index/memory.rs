@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use roaring::RoaringBitmap;
 
+use super::select::spelled;
 use crate::model::{Labels, Matcher, Regex};
 
 /// Series by their labels and labels by their series, in memory.
@@ -83,13 +84,12 @@ impl MemoryIndex {
         let Some(values) = self.names.get(m.name().as_bytes()) else { return SeriesIds::new() };
         // True when exactly the values that the matcher names are wanted.
         if m.is_negative() != accepted {
-            let one = [m.value().to_owned()];
-            let spelled = m.regex().map_or(&one[..], Regex::set_matches);
-            if let [value] = spelled {
-                return values.get(value.as_bytes()).cloned().unwrap_or_default();
+            let spelled = spelled(m);
+            if let [value] = spelled[..] {
+                return values.get(value).cloned().unwrap_or_default();
             }
             if !spelled.is_empty() {
-                return union(spelled.iter().filter_map(|v| values.get(v.as_bytes())));
+                return union(spelled.into_iter().filter_map(|v| values.get(v)));
             }
         }
         union(values.iter().filter(|(value, _)| m.matches(value) == accepted).map(|(_, ids)| ids))

@@ -71,6 +71,14 @@ pub fn plan_postings(table: &PostingsTable, matchers: &[Matcher]) -> PostingsPla
     plan
 }
 
+/// The values that a matcher names; none when it does not name all that it means.
+pub(super) fn spelled(m: &Matcher) -> Vec<&[u8]> {
+    match m.regex() {
+        Some(regex) => regex.set_matches().iter().map(String::as_bytes).collect(),
+        None => vec![m.value()],
+    }
+}
+
 /// The lists of the values of the matcher's label that it accepts, or those it refuses.
 fn lists_where(table: &PostingsTable, m: &Matcher, accepted: bool) -> Vec<ListRef> {
     let name = m.name().as_bytes();
@@ -79,11 +87,10 @@ fn lists_where(table: &PostingsTable, m: &Matcher, accepted: bool) -> Vec<ListRe
     }
     // True when exactly the values that the matcher names are wanted.
     if m.is_negative() != accepted {
-        let one = [m.value().to_owned()];
-        let spelled = m.regex().map_or(&one[..], Regex::set_matches);
+        let spelled = spelled(m);
         if !spelled.is_empty() {
-            let values = spelled.iter().filter(|v| !v.is_empty());
-            let mut lists: Vec<_> = values.filter_map(|v| table.find(name, v.as_bytes())).collect();
+            let values = spelled.into_iter().filter(|v| !v.is_empty());
+            let mut lists: Vec<_> = values.filter_map(|v| table.find(name, v)).collect();
             lists.sort_unstable();
             lists.dedup();
             return lists;

@@ -40,13 +40,15 @@ impl MatchOp {
 /// let labels = Labels::from_pairs([("job", "api")]);
 /// assert!(matcher.matches_labels(labels.view()) && !matcher.matches("db"));
 /// assert_eq!(matcher.to_string(), r#"job=~"api|web""#);
+/// // Values are bytes, as those of labels.
+/// assert!(Matcher::equal("job", [0xff]).matches([0xff]));
 /// # Ok::<(), thanoslib::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Matcher {
     name: String,
     op: MatchOp,
-    value: String,
+    value: Vec<u8>,
     regex: Option<Regex>,
 }
 
@@ -55,19 +57,17 @@ impl Matcher {
     ///
     /// # Errors
     /// `Invalid` when `value` is not a regular expression but must be one.
-    pub fn new(op: MatchOp, name: impl Into<String>, value: impl Into<String>) -> Result<Self> {
+    pub fn new(op: MatchOp, name: impl Into<String>, value: impl Into<Vec<u8>>) -> Result<Self> {
         let value = value.into();
         let regex = match op {
-            MatchOp::Regex | MatchOp::NotRegex => {
-                Some(Regex::new(&value).map_err(|e| Error::invalid(e.to_string()))?)
-            }
+            MatchOp::Regex | MatchOp::NotRegex => Some(compile(&value)?),
             MatchOp::Equal | MatchOp::NotEqual => None,
         };
         Ok(Self { name: name.into(), op, value, regex })
     }
 
     /// The matcher `name = value`.
-    pub fn equal(name: impl Into<String>, value: impl Into<String>) -> Self {
+    pub fn equal(name: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
         Self { name: name.into(), op: MatchOp::Equal, value: value.into(), regex: None }
     }
 
@@ -82,7 +82,7 @@ impl Matcher {
     }
 
     /// Value or pattern as written.
-    pub fn value(&self) -> &str {
+    pub fn value(&self) -> &[u8] {
         &self.value
     }
 
@@ -96,7 +96,7 @@ impl Matcher {
         let value = value.as_ref();
         let positive = match &self.regex {
             Some(regex) => regex.is_match(value),
-            None => value == self.value.as_bytes(),
+            None => value == self.value,
         };
         positive != self.is_negative()
     }
@@ -129,6 +129,18 @@ impl Matcher {
     }
 }
 
+/// Compiles a pattern.
+///
+/// # Errors
+/// `Invalid` in the words of Go's `regexp`, which takes text only.
+fn compile(pattern: &[u8]) -> Result<Regex> {
+    let text = std::str::from_utf8(pattern).map_err(|_| {
+        let shown = String::from_utf8_lossy(pattern);
+        Error::invalid(format!("error parsing regexp: invalid UTF-8: `{shown}`"))
+    })?;
+    Regex::new(text).map_err(|e| Error::invalid(e.to_string()))
+}
+
 impl PartialEq for Matcher {
     fn eq(&self, other: &Self) -> bool {
         (self.op, &self.name, &self.value) == (other.op, &other.name, &other.value)
@@ -145,7 +157,7 @@ impl fmt::Display for Matcher {
             super::float::write_quoted(f, self.name.as_bytes())?;
         }
         f.write_str(self.op.as_str())?;
-        super::float::write_quoted(f, self.value.as_bytes())
+        super::float::write_quoted(f, &self.value)
     }
 }
 
@@ -165,5 +177,14 @@ mod tests {
         check(MatchOp::Regex, "x|", "", true);
         check(MatchOp::Regex, ".+", "", false);
         check(MatchOp::NotRegex, "x.*", "xyz", false);
+    }
+
+    #[test]
+    fn values_are_bytes_and_patterns_text() {
+        let m = Matcher::equal("a", b"b\xff");
+        assert!(m.matches(b"b\xff") && !m.matches("b\u{fffd}") && !m.matches(b"b"));
+        assert_eq!(m.to_string(), r#"a="b\xff""#);
+        let e = Matcher::new(MatchOp::Regex, "a", b"b\xff").expect_err("no text");
+        assert_eq!(e.to_string(), "error parsing regexp: invalid UTF-8: `b\u{fffd}`");
     }
 }

@@ -138,7 +138,7 @@ impl Checker<'_> {
         };
         match others.iter().find(|m| m.name() == LABEL_NAME) {
             Some(other) => {
-                let (name, other) = (Quoted::text(name), Quoted::text(other.value()));
+                let (name, other) = (Quoted::text(name), Quoted(other.value()));
                 self.fail(e, format!("metric name must not be set twice: {name} or {other}"))
             }
             None => Ok(()),

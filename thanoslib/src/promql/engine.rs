@@ -9,7 +9,7 @@ use crate::{
 };
 
 use super::{
-    ActiveQuery, EngineOptions, Explained, LogicalPlan, QueryResult, QueryStats, Queryable, Steps,
+    ActiveQuery, EngineOptions, Explained, LogicalPlan, QueryResult, QueryStats, Queryable, StepStats, Steps,
     active::ActiveQueries,
     ast::{Expr, ValueType},
     exec::{self, Query, Shared},
@@ -133,6 +133,12 @@ impl Engine {
     /// An engine that computes on `compute`.
     pub fn new(options: EngineOptions, compute: Arc<dyn Compute>) -> Self {
         Self { options, compute, analyze: false, active: Arc::default() }
+    }
+
+    /// The same engine with other settings.
+    #[must_use]
+    pub fn with_options(&self, options: EngineOptions) -> Self {
+        Self { options, ..self.clone() }
     }
 
     /// The settings.
@@ -310,10 +316,17 @@ impl Engine {
         let outcome = exec::run(Arc::clone(&query), &self.compute, &queryable).await;
         let outcome = outcome.map_err(|e| stopped(ctx, e, "expression evaluation"))?;
         let value = exec::assemble(outcome.value, query.steps, instant, &self.options)?;
-        let (total_samples, peak_samples) = query.shared.samples();
+        let looked = outcome.looked.sum();
+        let of_step = |(t_ms, count): (i64, &exec::Count)| StepStats {
+            t_ms,
+            total_samples: count.total,
+            read_samples: count.read,
+        };
         let stats = QueryStats {
-            total_samples,
-            peak_samples,
+            total_samples: looked.total,
+            read_samples: looked.read,
+            peak_samples: query.shared.peak_samples(),
+            steps: query.steps.iter().zip(outcome.looked.steps()).map(of_step).collect(),
             eval_seconds: begun.elapsed().as_secs_f64(),
             queue_seconds: 0.0,
         };

@@ -37,4 +37,4 @@ pub use parse::{ParseError, SequenceValue, parse, parse_bytes, parse_selector, p
 pub use plan::{Explained, LogicalPlan, OperatorCost};
 pub use queryable::{Queryable, Select, SelectFrame, SelectStream, SelectedSeries, SeriesData};
 pub(crate) use value::{BitSet, Block, Steps};
-pub use value::{MatrixSeries, QueryResult, QueryStats, QueryValue, VectorSample};
+pub use value::{MatrixSeries, QueryResult, QueryStats, QueryValue, StepStats, VectorSample};

@@ -32,6 +32,8 @@ pub struct EngineOptions {
     pub x_functions: bool,
     /// Plans are rewritten so that less is read and computed, for the same answers.
     pub optimize: bool,
+    /// Statistics tell the samples of each step, too.
+    pub per_step_stats: bool,
     /// Longest query text in bytes.
     pub query_bytes_max: usize,
     /// Deepest nesting of a query.
@@ -53,6 +55,7 @@ impl Default for EngineOptions {
             extended_range_selectors: false,
             x_functions: false,
             optimize: true,
+            per_step_stats: false,
             query_bytes_max: 1 << 20,
             query_depth_max: 512,
         }

@@ -159,7 +159,7 @@ fn name_and_matchers(f: &mut Formatter<'_>, v: &VectorSelector) -> fmt::Result {
     if let Some(name) = &v.name {
         f.write_str(name)?;
         // Its matcher is the last one.
-        if v.matchers.last().is_some_and(|m| m.name() == LABEL_NAME && m.value() == name) {
+        if v.matchers.last().is_some_and(|m| m.name() == LABEL_NAME && m.value() == name.as_bytes()) {
             texts.pop();
         }
     }

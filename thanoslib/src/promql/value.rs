@@ -250,15 +250,34 @@ pub struct MatrixSeries {
     pub histograms: Vec<(i64, Arc<FloatHistogram>)>,
 }
 
+/// What one step of a query cost.
+///
+/// See [`QueryStats`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StepStats {
+    /// Time of the step in ms.
+    pub t_ms: i64,
+    /// Samples that operators looked at.
+    pub total_samples: u64,
+    /// Those that the window of the step before did not hold.
+    pub read_samples: u64,
+}
+
 /// What a query cost.
 ///
 /// See [`Engine`](super::Engine).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct QueryStats {
-    /// Samples that operators looked at; a histogram counts by its size.
+    /// Samples that operators looked at, each as often as a step did; a histogram counts by its
+    /// size.
     pub total_samples: u64,
+    /// The same without samples of a window that the window of the step before held.
+    pub read_samples: u64,
     /// Most samples held at a time.
     pub peak_samples: u64,
+    /// The samples of each step, with
+    /// [`per_step_stats`](super::EngineOptions::per_step_stats); else empty.
+    pub steps: Vec<StepStats>,
     /// Seconds from planning to the end of evaluation.
     pub eval_seconds: f64,
     /// Seconds spent waiting for admission.

@@ -33,7 +33,7 @@ pub(crate) fn run(golden: &mut Golden) {
     if !path.exists() {
         return;
     }
-    let store = load(&path).map(Arc::new);
+    let store = load(&path).map(|store| Arc::new(store) as Arc<dyn Queryable>);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     let ready = store.and_then(|store| Ok((store, runtime.map_err(|e| e.to_string())?)));
     golden.run(&Suite {
@@ -45,7 +45,7 @@ pub(crate) fn run(golden: &mut Golden) {
         rows: None,
         check: &|_, row| {
             let (store, runtime) = ready.as_ref().map_err(Clone::clone)?;
-            runtime.block_on(check_data(store, row))
+            runtime.block_on(check_data(&**store, row))
         },
     });
     golden.run(&Suite {
@@ -70,7 +70,7 @@ pub(crate) fn run_x_functions(golden: &mut Golden) {
     if !path.exists() {
         return;
     }
-    let store = load(&path).map(Arc::new);
+    let store = load(&path).map(|store| Arc::new(store) as Arc<dyn Queryable>);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     let ready = store.and_then(|store| Ok((store, runtime.map_err(|e| e.to_string())?)));
     golden.run(&Suite {
@@ -88,7 +88,7 @@ pub(crate) fn run_x_functions(golden: &mut Golden) {
     });
 }
 
-fn load(path: &Path) -> Result<MemoryQueryable, String> {
+pub(crate) fn load(path: &Path) -> Result<MemoryQueryable, String> {
     let text = fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
     let mut store = MemoryQueryable::default();
     for line in text.lines() {
@@ -103,7 +103,7 @@ fn load(path: &Path) -> Result<MemoryQueryable, String> {
 }
 
 /// The engine reads back from memory what was recorded.
-async fn check_data(store: &MemoryQueryable, row: &Json) -> Verdict {
+pub(crate) async fn check_data(store: &dyn Queryable, row: &Json) -> Verdict {
     let want_labels = labels(&row["labels"])?;
     let mut want = SampleColumns::default();
     for sample in list(&row["samples"])? {
@@ -139,14 +139,14 @@ async fn check_data(store: &MemoryQueryable, row: &Json) -> Verdict {
     if bits(&got) == bits(&want) { Ok(()) } else { Err("samples differ".to_owned()) }
 }
 
-async fn check_eval(store: &Arc<MemoryQueryable>, options: EngineOptions, row: &Json) -> Verdict {
+pub(crate) async fn check_eval(store: &Arc<dyn Queryable>, options: EngineOptions, row: &Json) -> Verdict {
     let outcome = match parse_bytes(&query(row)?, &options) {
         Err(e) => Err(("create", e.to_string())),
         Ok(expr) => {
             let engine = Engine::new(options, Arc::new(Inline));
             let text: Arc<str> = Arc::from(row["expr"].as_str().unwrap_or_default());
             let ctx = Context::default();
-            let source = Arc::clone(store) as Arc<dyn Queryable>;
+            let source = Arc::clone(store);
             let answer = if row["kind"] == "instant" {
                 let query = InstantQuery { expr, text, time_ms: int(&row["ts"])?, lookback_ms: None };
                 match query.check() {
@@ -361,7 +361,7 @@ impl Near {
     }
 }
 
-fn list(v: &Json) -> Result<&Vec<Json>, String> {
+pub(crate) fn list(v: &Json) -> Result<&Vec<Json>, String> {
     v.as_array().ok_or_else(|| format!("want a list, got {v}"))
 }
 
@@ -369,7 +369,7 @@ fn int(v: &Json) -> Result<i64, String> {
     v.as_i64().ok_or_else(|| format!("want a whole number, got {v}"))
 }
 
-fn labels(v: &Json) -> Result<Labels, String> {
+pub(crate) fn labels(v: &Json) -> Result<Labels, String> {
     let mut pairs = Vec::new();
     for pair in list(v)? {
         match (pair[0].as_str(), pair[1].as_str()) {
@@ -402,7 +402,7 @@ fn value(v: &Json) -> Result<Value, String> {
 }
 
 /// Time, start timestamp (0 = unknown) and value.
-fn recorded_sample(v: &Json) -> Result<(i64, i64, Value), String> {
+pub(crate) fn recorded_sample(v: &Json) -> Result<(i64, i64, Value), String> {
     let st_ms = v[2].get("st").map_or(Ok(0), int)?;
     let value = match v[1].as_object() {
         Some(object) => {

@@ -36,8 +36,15 @@ pub(crate) fn run(golden: &mut Golden) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let store = runtime.block_on(open(&bucket));
     let chain = Settings { algorithm: Algorithm::Chain, ..settings() };
-    let targets: HashMap<&str, Router> =
-        [("q1", api(&store, settings(), true)), ("qchain", api(&store, chain, false))].into();
+    let auto = Settings { auto_downsampling: true, ..settings() };
+    let x_functions = EngineOptions { x_functions: true, ..EngineOptions::default() };
+    let targets: HashMap<&str, Router> = [
+        ("q1", api(&store, settings(), true)),
+        ("qchain", api(&store, chain, false)),
+        ("qauto", api(&store, auto, false)),
+        ("qx", api_of(&store, settings(), x_functions)),
+    ]
+    .into();
     let check = |_: &Path, row: &Value| {
         let target = row["target"].as_str().unwrap_or_default();
         let Some(router) = targets.get(target) else { return Err(format!("no {target} is replayed here")) };
@@ -56,6 +63,11 @@ pub(crate) fn run(golden: &mut Golden) {
                 ),
                 ("headers.content-encoding", "answers are not compressed yet"),
                 ("body.data.startTime", "wall clock of the recording"),
+                ("body.data.stats.timings", "seconds differ from run to run; their names are compared"),
+                (
+                    "body.data.stats.samples.peakSamples",
+                    "what is held at a time differs by engine; that it is a count is compared",
+                ),
             ],
             rows: None,
             check: &check,
@@ -63,14 +75,17 @@ pub(crate) fn run(golden: &mut Golden) {
     }
 }
 
-/// Files with rows for q1 or qchain.
+/// Files with rows for the queriers replayed here.
 const FILES: &[&str] = &[
     "analyze",
     "dedup",
     "dedup_chain",
+    "dedup_engine_thanos",
     "dedup_instant",
     "downsample",
+    "downsample_auto_flag",
     "downsample_instant",
+    "downsample_thanos",
     "downsample_values",
     "error",
     "exec_error_or_warning",
@@ -85,6 +100,7 @@ const FILES: &[&str] = &[
     "lookback",
     "matrix_instant",
     "matrix_instant_chain",
+    "matrix_instant_thanos",
     "methods",
     "param_error",
     "partial_response",
@@ -95,13 +111,18 @@ const FILES: &[&str] = &[
     "post_not_allowed",
     "q1_endpoints",
     "range",
+    "range_engine_thanos",
     "series",
     "shard_info",
+    "stats",
+    "stats_thanos",
     "step_default",
     "step_formats",
+    "store_match",
     "tenancy_off",
     "time_formats",
     "unknown_path",
+    "x_functions",
 ];
 
 pub(crate) async fn open(dir: &Path) -> Arc<dyn Store> {
@@ -125,7 +146,10 @@ pub(crate) fn settings() -> Settings {
 }
 
 pub(crate) fn api(store: &Arc<dyn Store>, settings: Settings, experimental_functions: bool) -> Router {
-    let options = EngineOptions { experimental_functions, ..EngineOptions::default() };
+    api_of(store, settings, EngineOptions { experimental_functions, ..EngineOptions::default() })
+}
+
+fn api_of(store: &Arc<dyn Store>, settings: Settings, options: EngineOptions) -> Router {
     let engine = Engine::new(options, Arc::new(Inline));
     let clock = Arc::new(ManualClock::new(NOW_MS));
     let api = Api::new(settings, engine, Arc::clone(store), clock, Budget::new("process memory", 4 << 30));
@@ -145,11 +169,12 @@ pub(crate) async fn replay(router: &Router, row: &Value) -> Verdict {
     }
     same_headers(&headers, &row["headers"])?;
     let want = &row["body"];
-    let got = match serde_json::from_str(&text) {
+    let mut got = match serde_json::from_str(&text) {
         _ if text.is_empty() => Value::Null,
         Ok(json) => json,
         Err(_) => serde_json::json!({ "text": text }),
     };
+    same_kind_of_stats(&mut got, want)?;
     let query = param(&row["request"], "query").unwrap_or_default();
     let sorted = ["sort", "topk", "bottomk"].iter().any(|f| query.starts_with(f));
     let got = if sorted { got } else { vector_sorted(got) };
@@ -247,6 +272,29 @@ fn vector_sorted(mut body: Value) -> Value {
         warnings.sort_by_key(|w| w.as_str().map(str::to_owned));
     }
     body
+}
+
+/// Compares names and types of the statistics that differ from run to run and from engine to
+/// engine, then takes the recorded ones.
+fn same_kind_of_stats(got: &mut Value, want: &Value) -> Verdict {
+    let (Some(got), Some(want)) = (got.pointer_mut("/data/stats"), want.pointer("/data/stats")) else {
+        return Ok(());
+    };
+    let names = |v: &Value| v.as_object().map(|o| o.keys().cloned().collect::<Vec<_>>());
+    let timings = &got["timings"];
+    if names(timings) != names(&want["timings"]) {
+        return Err(format!("timings {timings}, want {}", want["timings"]));
+    }
+    if timings.as_object().into_iter().flatten().any(|(_, v)| v.as_f64().is_none_or(|v| v < 0.0)) {
+        return Err(format!("timings {timings} are no seconds"));
+    }
+    let peak = got["samples"]["peakSamples"].as_u64();
+    if peak.is_none_or(|peak| peak == 0) {
+        return Err(format!("peakSamples {peak:?} is no count"));
+    }
+    got["timings"] = want["timings"].clone();
+    got["samples"]["peakSamples"] = want["samples"]["peakSamples"].clone();
+    Ok(())
 }
 
 fn same(path: &mut String, got: &Value, want: &Value) -> Verdict {

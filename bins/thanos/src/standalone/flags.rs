@@ -74,6 +74,9 @@ pub(crate) struct StandaloneFlags {
     /// Resolution follows the step of the query.
     #[arg(long = "query.auto-downsampling")]
     pub auto_downsampling: bool,
+    /// The resolution that stands for auto in instant queries.
+    #[arg(long = "query.instant.default.max_source_resolution", default_value = "0s", hide = true)]
+    pub instant_resolution: String,
     /// What windows see where data of several resolutions meet: right (one resolution at a time,
     /// scrapes first) or thanos (exactly what Thanos gives).
     #[arg(long = "query.resolution-seams", default_value = "right")]
@@ -89,8 +92,8 @@ pub(crate) struct StandaloneFlags {
     #[arg(long = "query.enable-x-functions")]
     pub enable_x_functions: bool,
     /// Feature to enable: promql-experimental-functions, promql-extended-range-selectors,
-    /// promql-binop-fill-modifiers, promql-delayed-name-removal, type-and-unit-labels or
-    /// use-start-timestamps; may be repeated or a list with commas.
+    /// promql-binop-fill-modifiers, promql-delayed-name-removal, promql-per-step-stats,
+    /// type-and-unit-labels or use-start-timestamps; may be repeated or a list with commas.
     #[arg(long = "enable-feature", value_name = "FEATURE")]
     pub enable_feature: Vec<String>,
     /// Writes blocks of two made-up clusters into DIR/demo, serves them and prints queries to try.
@@ -155,6 +158,10 @@ impl StandaloneFlags {
             default_step: duration_flag("query.default-step", &self.default_step)?,
             partial_response: !self.no_partial_response,
             auto_downsampling: self.auto_downsampling,
+            instant_resolution: duration_flag(
+                "query.instant.default.max_source_resolution",
+                &self.instant_resolution,
+            )?,
             seams,
             fit_range: self.fit_range,
             flags: std::collections::BTreeMap::new(),
@@ -180,6 +187,7 @@ impl StandaloneFlags {
                 "promql-delayed-name-removal" => options.delayed_name_removal = true,
                 "type-and-unit-labels" => options.type_and_unit_labels = true,
                 "use-start-timestamps" => options.start_timestamps = true,
+                "promql-per-step-stats" => options.per_step_stats = true,
                 // Always on, as upstream.
                 "promql-at-modifier" | "promql-negative-offset" | "promql-duration-expr" => {}
                 other => bail!("unknown --enable-feature {other:?}"),
@@ -216,6 +224,7 @@ impl StandaloneFlags {
             ("query.default-evaluation-interval", self.evaluation_interval.clone()),
             ("query.default-step", self.default_step.clone()),
             ("query.auto-downsampling", self.auto_downsampling.to_string()),
+            ("query.instant.default.max_source_resolution", self.instant_resolution.clone()),
             ("query.resolution-seams", self.resolution_seams.clone()),
             ("query.fit-resolution-to-range", self.fit_range.to_string()),
             ("query.partial-response", (!self.no_partial_response).to_string()),

@@ -12,6 +12,7 @@ use crate::{
 };
 
 use super::{
+    Looked,
     eval::{Evaluator, Value, samples},
     meter::block_bytes,
 };
@@ -22,6 +23,8 @@ pub(super) struct Kept {
     value: Value,
     /// Remarks made while it was evaluated, for its first place.
     annotations: Annotations,
+    /// Samples looked at, which count for each place.
+    looked: Looked,
     /// Places that have not got it yet.
     left: usize,
 }
@@ -41,14 +44,15 @@ impl Evaluator<'_> {
         }
         if self.commons[i].is_none() {
             let before = std::mem::take(&mut self.annotations);
-            let value = self.eval(&part.node)?;
+            let (value, looked) = self.counted(node.steps.count, |e| e.eval(&part.node))?;
             let annotations = std::mem::replace(&mut self.annotations, before);
-            self.commons[i] = Some(Kept { value, annotations, left: part.uses });
+            self.commons[i] = Some(Kept { value, annotations, looked, left: part.uses });
         }
         let Some(mut kept) = self.commons[i].take() else {
             return Err(Error::internal("a common part has no value"));
         };
         kept.left = kept.left.saturating_sub(1);
+        self.looked.merge(&kept.looked);
         self.annotations.merge(self.moved(&kept.annotations, part.node.expr, node.expr));
         if kept.left == 0 {
             return Ok(kept.value);

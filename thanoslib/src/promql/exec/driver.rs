@@ -22,7 +22,7 @@ use crate::{
 };
 
 use super::{
-    Shared,
+    Looked, Shared,
     analysis::{Whose, since},
     eval::{Evaluator, InfoOutput, LeafOutput, State, Value},
     leaf::{Part, Task, TaskKind, reduce},
@@ -60,6 +60,8 @@ pub(crate) struct Outcome {
     pub(crate) value: Value,
     pub(crate) annotations: Annotations,
     pub(crate) warnings: Warnings,
+    /// Samples looked at.
+    pub(crate) looked: Looked,
 }
 
 /// Runs a query to its end.
@@ -98,23 +100,23 @@ pub(crate) async fn run(
         let work = || {
             let plan = query.plan();
             let mut evaluator = Evaluator::resume(&query.shared, &plan.commons, state);
-            let value = evaluator.eval(&plan.root)?;
-            Ok((value, evaluator.into_annotations()))
+            let (value, looked) = evaluator.counted(query.steps.count, |e| e.eval(&plan.root))?;
+            Ok((value, evaluator.into_annotations(), looked))
         };
         with_room(query.depth, work)
     };
-    let (value, annotations) = compute(on, job).await??;
-    Ok(Outcome { value, annotations, warnings })
+    let (value, annotations, looked) = compute(on, job).await??;
+    Ok(Outcome { value, annotations, warnings, looked })
 }
 
 /// Evaluates the first argument of a call of `info` and tells which info series its value needs.
-fn info_read(query: &Query, i: usize, state: State) -> Result<(State, Vec<Block>, Option<Read>)> {
+fn info_read(query: &Query, i: usize, state: State) -> Result<(State, Vec<Block>, Looked, Option<Read>)> {
     let plan = query.plan();
     let Some(call) = plan.infos.get(i) else {
         return Err(Error::internal("a call of info is not in the plan"));
     };
     let mut evaluator = Evaluator::resume(&query.shared, &plan.commons, state);
-    let base = evaluator.vector(&call.arg)?;
+    let (base, looked) = evaluator.counted(call.arg.steps.count, |e| e.vector(&call.arg))?;
     let select = InfoMatchers::new(call.selector)?.select(&base)?;
     let read = select.map(|matchers| {
         let select = Select { interval: call.interval, matchers, hints: call.hints.clone() };
@@ -130,7 +132,7 @@ fn info_read(query: &Query, i: usize, state: State) -> Result<(State, Vec<Block>
         // What it costs is part of the time of the query alone.
         Read { number: None, selects: vec![select], sinks: vec![sink] }
     });
-    Ok((evaluator.pause(), base, read))
+    Ok((evaluator.pause(), base, looked, read))
 }
 
 /// Evaluates the first argument of a call of `info`, then reads the info series of its value.
@@ -145,13 +147,13 @@ async fn info(
         let query = Arc::clone(query);
         move || with_room(query.depth, || info_read(&query, i, state))
     };
-    let (mut state, base, read) = compute(on, job).await??;
+    let (mut state, base, looked, read) = compute(on, job).await??;
     let (answered, warnings) = match read {
         Some(read) => answer(Arc::clone(query), on, queryable, read).await?,
         None => (Vec::new(), Vec::new()),
     };
     let infos = answered.into_iter().next().map(|(_, output)| output).unwrap_or_default();
-    state.infos.push(Some(InfoOutput { base, infos }));
+    state.infos.push(Some(InfoOutput { base, infos, looked }));
     Ok((state, warnings))
 }
 
@@ -332,7 +334,7 @@ fn reduce_all(
             for (part, leaf) in reduced.iter().zip(&leaves[parts.len()..]) {
                 let cost = OperatorCost {
                     execution_ns,
-                    total_samples: part.looked,
+                    total_samples: part.looked.sum().total,
                     peak_samples: shared.meter.held(),
                     series: (part.blocks.len() + part.raw.len()) as u64,
                     bytes: part.blocks.iter().map(block_bytes).sum(),
@@ -367,6 +369,7 @@ fn absorb(shared: &Shared, mut sinks: Vec<Sink>, parts: Vec<Part>, mut lease: Le
         let begun = shared.recorder.as_ref().filter(|_| sink.aggregator.is_some());
         let begun = begun.map(|recorder| (recorder, time::Instant::now()));
         sink.output.annotations.merge(part.annotations);
+        sink.output.looked.merge(&part.looked);
         for block in part.blocks {
             if let Some(seen) = &mut sink.seen
                 && !seen.insert(&block.labels)

@@ -20,11 +20,11 @@ use crate::{
 };
 
 use super::{
-    Shared,
+    Count, Looked, Shared,
     analysis::{Recorder, Whose, since},
     common::Kept,
     leaf::RawSeries,
-    meter::{block_bytes, block_samples},
+    meter::{block_bytes, block_samples, histogram_samples},
     subquery,
 };
 
@@ -51,6 +51,8 @@ pub(super) struct LeafOutput {
     pub(super) annotations: Annotations,
     /// Bytes reserved for the values.
     pub(super) leases: Vec<Lease>,
+    /// Samples that the leaf looked at.
+    pub(super) looked: Looked,
 }
 
 /// A call of `info` whose two reads are done.
@@ -60,6 +62,8 @@ pub(super) struct InfoOutput {
     pub(super) base: Vec<Block>,
     /// The info series; none when none was asked for.
     pub(super) infos: LeafOutput,
+    /// Samples that the first argument looked at.
+    pub(super) looked: Looked,
 }
 
 /// An evaluation between two reads.
@@ -88,6 +92,8 @@ pub(super) struct Evaluator<'q> {
     pub(super) annotations: Annotations,
     /// Bytes reserved for values that were made of leaves.
     pub(super) leases: Vec<Lease>,
+    /// Samples looked at, by the steps of the part that is evaluated now.
+    pub(super) looked: Looked,
 }
 
 impl<'q> Evaluator<'q> {
@@ -100,7 +106,8 @@ impl<'q> Evaluator<'q> {
     pub(super) fn resume(shared: &'q Shared, parts: &'q [CommonPlan<'q>], state: State) -> Self {
         let State { outputs, infos, commons, annotations, leases } = state;
         let spent = OperatorCost::default();
-        Self { shared, parts, commons, spent, outputs, infos, annotations, leases }
+        let looked = Looked::default();
+        Self { shared, parts, commons, spent, outputs, infos, annotations, leases, looked }
     }
 
     /// What another evaluator needs to go on.
@@ -111,6 +118,18 @@ impl<'q> Evaluator<'q> {
 
     pub(super) fn into_annotations(self) -> Annotations {
         self.annotations
+    }
+
+    /// Evaluates with a count of its own for `steps` steps, which comes with the value.
+    pub(super) fn counted<T>(
+        &mut self,
+        steps: usize,
+        eval: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<(T, Looked)> {
+        let outer = std::mem::replace(&mut self.looked, self.shared.looked(steps));
+        let value = eval(self);
+        let looked = std::mem::replace(&mut self.looked, outer);
+        Ok((value?, looked))
     }
 
     /// The value of a node.
@@ -153,7 +172,8 @@ impl<'q> Evaluator<'q> {
             Kind::String(s) => Ok(Value::String(s.to_vec())),
             Kind::Leaf(i) => self.leaf(*i),
             Kind::Once(inner) => {
-                let value = self.eval(inner)?;
+                let (value, looked) = self.counted(inner.steps.count, |e| e.eval(inner))?;
+                self.looked.repeat(&looked, node.steps.count);
                 self.copied(value, node.steps.count)
             }
             Kind::Negate(inner) => match self.eval(inner)? {
@@ -176,7 +196,8 @@ impl<'q> Evaluator<'q> {
             Kind::Info(i) => self.info(node, *i),
             Kind::Common(i) => self.common(node, *i),
             Kind::Subquery(plan) => {
-                let blocks = self.vector(&plan.inner)?;
+                let (blocks, looked) = self.counted(plan.inner.steps.count, |e| e.vector(&plan.inner))?;
+                self.looked.add_at_end(looked.sum());
                 let end_ms = plan.reference.time(node.steps.start_ms);
                 let window = (end_ms.saturating_sub(plan.range_ms), end_ms);
                 Ok(Value::Matrix(subquery::window(&blocks, plan.inner.steps, window)))
@@ -205,6 +226,7 @@ impl<'q> Evaluator<'q> {
         let mut output = taken.ok_or_else(|| Error::internal("a read of the plan was not answered"))?;
         self.annotations.merge(std::mem::take(&mut output.annotations));
         self.leases.append(&mut output.leases);
+        self.looked.merge(&output.looked);
         Ok(output)
     }
 
@@ -216,7 +238,9 @@ impl<'q> Evaluator<'q> {
         let series = output.raw.into_iter().map(|raw| {
             let (f, h) = (&raw.columns.floats, &raw.columns.histograms);
             let floats = f.ts.iter().copied().zip(f.vs.iter().copied()).collect();
-            let histograms = (0..h.len()).map(|i| (h.ts[i], Arc::new(h.get(i)))).collect();
+            let histograms: Vec<_> = (0..h.len()).map(|i| (h.ts[i], Arc::new(h.get(i)))).collect();
+            let weight: u64 = histograms.iter().map(|(_, h)| histogram_samples(h)).sum();
+            self.looked.add_at(0, Count::new(f.len() as u64 + weight));
             (MatrixSeries { labels: raw.labels, floats, histograms }, false)
         });
         Ok(Value::Matrix(series.collect()))
@@ -225,10 +249,12 @@ impl<'q> Evaluator<'q> {
     /// Joins what the two reads of a call of `info` gave.
     fn info(&mut self, node: &PlanNode<'_>, i: usize) -> Result<Value> {
         let taken = self.infos.get_mut(i).and_then(Option::take);
-        let Some(InfoOutput { base, mut infos }) = taken else {
+        let Some(InfoOutput { base, mut infos, looked }) = taken else {
             return Err(Error::internal("a read of info was not answered"));
         };
         self.annotations.merge(std::mem::take(&mut infos.annotations));
+        self.looked.merge(&looked);
+        self.looked.merge(&infos.looked);
         let before = base.iter().chain(&infos.blocks).map(block_samples).sum();
         let matchers = InfoMatchers::new(info_selector(node.expr))?;
         let scope = &mut self.shared.scope(node.steps, &mut self.annotations);
@@ -243,7 +269,6 @@ impl<'q> Evaluator<'q> {
             Value::Scalar(v) => Value::Scalar(vec![v.first().copied().unwrap_or(f64::NAN); count]),
             Value::Vector(blocks) => {
                 let samples = blocks.iter().map(block_samples).sum::<u64>().saturating_mul(copies);
-                self.shared.meter.look(samples);
                 self.shared.meter.hold(samples)?;
                 Value::Vector(blocks.into_iter().map(|b| copy_block(&b, count)).collect())
             }
@@ -385,23 +410,30 @@ impl<'q> Evaluator<'q> {
         match source {
             RangeSource::Leaf(leaf) => {
                 let output = self.take(*leaf)?;
+                let before = self.looked.sum().total;
                 let scope = &mut self.shared.scope(plan.steps, &mut self.annotations);
                 for raw in &output.raw {
-                    results.extend(call.over_columns(scope, &raw.labels, &raw.columns, &Grain::default())?);
+                    let (labels, columns, grain) = (&raw.labels, &raw.columns, &Grain::default());
+                    results.extend(call.over_columns(scope, labels, columns, grain, &mut self.looked)?);
                 }
+                self.shared.meter.look(self.looked.sum().total.saturating_sub(before));
             }
             RangeSource::Subquery(inner) => {
-                let blocks = self.vector(&inner.inner)?;
+                let (blocks, inside) = self.counted(inner.inner.steps.count, |e| e.vector(&inner.inner))?;
+                let mut windows = self.shared.looked(plan.steps.count);
                 let scope = &mut self.shared.scope(plan.steps, &mut self.annotations);
                 for block in &blocks {
                     let points = subquery::Points::of(block, inner.inner.steps);
-                    results.extend(points.apply(&call, scope, block)?);
+                    results.extend(points.apply(&call, scope, block, &mut windows)?);
                 }
+                self.shared.meter.look(windows.sum().total);
+                // Compat: the windows count in place of what is inside, which alone was read.
+                self.looked.merge(&windows.without_reads());
+                self.looked.add_at_end(Count { total: 0, read: inside.sum().read });
             }
         }
         let mut blocks = Vec::with_capacity(results.len());
-        for (block, looked) in results {
-            self.shared.meter.look(looked);
+        for block in results {
             self.shared.meter.hold(block_samples(&block))?;
             blocks.push(block);
         }

@@ -12,8 +12,8 @@ use crate::{
 };
 
 use super::{
-    Shared,
-    meter::{block_samples, histogram_bytes},
+    Looked, Shared,
+    meter::{block_samples, histogram_samples},
     selector::Instant,
 };
 
@@ -60,8 +60,8 @@ pub(super) struct Part {
     pub(super) raw: Vec<RawSeries>,
     /// Remarks.
     pub(super) annotations: Annotations,
-    /// Samples looked at.
-    pub(super) looked: u64,
+    /// Samples that the leaf looked at.
+    pub(super) looked: Looked,
 }
 
 impl Part {
@@ -91,7 +91,9 @@ pub(super) fn reduce(
     select: usize,
     series: &[SelectedSeries],
 ) -> Result<Vec<Part>> {
-    let mut parts: Vec<Part> = tasks.iter().map(|_| Part::default()).collect();
+    let begun =
+        |task: &std::sync::Arc<Task>| Part { looked: shared.looked(task.steps.count), ..Part::default() };
+    let mut parts: Vec<Part> = tasks.iter().map(begun).collect();
     let with_stats = tasks.iter().any(|t| t.stats);
     let (mut columns, mut grain) = (SampleColumns::default(), Grain::default());
     for one in series {
@@ -118,8 +120,7 @@ pub(super) fn reduce(
                 let mut block = Block::new(one.labels.clone(), task.steps.count);
                 instant.fill(columns, &mut block);
                 if !block.is_empty() {
-                    let samples = block_samples(&block);
-                    part.looked += samples;
+                    let samples = part.looked.block(&block);
                     shared.meter.hold(samples)?;
                     if instant.give.drops_name() {
                         drop_name(&mut block, &shared.options);
@@ -144,16 +145,15 @@ pub(super) fn reduce(
                     let scope = &mut shared.scope(task.steps, &mut part.annotations);
                     let block = smoothed.over_columns(scope, &one.labels, columns);
                     if !block.is_empty() {
-                        let samples = block_samples(&block);
-                        part.looked += samples;
+                        let samples = part.looked.block(&block);
                         shared.meter.hold(samples)?;
                         part.blocks.push(block);
                     }
                 }
                 TaskKind::Range(call) => {
                     let scope = &mut shared.scope(task.steps, &mut part.annotations);
-                    if let Some((block, looked)) = call.over_columns(scope, &one.labels, columns, &grain)? {
-                        part.looked += looked;
+                    let looked = &mut part.looked;
+                    if let Some(block) = call.over_columns(scope, &one.labels, columns, &grain, looked)? {
                         shared.meter.hold(block_samples(&block))?;
                         part.blocks.push(block);
                     }
@@ -166,7 +166,7 @@ pub(super) fn reduce(
             }
         }
     }
-    shared.meter.look(parts.iter().map(|p| p.looked).sum());
+    shared.meter.look(parts.iter().map(|p| p.looked.sum().total).sum());
     Ok(parts)
 }
 
@@ -174,7 +174,7 @@ pub(super) fn reduce(
 pub(super) fn column_samples(columns: &SampleColumns) -> u64 {
     let mut sum = columns.floats.len() as u64;
     for i in 0..columns.histograms.len() {
-        sum += (histogram_bytes(&columns.histograms.get(i)) + 8) / 16;
+        sum += histogram_samples(&columns.histograms.get(i));
     }
     sum
 }

@@ -1,4 +1,4 @@
-//! Counts the samples that a query holds and looks at.
+//! Counts the samples that a query holds and, while it runs, those that it looked at.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -7,7 +7,7 @@ use crate::{
     promql::Block,
 };
 
-/// Samples of one query: held now, at most, and looked at in total.
+/// Samples of one query: held now, at most, and looked at so far.
 #[derive(Debug)]
 pub(crate) struct Meter {
     max: u64,
@@ -66,8 +66,15 @@ impl Meter {
 
 /// Weight of a block in samples: a histogram counts by its size.
 pub(crate) fn block_samples(block: &Block) -> u64 {
-    let histograms: u64 = block.histograms.iter().map(|(_, h)| 1 + histogram_bytes(h) / 16).sum();
+    let histograms: u64 = block.histograms.iter().map(|(_, h)| histogram_samples(h)).sum();
     block.present.count() as u64 + histograms
+}
+
+/// Weight of a histogram with its time, in samples of 16 bytes.
+///
+/// Compat: `HPoint.size` in promql/value.go.
+pub(crate) fn histogram_samples(h: &crate::model::FloatHistogram) -> u64 {
+    (histogram_bytes(h) + 8) / 16
 }
 
 /// Bytes that the values of a block take.

@@ -7,6 +7,7 @@ mod common;
 mod driver;
 mod eval;
 mod leaf;
+mod looked;
 mod meter;
 mod result;
 mod selector;
@@ -14,7 +15,8 @@ mod stack;
 mod subquery;
 
 pub(crate) use driver::{Query, run};
-pub(crate) use meter::histogram_bytes;
+pub(crate) use looked::{Count, Looked};
+pub(crate) use meter::{histogram_bytes, histogram_samples};
 pub(crate) use result::assemble;
 pub(crate) use stack::{depth, with_room};
 
@@ -38,7 +40,7 @@ pub(crate) struct Shared {
     text: Arc<str>,
     /// How far instant selectors look back, in ms.
     lookback_ms: i64,
-    /// Samples held and looked at.
+    /// Samples held.
     meter: Meter,
     /// Costs of operators, if the query is analyzed.
     recorder: Option<Recorder>,
@@ -62,9 +64,19 @@ impl Shared {
         self.recorder.as_ref().map(Recorder::costs)
     }
 
-    /// Samples looked at, and most samples held at a time.
+    /// Samples looked at so far as they come, and most samples held at a time.
     pub(crate) fn samples(&self) -> (u64, u64) {
         (self.meter.total(), self.meter.peak())
+    }
+
+    /// Most samples held at a time.
+    pub(crate) fn peak_samples(&self) -> u64 {
+        self.meter.peak()
+    }
+
+    /// A count of the samples that so many steps look at.
+    fn looked(&self, steps: usize) -> Looked {
+        Looked::new(self.options.per_step_stats, steps)
     }
 
     /// The query text.

@@ -8,6 +8,8 @@ use crate::{
     promql::{Block, MatrixSeries, Steps, functions::range::RangeCall, scope::Scope},
 };
 
+use super::Looked;
+
 /// The samples of one series of a subquery.
 #[derive(Debug)]
 pub(super) struct Points {
@@ -39,9 +41,10 @@ impl Points {
         call: &RangeCall,
         scope: &mut Scope<'_>,
         block: &Block,
-    ) -> Result<Option<(Block, u64)>> {
+        looked: &mut Looked,
+    ) -> Result<Option<Block>> {
         let (floats, histograms) = ((&self.ft[..], &self.fv[..]), (&self.ht[..], &self.hv[..]));
-        call.over_values(scope, &block.labels, block.drop_name, floats, histograms)
+        call.over_values(scope, &block.labels, block.drop_name, floats, histograms, looked)
     }
 }
 

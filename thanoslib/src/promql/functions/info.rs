@@ -276,7 +276,7 @@ mod tests {
         let info = InfoMatchers::new(Some(&selector)).expect("compiles");
         let base = vec![series(&[("__name__", "x"), ("job", "a.b")], &[Some(1.0), Some(2.0)])];
         let asked = info.select(&base).expect("compiles").expect("has a job");
-        assert_eq!((asked[0].name(), asked[0].value()), ("job", r"a\.b"));
+        assert_eq!((asked[0].name(), asked[0].value()), ("job", &br"a\.b"[..]));
         let got = info.join(&mut scope, base, infos).map_err(|e| e.to_string());
         let got =
             got.map(|b| b.iter().map(|b| (b.labels.to_string(), b.present.count())).collect::<Vec<_>>());

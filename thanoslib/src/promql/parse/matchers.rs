@@ -68,8 +68,8 @@ impl Parser<'_> {
             return Err(self.unexpected(value, CONTEXT, "string"));
         }
         self.next()?;
-        let text = self.utf8(value)?;
-        Matcher::new(op, name, text).map_err(|e| self.fail(e.message(), (label.start, value.end)))
+        let bytes = self.unquoted(value)?.into_owned();
+        Matcher::new(op, name, bytes).map_err(|e| self.fail(e.message(), (label.start, value.end)))
     }
 
     /// The value of a string that must be text.

@@ -4,6 +4,7 @@ mod active;
 mod deep;
 mod limits;
 mod passes;
+mod stats;
 mod workers;
 
 use std::sync::Arc;

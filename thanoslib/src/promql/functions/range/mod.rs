@@ -18,6 +18,7 @@
 //! Invariant: sees one series at a time, stale marks removed; knows no selects.
 
 mod changes;
+mod counts;
 mod edges;
 mod ends;
 mod extended;
@@ -49,7 +50,7 @@ use crate::{
     promql::{
         Block, FunctionId, Grain, Steps,
         ast::{Expr, Extension, Node},
-        exec::histogram_bytes,
+        exec::Looked,
         names::drop_name,
         plan::{RangePlan, Reach, Reference},
         scope::Scope,
@@ -114,7 +115,7 @@ impl RangeCall {
         !matches!(self.id, FunctionId::FirstOverTime | FunctionId::LastOverTime | FunctionId::AbsentOverTime)
     }
 
-    /// Applies the function to a selected series; also gives the weight of the samples seen.
+    /// Applies the function to a selected series and counts the samples that it looks at.
     ///
     /// # Errors
     /// Bad parameters, cancellation.
@@ -124,7 +125,8 @@ impl RangeCall {
         labels: &Labels,
         columns: &SampleColumns,
         grain: &Grain,
-    ) -> Result<Option<(Block, u64)>> {
+        looked: &mut Looked,
+    ) -> Result<Option<Block>> {
         let histograms: Vec<_> =
             (0..columns.histograms.len()).map(|i| Arc::new(columns.histograms.get(i))).collect();
         let with_starts = scope.options.start_timestamps;
@@ -138,10 +140,10 @@ impl RangeCall {
             hs: starts(&columns.histograms.st),
             grain: (!grain.stretches.is_empty()).then_some(grain),
         };
-        self.over_samples(scope, labels, false, &samples)
+        self.over_samples(scope, labels, false, &samples, looked)
     }
 
-    /// Applies the function to the values of a subquery.
+    /// Applies the function to the values of a subquery and counts those that it looks at.
     ///
     /// # Errors
     /// Bad parameters, cancellation.
@@ -152,7 +154,8 @@ impl RangeCall {
         dropping: bool,
         floats: (&[i64], &[f64]),
         histograms: (&[i64], &[Arc<FloatHistogram>]),
-    ) -> Result<Option<(Block, u64)>> {
+        looked: &mut Looked,
+    ) -> Result<Option<Block>> {
         let samples = Samples {
             ft: floats.0,
             fv: floats.1,
@@ -162,7 +165,7 @@ impl RangeCall {
             hs: &[],
             grain: None,
         };
-        self.over_samples(scope, labels, dropping, &samples)
+        self.over_samples(scope, labels, dropping, &samples, looked)
     }
 
     fn over_samples(
@@ -171,18 +174,17 @@ impl RangeCall {
         labels: &Labels,
         dropping: bool,
         samples: &Samples<'_>,
-    ) -> Result<Option<(Block, u64)>> {
+        looked: &mut Looked,
+    ) -> Result<Option<Block>> {
         scope.check()?;
         let mut block = Block::new(labels.clone(), self.steps.count);
         block.drop_name = dropping;
         let mut notes = Notes::new(scope.annotations, labels, self.vector_position, self.first_position);
-        let weight = match self.plain(samples, &mut block, &mut notes)? {
-            Some(weight) => Some(weight),
-            None => {
-                self.windows(samples, &mut block, &mut notes)?;
-                None
-            }
-        };
+        let floats_in_windows = self.plain(samples, &mut block, &mut notes)?;
+        if floats_in_windows.is_none() {
+            self.windows(samples, &mut block, &mut notes)?;
+        }
+        self.count(samples, floats_in_windows, looked);
         if block.is_empty() {
             return Ok(None);
         }
@@ -192,7 +194,7 @@ impl RangeCall {
         if self.drops_name() {
             drop_name(&mut block, scope.options);
         }
-        Ok(Some((block, weight.unwrap_or_else(|| self.weight(samples)))))
+        Ok(Some(block))
     }
 
     fn windows(&self, samples: &Samples<'_>, block: &mut Block, notes: &mut Notes<'_>) -> Result<()> {
@@ -301,24 +303,5 @@ impl RangeCall {
     fn param(&self, index: usize, step: usize) -> Result<f64> {
         let of_step = self.params.get(index).and_then(|p| p.get(step)).copied();
         of_step.ok_or_else(|| Error::internal("a scalar argument has no value for a step"))
-    }
-
-    /// Weight of the samples in all windows; a histogram counts by its size.
-    fn weight(&self, samples: &Samples<'_>) -> u64 {
-        let mut sum = 0u64;
-        let mut before = vec![0u64];
-        for h in samples.hv {
-            sum += (histogram_bytes(h) + 8) / 16;
-            before.push(sum);
-        }
-        let (mut f, mut h) = (0..0, 0..0);
-        let mut weight = 0;
-        for t in self.steps.iter() {
-            let end = self.reference.time(t);
-            self.advance(samples.ft, end, &mut f);
-            self.advance(samples.ht, end, &mut h);
-            weight += f.len() as u64 + before[h.end] - before[h.start];
-        }
-        weight
     }
 }
