@@ -112,10 +112,34 @@ struct WireMatching {
 struct WireSelector {
     name: Option<String>,
     /// Name, operator, value.
-    matchers: Vec<(String, String, String)>,
+    matchers: Vec<(String, String, WireValue)>,
     offset_ms: i64,
     at_ms: Option<i64>,
     extension: Option<String>,
+}
+
+/// A value of a label: a text where it is one.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+enum WireValue {
+    Text(String),
+    Bytes(Vec<u8>),
+}
+
+impl WireValue {
+    fn new(value: &[u8]) -> Self {
+        match str::from_utf8(value) {
+            Ok(text) => Self::Text(text.to_owned()),
+            Err(_) => Self::Bytes(value.to_vec()),
+        }
+    }
+
+    fn into_bytes(self) -> Vec<u8> {
+        match self {
+            Self::Text(text) => text.into_bytes(),
+            Self::Bytes(bytes) => bytes,
+        }
+    }
 }
 
 /// The JSON of a plan.
@@ -193,7 +217,8 @@ fn at_ms(at: Option<At>) -> Result<Option<i64>> {
 }
 
 fn selector(v: &VectorSelector) -> Result<WireSelector> {
-    let matcher = |m: &Matcher| (m.name().to_owned(), m.op().as_str().to_owned(), m.value().to_owned());
+    let matcher =
+        |m: &Matcher| (m.name().to_owned(), m.op().as_str().to_owned(), WireValue::new(m.value().as_ref()));
     Ok(WireSelector {
         name: v.name.clone(),
         matchers: v.matchers.iter().map(matcher).collect(),
@@ -332,10 +357,12 @@ fn duration(ms: i64) -> Result<Duration> {
 fn parsed(wire: WireSelector) -> Result<VectorSelector> {
     let matchers = wire.matchers.into_iter().map(|(name, op, value)| {
         let op = MATCH_OPS.iter().copied().find(|o| o.as_str() == op);
-        Matcher::new(op.ok_or_else(|| bad("the operator of a matcher is unknown"))?, name, value)
+        let op = op.ok_or_else(|| bad("the operator of a matcher is unknown"))?;
+        Matcher::new(op, name, value.into_bytes())
     });
     let matchers = matchers.collect::<Result<Vec<_>>>()?;
-    let named = |name: &String| matchers.last().is_some_and(|m| *m == Matcher::equal("__name__", name));
+    let named =
+        |name: &String| matchers.last().is_some_and(|m| *m == Matcher::equal("__name__", name.as_str()));
     if wire.name.as_ref().is_some_and(|name| !named(name)) {
         return Err(bad("the matcher of the name stands not last"));
     }
