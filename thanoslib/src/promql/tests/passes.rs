@@ -149,7 +149,7 @@ async fn what_occurs_again_is_read_once() {
     check("info(sum by (i) (x)) + sum by (i) (x)", &["{__name__=\"x\"}"]).await;
     check("vector(scalar(sum(x))) + scalar(sum(x))", &["{__name__=\"x\"}"]).await;
     // Hints differ, so that there are three selects in one read.
-    let selects = vec!["{__name__=\"x\"}"; 3].join(" ");
+    let selects = ["{__name__=\"x\"}"; 3].join(" ");
     check("topk(2, x) or bottomk(2, x) or -x or -x", &[&selects]).await;
     check(
         "quantile_over_time(scalar(min(x)), x[5m]) + quantile_over_time(scalar(min(x)), x[5m])",
