@@ -217,8 +217,7 @@ fn at_ms(at: Option<At>) -> Result<Option<i64>> {
 }
 
 fn selector(v: &VectorSelector) -> Result<WireSelector> {
-    let matcher =
-        |m: &Matcher| (m.name().to_owned(), m.op().as_str().to_owned(), WireValue::new(m.value()));
+    let matcher = |m: &Matcher| (m.name().to_owned(), m.op().as_str().to_owned(), WireValue::new(m.value()));
     Ok(WireSelector {
         name: v.name.clone(),
         matchers: v.matchers.iter().map(matcher).collect(),
