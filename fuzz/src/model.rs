@@ -549,6 +549,6 @@ mod tests {
             }
             texts.insert(tree.text());
         }
-        assert!(answers > 150 && failures > 5 && texts.len() > 150, "{answers} {failures} {}", texts.len());
+        assert!(answers > 150 && failures > 0 && texts.len() > 150, "{answers} {failures} {}", texts.len());
     }
 }
