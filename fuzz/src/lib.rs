@@ -11,6 +11,7 @@
 pub mod blocks;
 pub mod chunks;
 pub mod downsample;
+pub mod model;
 pub mod promql;
 pub mod values;
 pub mod writers;
@@ -29,6 +30,7 @@ pub const BODIES: &[(&str, Body)] = &[
     ("downsample_aggregates", downsample::downsample_aggregates),
     ("downsample_floats", downsample::downsample_floats),
     ("downsample_histograms", downsample::downsample_histograms),
+    ("evaluator", model::evaluator),
     ("float_histogram", chunks::float_histogram),
     ("float_histogram_st", chunks::float_histogram_st),
     ("histogram", chunks::histogram),
@@ -41,6 +43,7 @@ pub const BODIES: &[(&str, Body)] = &[
     ("index_toc", blocks::index_toc),
     ("merge_any", writers::merge_any),
     ("meta", blocks::meta),
+    ("plan", promql::plan),
     ("postings", blocks::postings),
     ("postings_codec", blocks::postings_codec),
     ("postings_model", blocks::postings_model),

@@ -7,7 +7,7 @@ use thanoslib::{
     context::Context,
     model::{CounterReset, FloatHistogram, Labels, Span, Value, stale_nan},
     promql::{
-        Engine, EngineOptions, InstantQuery, RangeQuery,
+        Engine, EngineOptions, InstantQuery, LogicalPlan, RangeQuery,
         ast::{Duration, DurationExpr, DurationNode, Expr, Node, VectorSelector},
         parse, parse_bytes, parse_selector,
     },
@@ -79,6 +79,22 @@ pub fn peer(data: &[u8]) {
 /// Without what the other parser forgets: that a number was a duration.
 fn untyped(tree: String) -> String {
     tree.replace("is_duration: true", "is_duration: false")
+}
+
+/// Reads bytes as the JSON of a plan; what is accepted comes back equal and is evaluated.
+pub fn plan(data: &[u8]) {
+    let Ok(json) = std::str::from_utf8(data) else { return };
+    let Ok(plan) = LogicalPlan::from_json(json, &options()) else { return };
+    let again = plan.to_json().expect("its durations are numbers");
+    let again = LogicalPlan::from_json(&again, &options()).expect("is a plan");
+    assert_eq!(format!("{again:?}"), format!("{plan:?}"));
+    let engine = Engine::new(options(), Arc::new(Inline));
+    let budget = Budget::new("query", MEMORY_MAX);
+    let ctx = Context::new(Arc::clone(&budget));
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("needs no drivers");
+    // Errors are answers as good as values.
+    let _ = runtime.block_on(engine.execute(&ctx, STORE.clone(), plan));
+    assert_eq!(budget.used(), 0);
 }
 
 /// Evaluates a short query at one time and at several, now or with delayed name removal.

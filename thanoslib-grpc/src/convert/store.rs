@@ -120,6 +120,8 @@ impl From<pb::QueryHints> for SelectHints {
             func: h.func.map(|f| f.name).unwrap_or_default(),
             range_ms: h.range.map(|r| r.millis).unwrap_or_default(),
             grouping: h.grouping.map(|g| Grouping { by: g.by, labels: g.labels }),
+            // What is asked for by these fields is part of the request.
+            projection: None,
         }
     }
 }
@@ -306,6 +308,7 @@ mod tests {
                 func: "rate".to_owned(),
                 range_ms: 2,
                 grouping: Some(Grouping { by: false, labels: vec!["le".to_owned()] }),
+                projection: None,
             }
         });
         check(|r| {

@@ -179,4 +179,32 @@ mod tests {
         let small = Context::new(big.budget("query", &Budget::new("process", 100)));
         big.enter(&small).await.map(drop).expect_err("a floor that never fits");
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_came_first_is_served_first_and_waiting_counts() {
+        let process = Budget::new("process", u64::MAX);
+        let settings = AdmissionSettings { running_max: 1, waiting_max: 3, bytes_max: 80, floor_bytes: 0 };
+        let gate = Arc::new(Admission::new(settings));
+        let first = gate.enter(&Context::new(gate.budget("query", &process))).await.expect("free");
+        let order = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let mut waiting = Vec::new();
+        for (i, timeout) in [(0, 100), (1, 5), (2, 100), (3, 100)] {
+            // The time of a query begins when it arrives.
+            let ctx = Context::new(gate.budget("query", &process)).with_timeout(Duration::from_secs(timeout));
+            let (gate, order) = (Arc::clone(&gate), Arc::clone(&order));
+            waiting.push(tokio::spawn(async move {
+                let place = gate.enter(&ctx).await;
+                order.lock().expect("not poisoned").push((i, place.as_ref().err().map(Error::kind)));
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }));
+            tokio::task::yield_now().await;
+        }
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        drop(first);
+        futures::future::join_all(waiting).await;
+        use crate::error::ErrorKind::{Timeout, Unavailable};
+        // The fourth found the queue full, the second waited too long.
+        let want = [(3, Some(Unavailable)), (1, Some(Timeout)), (0, None), (2, None)];
+        assert_eq!(*order.lock().expect("not poisoned"), want);
+    }
 }

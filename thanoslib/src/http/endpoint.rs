@@ -7,6 +7,8 @@ use axum::http::Method;
 pub(super) enum Endpoint<'a> {
     Query,
     QueryRange,
+    QueryExplain,
+    QueryRangeExplain,
     FormatQuery,
     ParseQuery,
     Labels,
@@ -24,12 +26,16 @@ pub(super) enum Endpoint<'a> {
     Flags,
     Config,
     Tsdb,
+    ActiveQueries,
+    KillQuery,
 }
 
 /// Paths in the router's own spelling.
 pub(super) const PATHS: &[&str] = &[
     "/api/v1/query",
     "/api/v1/query_range",
+    "/api/v1/query_explain",
+    "/api/v1/query_range_explain",
     "/api/v1/format_query",
     "/api/v1/parse_query",
     "/api/v1/labels",
@@ -46,9 +52,12 @@ pub(super) const PATHS: &[&str] = &[
     "/api/v1/status/flags",
     "/api/v1/status/config",
     "/api/v1/status/tsdb",
+    "/api/v1/status/active_queries",
+    "/api/v1/status/active_queries/kill",
 ];
 
 const GET: &[Method] = &[Method::GET];
+const POST: &[Method] = &[Method::POST];
 const GET_POST: &[Method] = &[Method::GET, Method::POST];
 
 /// The endpoint of a path with its methods.
@@ -57,6 +66,8 @@ pub(super) fn find(path: &str) -> Option<(Endpoint<'_>, &'static [Method])> {
     Some(match rest {
         "query" => (Endpoint::Query, GET_POST),
         "query_range" => (Endpoint::QueryRange, GET_POST),
+        "query_explain" => (Endpoint::QueryExplain, GET_POST),
+        "query_range_explain" => (Endpoint::QueryRangeExplain, GET_POST),
         "format_query" => (Endpoint::FormatQuery, GET_POST),
         "parse_query" => (Endpoint::ParseQuery, GET_POST),
         "labels" => (Endpoint::Labels, GET_POST),
@@ -72,6 +83,8 @@ pub(super) fn find(path: &str) -> Option<(Endpoint<'_>, &'static [Method])> {
         "status/flags" => (Endpoint::Flags, GET),
         "status/config" => (Endpoint::Config, GET),
         "status/tsdb" => (Endpoint::Tsdb, GET),
+        "status/active_queries" => (Endpoint::ActiveQueries, GET),
+        "status/active_queries/kill" => (Endpoint::KillQuery, POST),
         _ => {
             let name = rest.strip_prefix("label/")?.strip_suffix("/values")?;
             (Endpoint::LabelValues(name), GET)
@@ -85,6 +98,8 @@ impl Endpoint<'_> {
         match self {
             Endpoint::Query => "query",
             Endpoint::QueryRange => "query_range",
+            Endpoint::QueryExplain => "query_explain",
+            Endpoint::QueryRangeExplain => "query_range_explain",
             Endpoint::FormatQuery => "format_query",
             Endpoint::ParseQuery => "parse_query",
             Endpoint::Labels => "label_names",
@@ -101,6 +116,8 @@ impl Endpoint<'_> {
             Endpoint::Flags => "status_flags",
             Endpoint::Config => "status_config",
             Endpoint::Tsdb => "status_tsdb",
+            Endpoint::ActiveQueries => "status_active_queries",
+            Endpoint::KillQuery => "kill_query",
         }
     }
 }

@@ -24,6 +24,7 @@ pub(super) enum ApiErrorKind {
     Canceled,
     Timeout,
     Unavailable,
+    NotFound,
     Internal,
 }
 
@@ -35,6 +36,7 @@ impl ApiErrorKind {
             Self::Canceled => "canceled",
             Self::Timeout => "timeout",
             Self::Unavailable => "unavailable",
+            Self::NotFound => "not_found",
             Self::Internal => "internal",
         }
     }
@@ -43,6 +45,7 @@ impl ApiErrorKind {
         match self {
             Self::BadData => StatusCode::BAD_REQUEST,
             Self::Execution => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::NotFound => StatusCode::NOT_FOUND,
             Self::Canceled | Self::Timeout | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -58,6 +61,11 @@ impl ApiError {
     /// The server takes no more work now.
     pub(super) fn unavailable(message: impl Into<String>) -> Self {
         Self { kind: ApiErrorKind::Unavailable, message: message.into() }
+    }
+
+    /// What a request names is not there.
+    pub(super) fn not_found(message: impl Into<String>) -> Self {
+        Self { kind: ApiErrorKind::NotFound, message: message.into() }
     }
 
     /// What upstream reports as a failure of the server.

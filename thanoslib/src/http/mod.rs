@@ -2,8 +2,10 @@
 //!
 //! Invariant: parses parameters and renders answers; decides nothing about data.
 
+mod active;
 mod endpoint;
 mod error;
+mod explain;
 mod json;
 mod labels;
 mod metrics;
@@ -179,7 +181,8 @@ impl Api {
 ///
 /// Every path below `/api/v1` that Thanos answers is there, with its methods, and Prometheus'
 /// `format_query` and `parse_query`; other methods get 405 and other paths are left to the
-/// embedder.
+/// embedder. Our own are `GET /api/v1/status/active_queries`, which lists the queries that run, and
+/// `POST /api/v1/status/active_queries/kill` with the parameter `id`, which ends one.
 pub fn router(api: Arc<Api>) -> Router {
     let mut router = Router::new();
     for path in endpoint::PATHS {
@@ -206,7 +209,11 @@ async fn serve(State(api): State<Arc<Api>>, request: Request) -> Result<Response
     }
     if !methods.contains(&method) {
         let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n");
-        let allow = if methods.len() > 1 { "GET, OPTIONS, POST" } else { "GET, OPTIONS" };
+        let allow = match methods {
+            [Method::POST] => "OPTIONS, POST",
+            [_] => "GET, OPTIONS",
+            _ => "GET, OPTIONS, POST",
+        };
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
         return Ok(response);
     }
@@ -235,6 +242,10 @@ async fn answer(api: &Arc<Api>, endpoint: Endpoint<'_>, params: &Params) -> Resp
     let answer = match endpoint {
         Endpoint::Query => query::instant(api, &ctx, params).await,
         Endpoint::QueryRange => query::range(api, &ctx, params).await,
+        Endpoint::QueryExplain => explain::instant(api, params),
+        Endpoint::QueryRangeExplain => explain::range(api, params),
+        Endpoint::ActiveQueries => Ok(active::list(api)),
+        Endpoint::KillQuery => active::kill(api, params),
         Endpoint::FormatQuery => syntax::format(api, params),
         Endpoint::ParseQuery => syntax::tree(api, params),
         Endpoint::Labels => labels::names(api, &ctx, params).await,

@@ -8,35 +8,58 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{Api, error::ApiError, json, params::Params};
+use super::{Api, error::ApiError, explain, json, params::Params};
 use crate::{
     context::Context,
     model::duration,
-    promql::{self, Engine, EngineOptions, InstantQuery, QueryResult, RangeQuery, StepStats, ast::Expr},
+    promql::{
+        self, Engine, EngineOptions, Explained, InstantQuery, QueryResult, RangeQuery, StepStats, ast::Expr,
+    },
     query::{SelectOptions, StoreQueryable},
     store::{PartialResponse, ShardInfo},
 };
 
 pub(super) async fn instant(api: &Arc<Api>, ctx: &Context, params: &Params) -> Result<Response, ApiError> {
+    let (query, options) = instant_query(api, params)?;
+    let ctx = timeout(ctx, params)?;
+    query.check().map_err(|e| ApiError::bad_data(e.message()))?;
+    let _place = api.admission.enter(&ctx).await.map_err(|e| ApiError::admission(&e))?;
+    let queryable = Arc::new(StoreQueryable::new(Arc::clone(&api.store), options));
+    let result = explain::engine(api, params).instant(&ctx, queryable, query).await;
+    respond(params, &result.map_err(|e| ApiError::execution(&e))?)
+}
+
+/// The instant query that a request asks for.
+pub(super) fn instant_query(
+    api: &Arc<Api>,
+    params: &Params,
+) -> Result<(InstantQuery, SelectOptions), ApiError> {
     let time_ms = match params.get("time") {
         "" => api.clock.now_ms(),
         text => time(text).map_err(|e| ApiError::bad_data(format!("Invalid time value for 'time': {e}")))?,
     };
-    let ctx = timeout(ctx, params)?;
+    timeout_ns(params)?;
     let auto_resolution_ms = i64::try_from(api.settings.instant_resolution.as_millis()).unwrap_or(i64::MAX);
     let options = select_options(api, params, auto_resolution_ms)?;
     let lookback_ms = lookback(api, params, options.max_resolution_ms)?;
     let engine = engine(api, params);
     let expr = parse(&engine, params)?;
     let query = InstantQuery { expr, text: Arc::from(params.get("query")), time_ms, lookback_ms };
-    query.check().map_err(|e| ApiError::bad_data(e.message()))?;
-    let _place = api.admission.enter(&ctx).await.map_err(|e| ApiError::admission(&e))?;
-    let queryable = Arc::new(StoreQueryable::new(Arc::clone(&api.store), options));
-    let result = engine.instant(&ctx, queryable, query).await.map_err(|e| ApiError::execution(&e))?;
-    respond(params, &result)
+    Ok((query, options))
 }
 
 pub(super) async fn range(api: &Arc<Api>, ctx: &Context, params: &Params) -> Result<Response, ApiError> {
+    let (query, options) = range_query(api, params)?;
+    let ctx = timeout(ctx, params)?;
+    query.check().map_err(|e| ApiError::bad_data(e.message()))?;
+    let _place = api.admission.enter(&ctx).await.map_err(|e| ApiError::admission(&e))?;
+    let queryable = Arc::new(StoreQueryable::new(Arc::clone(&api.store), options));
+    let result = explain::engine(api, params).range(&ctx, queryable, query).await;
+    respond(params, &result.map_err(|e| ApiError::execution(&e))?)
+}
+
+/// The range query that a request asks for.
+pub(super) fn range_query(api: &Arc<Api>, params: &Params) -> Result<(RangeQuery, SelectOptions), ApiError> {
     let start_ms = time(params.get("start")).map_err(ApiError::bad_data)?;
     let end_ms = time(params.get("end")).map_err(ApiError::bad_data)?;
     if end_ms < start_ms {
@@ -44,18 +67,14 @@ pub(super) async fn range(api: &Arc<Api>, ctx: &Context, params: &Params) -> Res
     }
     let span_ms = end_ms.saturating_sub(start_ms);
     let step_ms = step(api, params, span_ms)?;
-    let ctx = timeout(ctx, params)?;
+    timeout_ns(params)?;
     let options = select_options(api, params, step_ms / 5)?;
     let lookback_ms = lookback(api, params, options.max_resolution_ms)?;
     let engine = engine(api, params);
     let expr = parse(&engine, params)?;
     let query =
         RangeQuery { expr, text: Arc::from(params.get("query")), start_ms, end_ms, step_ms, lookback_ms };
-    query.check().map_err(|e| ApiError::bad_data(e.message()))?;
-    let _place = api.admission.enter(&ctx).await.map_err(|e| ApiError::admission(&e))?;
-    let queryable = Arc::new(StoreQueryable::new(Arc::clone(&api.store), options));
-    let result = engine.range(&ctx, queryable, query).await.map_err(|e| ApiError::execution(&e))?;
-    respond(params, &result)
+    Ok((query, options))
 }
 
 /// A time in ms; the text says what is wrong.
@@ -93,18 +112,23 @@ fn duration_ns(text: &str) -> Result<i64, String> {
     duration::parse_api_duration(text).map_err(|e| e.to_string())
 }
 
-fn timeout(ctx: &Context, params: &Params) -> Result<Context, ApiError> {
+/// `timeout` in nanoseconds, if it is given.
+fn timeout_ns(params: &Params) -> Result<Option<i64>, ApiError> {
     match params.get("timeout") {
-        "" => Ok(ctx.clone()),
-        text => {
-            let ns = duration_ns(text).map_err(ApiError::bad_data)?;
-            Ok(ctx.with_timeout(Duration::from_nanos(u64::try_from(ns).unwrap_or(0))))
-        }
+        "" => Ok(None),
+        text => duration_ns(text).map(Some).map_err(ApiError::bad_data),
     }
 }
 
+fn timeout(ctx: &Context, params: &Params) -> Result<Context, ApiError> {
+    Ok(match timeout_ns(params)? {
+        None => ctx.clone(),
+        Some(ns) => ctx.with_timeout(Duration::from_nanos(u64::try_from(ns).unwrap_or(0))),
+    })
+}
+
 /// The engine as a request wants it.
-fn engine(api: &Api, params: &Params) -> Engine {
+pub(super) fn engine(api: &Api, params: &Params) -> Engine {
     let own = api.engine.options();
     api.engine.with_options(EngineOptions {
         // Compat: Prometheus' engine knows the functions of Thanos under no setting.
@@ -230,8 +254,11 @@ fn respond(params: &Params, result: &QueryResult) -> Result<Response, ApiError> 
     if !params.get("stats").is_empty() {
         stats(&mut out, result);
     }
-    out.push_str(r#","analysis":{}}"#);
-    let analyze = matches!(params.get("analyze"), "true" | "1");
+    out.push_str(r#","analysis":"#);
+    out.push_str(&result.analysis.as_ref().map_or_else(|| "{}".to_owned(), Explained::to_json));
+    out.push('}');
+    // Compat: only one of the engines upstream can tell.
+    let analyze = explain::analyzes(params) && result.analysis.is_none();
     let mut warnings: Vec<String> = result.warnings.iter().map(ToString::to_string).collect();
     if result.warnings.omitted() > 0 {
         warnings.push(format!("{} more warnings omitted", result.warnings.omitted()));
@@ -317,8 +344,13 @@ mod tests {
                 steps,
             };
             let value = QueryValue::Scalar { t_ms: 0, v: 0.0 };
-            let result =
-                QueryResult { value, annotations: Default::default(), warnings: Default::default(), stats };
+            let result = QueryResult {
+                value,
+                annotations: Default::default(),
+                warnings: Default::default(),
+                stats,
+                analysis: None,
+            };
             let mut out = String::new();
             super::stats(&mut out, &result);
             let timings = r#","stats":{"timings":{"evalTotalTime":0.75,"resultSortTime":0,"queryPreparationTime":0,"innerEvalTime":0.5,"execQueueTime":0.25,"execTotalTime":0.75},"#;

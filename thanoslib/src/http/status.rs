@@ -36,6 +36,10 @@ pub(super) fn answer(api: &Arc<Api>, endpoint: Endpoint<'_>, params: &Params) ->
         Endpoint::Tsdb => tsdb(params)?,
         Endpoint::Query
         | Endpoint::QueryRange
+        | Endpoint::QueryExplain
+        | Endpoint::QueryRangeExplain
+        | Endpoint::ActiveQueries
+        | Endpoint::KillQuery
         | Endpoint::FormatQuery
         | Endpoint::ParseQuery
         | Endpoint::Labels
@@ -151,6 +155,6 @@ fn tsdb(params: &Params) -> Result<Value, ApiError> {
     }))
 }
 
-fn rfc3339(ms: i64) -> String {
+pub(super) fn rfc3339(ms: i64) -> String {
     format_rfc3339(UnixTime::from_ms(ms))
 }

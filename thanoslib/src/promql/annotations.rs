@@ -37,6 +37,15 @@ impl Annotations {
         self.infos.extend(other.infos);
     }
 
+    /// The same remarks at other positions; those that `to` does not know stay where they are.
+    pub(crate) fn moved(&self, to: impl Fn((u32, u32)) -> Option<(u32, u32)>) -> Self {
+        let place = |position: &Option<(u32, u32)>| position.map(|p| to(p).unwrap_or(p));
+        let all = |of: &BTreeMap<String, Option<(u32, u32)>>| {
+            of.iter().map(|(text, position)| (text.clone(), place(position))).collect()
+        };
+        Self { warnings: all(&self.warnings), infos: all(&self.infos) }
+    }
+
     /// Warnings in text order.
     pub fn warnings(&self) -> impl Iterator<Item = String> + '_ {
         self.warnings.iter().map(render)

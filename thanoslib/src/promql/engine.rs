@@ -9,10 +9,11 @@ use crate::{
 };
 
 use super::{
-    EngineOptions, QueryResult, QueryStats, Queryable, StepStats, Steps,
+    ActiveQuery, EngineOptions, Explained, LogicalPlan, QueryResult, QueryStats, Queryable, StepStats, Steps,
+    active::ActiveQueries,
     ast::{Expr, ValueType},
     exec::{self, Query, Shared},
-    plan::{QueryTimes, check_durations, fold},
+    plan::{Explainer, Planned, QueryTimes, check_durations, plan},
 };
 
 /// Evaluates PromQL over any [`Queryable`].
@@ -44,6 +45,9 @@ use super::{
 pub struct Engine {
     options: EngineOptions,
     compute: Arc<dyn Compute>,
+    analyze: bool,
+    /// Shared by all clones.
+    active: Arc<ActiveQueries>,
 }
 
 /// A query at one time.
@@ -128,7 +132,7 @@ impl RangeQuery {
 impl Engine {
     /// An engine that computes on `compute`.
     pub fn new(options: EngineOptions, compute: Arc<dyn Compute>) -> Self {
-        Self { options, compute }
+        Self { options, compute, analyze: false, active: Arc::default() }
     }
 
     /// The same engine with other settings.
@@ -142,6 +146,22 @@ impl Engine {
         &self.options
     }
 
+    /// The same engine, whose results tell what each operator cost.
+    #[must_use]
+    pub fn analyzing(&self) -> Self {
+        Self { analyze: true, ..self.clone() }
+    }
+
+    /// The queries that this engine and its clones run now, oldest first.
+    pub fn active_queries(&self) -> Vec<ActiveQuery> {
+        self.active.list()
+    }
+
+    /// Ends a query that runs, which then fails as cancelled; false when no query of that number runs.
+    pub fn kill(&self, id: u64) -> bool {
+        self.active.kill(id)
+    }
+
     /// Answers an instant query.
     ///
     /// # Errors
@@ -153,11 +173,7 @@ impl Engine {
         queryable: Arc<dyn Queryable>,
         query: InstantQuery,
     ) -> Result<QueryResult> {
-        let times = query.times();
-        let InstantQuery { expr, text, time_ms, lookback_ms } = query;
-        let steps = Steps { start_ms: time_ms, step_ms: 1, count: 1 };
-        let query = self.query(ctx, expr, text, steps, times, lookback_ms).await?;
-        self.run(ctx, queryable, query, true).await
+        self.run(ctx, queryable, Asked::from(query)).await
     }
 
     /// Answers a range query; the value is a matrix.
@@ -171,12 +187,94 @@ impl Engine {
         query: RangeQuery,
     ) -> Result<QueryResult> {
         query.check()?;
-        let times = query.times();
-        let RangeQuery { expr, text, start_ms, end_ms, step_ms, lookback_ms } = query;
-        let count = self.step_count(start_ms, end_ms, step_ms)?;
-        let steps = Steps { start_ms, step_ms, count };
-        let query = self.query(ctx, expr, text, steps, times, lookback_ms).await?;
-        self.run(ctx, queryable, query, false).await
+        self.run(ctx, queryable, Asked::from(query)).await
+    }
+
+    /// Answers the query of a plan, which may have been made elsewhere.
+    ///
+    /// # Errors
+    /// Those of [`Engine::range`].
+    pub async fn execute(
+        &self,
+        ctx: &Context,
+        queryable: Arc<dyn Queryable>,
+        plan: LogicalPlan,
+    ) -> Result<QueryResult> {
+        self.run(ctx, queryable, Asked::Plan(plan)).await
+    }
+
+    /// The plan of an instant query, to be run by [`execute`](Self::execute).
+    ///
+    /// # Errors
+    /// `Invalid` for durations without a value and for too many levels.
+    pub fn plan_instant(&self, query: InstantQuery) -> Result<LogicalPlan> {
+        self.logical(Asked::from(query), &[])
+    }
+
+    /// The plan of a range query, to be run by [`execute`](Self::execute).
+    ///
+    /// # Errors
+    /// `Invalid` for expressions of other types than scalar and vector, for durations without a value
+    /// and for too many levels.
+    pub fn plan_range(&self, query: RangeQuery) -> Result<LogicalPlan> {
+        query.check()?;
+        self.logical(Asked::from(query), &[])
+    }
+
+    /// Names the operators and reads of an instant query over a queryable, without running it.
+    ///
+    /// # Errors
+    /// `Invalid` for what planning finds wrong, `Limit` for a query that is too large.
+    pub fn explain_instant(&self, queryable: &dyn Queryable, query: InstantQuery) -> Result<Explained> {
+        self.explain(queryable, Asked::from(query))
+    }
+
+    /// Names the operators and reads of a range query over a queryable, without running it.
+    ///
+    /// # Errors
+    /// `Invalid` for what planning finds wrong, `Limit` for a query that is too large.
+    pub fn explain_range(&self, queryable: &dyn Queryable, query: RangeQuery) -> Result<Explained> {
+        query.check()?;
+        self.explain(queryable, Asked::from(query))
+    }
+
+    fn explain(&self, queryable: &dyn Queryable, asked: Asked) -> Result<Explained> {
+        let logical = self.logical(asked, queryable.hidden_labels())?;
+        let steps = self.steps(&logical)?;
+        let depth = exec::depth(logical.expr());
+        exec::with_room(depth, || {
+            let planned = self.planned(logical, steps, queryable)?;
+            Ok(Explainer::new(planned.plan(), queryable, None).root())
+        })
+    }
+
+    fn logical(&self, asked: Asked, hidden: &[String]) -> Result<LogicalPlan> {
+        match asked {
+            Asked::Query { expr, text, times, lookback_ms, instant } => {
+                let lookback_ms = lookback_ms.unwrap_or(self.options.lookback_ms);
+                LogicalPlan::new(expr, text, times, lookback_ms, instant, &self.options, hidden)
+            }
+            Asked::Plan(plan) => {
+                plan.check(&self.options)?;
+                Ok(plan)
+            }
+        }
+    }
+
+    /// Plans a query; needs room for its levels.
+    fn planned(&self, logical: LogicalPlan, steps: Steps, queryable: &dyn Queryable) -> Result<Planned> {
+        let (times, lookback_ms) = (logical.times(), logical.lookback_ms());
+        Planned::try_new(logical.into_expr(), |expr| {
+            plan(expr, steps, &times, lookback_ms, &self.options, queryable)
+        })
+    }
+
+    fn steps(&self, plan: &LogicalPlan) -> Result<Steps> {
+        let (start_ms, end_ms, step_ms) = plan.times_ms();
+        if plan.is_instant() {
+            return Ok(Steps { start_ms, step_ms: 1, count: 1 });
+        }
+        Ok(Steps { start_ms, step_ms, count: self.step_count(start_ms, end_ms, step_ms)? })
     }
 
     fn step_count(&self, start_ms: i64, end_ms: i64, step_ms: i64) -> Result<usize> {
@@ -204,37 +302,17 @@ impl Engine {
         usize::try_from(count).map_err(|_| Error::limit(format!("query has too many steps: {count}")))
     }
 
-    async fn query(
-        &self,
-        ctx: &Context,
-        expr: Expr,
-        text: Arc<str>,
-        steps: Steps,
-        times: QueryTimes,
-        lookback_ms: Option<i64>,
-    ) -> Result<Query> {
-        let lookback_ms = lookback_ms.unwrap_or(self.options.lookback_ms);
-        let shared = Shared::new(self.options.clone(), ctx.clone(), text, lookback_ms);
-        // Trees need not come from the parser, which has this limit too.
-        let (depth, depth_max) = (exec::depth(&expr), self.options.query_depth_max);
-        if depth > depth_max {
-            return Err(Error::invalid(format!("query nests deeper than {depth_max} levels")));
-        }
-        let job = move || exec::with_room(depth, || fold(expr, &times));
-        let expr = compute(&self.compute, job).await??;
-        Ok(Query { expr, depth, steps, times, shared })
-    }
-
-    async fn run(
-        &self,
-        ctx: &Context,
-        queryable: Arc<dyn Queryable>,
-        query: Query,
-        instant: bool,
-    ) -> Result<QueryResult> {
+    async fn run(&self, ctx: &Context, queryable: Arc<dyn Queryable>, asked: Asked) -> Result<QueryResult> {
+        // To be cancelled alone.
+        let (ctx, _guard) = &ctx.child();
+        let query = {
+            let (engine, ctx, queryable) = (self.clone(), ctx.clone(), Arc::clone(&queryable));
+            compute(&self.compute, move || engine.query(ctx, &*queryable, asked)).await??
+        };
         ctx.check().map_err(|e| stopped(ctx, e, "query execution"))?;
         let begun = std::time::Instant::now();
-        let query = Arc::new(query);
+        let (query, instant) = (Arc::new(query.0), query.1);
+        let _active = self.active.enter(&query, ctx);
         let outcome = exec::run(Arc::clone(&query), &self.compute, &queryable).await;
         let outcome = outcome.map_err(|e| stopped(ctx, e, "expression evaluation"))?;
         let value = exec::assemble(outcome.value, query.steps, instant, &self.options)?;
@@ -252,7 +330,48 @@ impl Engine {
             eval_seconds: begun.elapsed().as_secs_f64(),
             queue_seconds: 0.0,
         };
-        Ok(QueryResult { value, annotations: outcome.annotations, warnings: outcome.warnings, stats })
+        let analysis = match query.shared.costs() {
+            Some(costs) => {
+                let root = || Ok(Explainer::new(query.planned.plan(), &*queryable, Some(&costs)).root());
+                Some(exec::with_room(query.depth, root)?)
+            }
+            None => None,
+        };
+        let (annotations, warnings) = (outcome.annotations, outcome.warnings);
+        Ok(QueryResult { value, annotations, warnings, stats, analysis })
+    }
+
+    /// Makes a query ready to run; also tells whether it is an instant query.
+    fn query(&self, ctx: Context, queryable: &dyn Queryable, asked: Asked) -> Result<(Query, bool)> {
+        let logical = self.logical(asked, queryable.hidden_labels())?;
+        let (steps, instant) = (self.steps(&logical)?, logical.is_instant());
+        let depth = exec::depth(logical.expr());
+        let (text, lookback_ms) = (logical.text(), logical.lookback_ms());
+        let shared = Shared::new(self.options.clone(), ctx, text, lookback_ms, self.analyze);
+        let planned = exec::with_room(depth, || self.planned(logical, steps, queryable))?;
+        Ok((Query { planned, depth, steps, shared }, instant))
+    }
+}
+
+/// What is asked, as it comes.
+enum Asked {
+    Query { expr: Expr, text: Arc<str>, times: QueryTimes, lookback_ms: Option<i64>, instant: bool },
+    Plan(LogicalPlan),
+}
+
+impl From<InstantQuery> for Asked {
+    fn from(query: InstantQuery) -> Self {
+        let times = query.times();
+        let InstantQuery { expr, text, lookback_ms, .. } = query;
+        Self::Query { expr, text, times, lookback_ms, instant: true }
+    }
+}
+
+impl From<RangeQuery> for Asked {
+    fn from(query: RangeQuery) -> Self {
+        let times = query.times();
+        let RangeQuery { expr, text, lookback_ms, .. } = query;
+        Self::Query { expr, text, times, lookback_ms, instant: false }
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Invariant: knows where samples come from only through [`Queryable`].
 
+mod active;
 #[cfg(feature = "promql-parser")]
 mod adapter;
 mod annotations;
@@ -26,6 +27,7 @@ mod scope;
 mod tests;
 mod value;
 
+pub use active::ActiveQuery;
 pub use annotations::Annotations;
 pub use engine::{Engine, InstantQuery, RangeQuery};
 pub(crate) use functions::Id as FunctionId;
@@ -33,6 +35,7 @@ pub use functions::{Function, find as find_function};
 pub use grain::{Grain, Stretch};
 pub use options::EngineOptions;
 pub use parse::{ParseError, SequenceValue, parse, parse_bytes, parse_selector, parse_series};
+pub use plan::{Explained, LogicalPlan, OperatorCost};
 pub use queryable::{Queryable, Select, SelectFrame, SelectStream, SelectedSeries, SeriesData};
 pub(crate) use value::{BitSet, Block, Steps};
 pub use value::{MatrixSeries, QueryResult, QueryStats, QueryValue, StepStats, VectorSample};

@@ -30,6 +30,8 @@ pub struct EngineOptions {
     pub extended_range_selectors: bool,
     /// `xrate`, `xincrease` and `xdelta`, which Thanos adds; unknown otherwise.
     pub x_functions: bool,
+    /// Plans are rewritten so that less is read and computed, for the same answers.
+    pub optimize: bool,
     /// Statistics tell the samples of each step, too.
     pub per_step_stats: bool,
     /// Longest query text in bytes.
@@ -52,6 +54,7 @@ impl Default for EngineOptions {
             start_timestamps: false,
             extended_range_selectors: false,
             x_functions: false,
+            optimize: true,
             per_step_stats: false,
             query_bytes_max: 1 << 20,
             query_depth_max: 512,

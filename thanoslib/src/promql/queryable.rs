@@ -8,7 +8,7 @@ use futures::stream::BoxStream;
 use super::Grain;
 use crate::{
     context::Context,
-    error::Result,
+    error::{Error, Result},
     model::{Interval, Labels, Matcher, Warning},
     series::SampleColumns,
     store::SelectHints,
@@ -52,12 +52,38 @@ use crate::{
 pub trait Queryable: fmt::Debug + Send + Sync + 'static {
     /// Streams every series that satisfies the matchers, each label set once, in label order.
     async fn select(&self, ctx: &Context, select: Select) -> Result<SelectStream>;
+
+    /// True when [`select_joined`](Self::select_joined) reads both at once and gives each the very
+    /// samples of a select of its own. Their matchers are equal and their intervals touch.
+    fn joins(&self, _one: &Select, _other: &Select) -> bool {
+        false
+    }
+
+    /// Answers several selects of which each two are to be [joined](Self::joins), by one stream of
+    /// the series of any; a series gives the samples of each by [`SeriesData::decode_of`].
+    ///
+    /// # Errors
+    /// `Unsupported` unless implemented; it is not called where nothing is to be joined.
+    async fn select_joined(&self, _ctx: &Context, _selects: Vec<Select>) -> Result<SelectStream> {
+        Err(Error::unsupported("selects cannot be joined here"))
+    }
+
+    /// What is decided about a select besides what it says, such as the resolution, for people.
+    fn explain(&self, _select: &Select) -> Option<String> {
+        None
+    }
+
+    /// Labels that matchers see although series come without them, such as those that tell replicas
+    /// apart.
+    fn hidden_labels(&self) -> &[String] {
+        &[]
+    }
 }
 
 /// One selector of a query.
 ///
 /// See [`Queryable`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Select {
     /// The samples that may be looked at, both ends inside.
     pub interval: Interval,
@@ -108,6 +134,11 @@ pub trait SeriesData: fmt::Debug + Send + Sync {
     fn decode_grained(&self, out: &mut SampleColumns, grain: &mut Grain) -> Result<()> {
         debug_assert!(grain.stretches.is_empty(), "the grain comes empty");
         self.decode(out)
+    }
+
+    /// The samples of one of the selects that were joined, by its number; else those of the only one.
+    fn decode_of(&self, _select: usize, out: &mut SampleColumns, grain: &mut Grain) -> Result<()> {
+        self.decode_grained(out, grain)
     }
 
     /// Bytes held.

@@ -27,11 +27,7 @@ impl Scope<'_> {
 
     /// [`position`](Self::position) of the node with this span.
     pub(crate) fn position_of(&self, span: Option<(u32, u32)>) -> Option<(u32, u32)> {
-        let start = span?.0 as usize;
-        let before = self.text.as_bytes().get(..start)?;
-        let line = before.iter().filter(|b| **b == b'\n').count() as u32 + 1;
-        let line_start = before.iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);
-        Some((line, (start - line_start) as u32 + 1))
+        position_at(self.text.as_bytes(), span?.0 as usize)
     }
 
     /// Adds a warning that blames `expr`.
@@ -62,4 +58,12 @@ impl Scope<'_> {
     pub(crate) fn check(&self) -> Result<()> {
         self.ctx.check()
     }
+}
+
+/// Line and column of a byte, both from 1; `None` behind the text.
+pub(crate) fn position_at(text: &[u8], start: usize) -> Option<(u32, u32)> {
+    let before = text.get(..start)?;
+    let line = before.iter().filter(|b| **b == b'\n').count() as u32 + 1;
+    let line_start = before.iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);
+    Some((line, (start - line_start) as u32 + 1))
 }

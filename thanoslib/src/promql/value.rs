@@ -204,6 +204,8 @@ pub struct QueryResult {
     pub warnings: Warnings,
     /// What the query cost.
     pub stats: QueryStats,
+    /// What each operator cost, if the engine was [to analyze](super::Engine::analyzing).
+    pub analysis: Option<super::Explained>,
 }
 
 /// Value of a query.

@@ -2,6 +2,7 @@
 //!
 //! Invariant: knows stores and replicas; knows neither PromQL's operators nor HTTP.
 
+mod joined;
 mod plain;
 mod samples;
 mod seams;
@@ -25,8 +26,9 @@ use crate::{
     series::SeriesBatch,
     store::{Frame, SeriesRequest, SeriesStream, Store},
 };
+use joined::JoinedSeries;
 use samples::{Part, StoredSeries};
-use selection::Selection;
+use selection::{Selection, reads_raw_only};
 
 /// Remark on an answer whose counters could not be read as Prometheus has them.
 const REWRITTEN: &str = "PromQL info: counters of downsampled data have their resets added up, in the whole \
@@ -102,19 +104,71 @@ impl StoreQueryable {
 #[async_trait]
 impl Queryable for StoreQueryable {
     async fn select(&self, ctx: &Context, select: Select) -> Result<SelectStream> {
-        let selection = Arc::new(Selection::new(&self.options, &select));
+        let selection = Selection::new(&self.options, &select);
         let request = SeriesRequest {
             max_resolution_ms: selection.max_resolution_ms,
             aggregates: selection.aggregates.clone(),
-            hints: select.hints.clone(),
+            hints: select.hints,
             ..self.request(SeriesRequest::new(selection.wide, select.matchers))
         };
+        self.grouped(ctx, request, vec![Arc::new(selection)]).await
+    }
+
+    fn joins(&self, one: &Select, other: &Select) -> bool {
+        let selection = |select| Selection::new(&self.options, select);
+        // What was read is told select by select.
+        !self.options.fit_range && joined::joins(&selection(one), &selection(other))
+    }
+
+    async fn select_joined(&self, ctx: &Context, selects: Vec<Select>) -> Result<SelectStream> {
+        let selection = |select: &Select| {
+            let mut selection = Selection::new(&self.options, select);
+            selection.joined = true;
+            Arc::new(selection)
+        };
+        let selections: Vec<_> = selects.iter().map(selection).collect();
+        let interval = joined::around(&selects);
+        let Some(first) = selects.into_iter().next() else {
+            return Ok(stream::empty().boxed());
+        };
+        let request = self.request(SeriesRequest::new(interval, first.matchers));
+        self.grouped(ctx, request, selections).await
+    }
+
+    fn explain(&self, select: &Select) -> Option<String> {
+        let selection = Selection::new(&self.options, select);
+        let mut text = match selection::coarsest(selection.max_resolution_ms) {
+            Resolution::Raw => "scraped samples".to_owned(),
+            Resolution::FiveMinutes => "windows up to 5m".to_owned(),
+            Resolution::OneHour => "windows up to 1h".to_owned(),
+        };
+        if !reads_raw_only(&selection) {
+            let names: Vec<_> =
+                selection.aggregates.iter().map(|a| format!("{a:?}").to_lowercase()).collect();
+            text.push_str(&format!(" by {}", names.join(", ")));
+        }
+        Some(text)
+    }
+
+    fn hidden_labels(&self) -> &[String] {
+        if self.options.dedup { &self.options.replica_labels } else { &[] }
+    }
+}
+
+impl StoreQueryable {
+    /// Streams the series of a request for one or several selects.
+    async fn grouped(
+        &self,
+        ctx: &Context,
+        request: SeriesRequest,
+        selections: Vec<Arc<Selection>>,
+    ) -> Result<SelectStream> {
         let stream = self.store.series(ctx, request).await?;
         let grouped = Grouping {
             stream,
             open: None,
             ready: VecDeque::new(),
-            selection,
+            selections,
             ended: false,
             told: false,
             seen: self.options.fit_range.then(BTreeSet::new),
@@ -132,7 +186,8 @@ struct Grouping {
     /// The last series of the batch before, which may go on.
     open: Option<(Labels, Part, Vec<Part>)>,
     ready: VecDeque<SelectFrame>,
-    selection: Arc<Selection>,
+    /// Of each select that is answered.
+    selections: Vec<Arc<Selection>>,
     ended: bool,
     /// True when the answer carries [`REWRITTEN`].
     told: bool,
@@ -158,8 +213,8 @@ impl Grouping {
                     let last = self.open.take().map(|(labels, first, more)| self.series(labels, first, more));
                     self.ready.extend(last.map(|s| SelectFrame::Series(vec![s])));
                     if let Some(seen) = self.seen.take().filter(|seen| !seen.is_empty()) {
-                        let text = self.selection.resolution_text(&seen);
-                        self.ready.push_back(SelectFrame::Warning(Warning::new(text)));
+                        let texts = self.selections.iter().map(|s| s.resolution_text(&seen));
+                        self.ready.extend(texts.map(|t| SelectFrame::Warning(Warning::new(t))));
                     }
                 }
             }
@@ -187,11 +242,16 @@ impl Grouping {
     }
 
     fn series(&mut self, labels: Labels, first: Part, more: Vec<Part>) -> SelectedSeries {
-        let data = StoredSeries { first, more, selection: Arc::clone(&self.selection) };
+        let [selection] = self.selections.as_slice() else {
+            // Raw data has neither resolutions to tell nor counters with resets added up.
+            let data = JoinedSeries::new(&first, &more, &self.selections);
+            return SelectedSeries { labels, data: Box::new(data) };
+        };
+        let data = StoredSeries { first, more, selection: Arc::clone(selection) };
         if let Some(seen) = &mut self.seen {
             seen.extend(data.resolutions());
         }
-        if !self.told && self.selection.rewrites_aggregates() && data.has_counter_aggregates() {
+        if !self.told && selection.rewrites_aggregates() && data.has_counter_aggregates() {
             self.told = true;
             self.ready.push_back(SelectFrame::Warning(Warning::new(REWRITTEN)));
         }

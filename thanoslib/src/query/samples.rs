@@ -12,13 +12,13 @@ use crate::{
     chunk::Chunk,
     dedup::{SeriesChunk, windows},
     error::Result,
-    model::Resolution,
+    model::{Interval, Resolution},
     promql::{Grain, SeriesData},
     series::{Aggr, SampleColumns, SeriesBatch, SeriesView},
 };
 
 /// One series of one batch.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Part {
     pub(super) batch: Arc<SeriesBatch>,
     pub(super) index: usize,
@@ -52,7 +52,8 @@ impl StoredSeries {
 
     /// Decodes raw floats of one replica, which need no merge; false when there is more to do.
     fn decode_plain(&self, out: &mut SampleColumns) -> Result<bool> {
-        let chunks = || self.views().flat_map(|s| s.chunks());
+        let read = |i: Interval| !self.selection.joined || i.overlaps(self.selection.wide);
+        let chunks = || self.views().flat_map(|s| s.chunks()).filter(|c| read(c.meta.interval));
         if self.selection.adds_up_resets() || chunks().any(|c| c.meta.aggr != Aggr::Raw) {
             return Ok(false);
         }
@@ -63,6 +64,9 @@ impl StoredSeries {
     /// All chunks in order of time.
     fn chunks(&self) -> Vec<SeriesChunk<'_>> {
         let mut chunks: Vec<SeriesChunk<'_>> = self.views().flat_map(windows).collect();
+        if self.selection.joined {
+            chunks.retain(|c| c.interval.overlaps(self.selection.wide));
+        }
         // Sources should send chunks in order of time, but need not.
         let key = |c: &SeriesChunk<'_>| (c.interval.mint, c.interval.maxt);
         if !chunks.is_sorted_by_key(key) {

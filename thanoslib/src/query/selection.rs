@@ -89,6 +89,8 @@ pub(super) struct Selection {
     pub(super) interval: Interval,
     /// The interval with what lies just outside of downsampled data.
     pub(super) wide: Interval,
+    /// True when the chunks at hand were read for other times, too.
+    pub(super) joined: bool,
     /// Deduplicators that no worker uses now, with their buffers.
     idle: Mutex<Vec<Deduplicator<'static>>>,
 }
@@ -143,6 +145,7 @@ impl Selection {
             function: function.to_owned(),
             interval: select.interval,
             wide,
+            joined: false,
             idle: Mutex::default(),
         }
     }
@@ -216,8 +219,13 @@ impl Selection {
     }
 }
 
+/// True when no data is coarse enough for another resolution than that of scrapes.
+pub(super) fn reads_raw_only(selection: &Selection) -> bool {
+    coarsest(selection.max_resolution_ms) == Resolution::Raw
+}
+
 /// The coarsest resolution allowed.
-fn coarsest(max_resolution_ms: i64) -> Resolution {
+pub(super) fn coarsest(max_resolution_ms: i64) -> Resolution {
     let allowed = |r: &&Resolution| r.window_ms() <= max_resolution_ms;
     Resolution::ALL.iter().rev().find(allowed).copied().unwrap_or(Resolution::Raw)
 }

@@ -241,6 +241,8 @@ pub struct SelectHints {
     pub range_ms: i64,
     /// Labels of the directly enclosing aggregation.
     pub grouping: Option<Grouping>,
+    /// The labels that the query looks at, as far as it is known; series may come with all labels.
+    pub projection: Option<Vec<String>>,
 }
 
 /// The label clause of an aggregation.

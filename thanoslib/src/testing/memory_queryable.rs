@@ -9,7 +9,7 @@ use crate::{
     context::Context,
     error::Result,
     model::{CounterReset, FloatHistogram, Labels, Value, is_stale},
-    promql::{Queryable, Select, SelectFrame, SelectStream, SelectedSeries},
+    promql::{Grain, Queryable, Select, SelectFrame, SelectStream, SelectedSeries, SeriesData},
     series::SampleColumns,
 };
 
@@ -124,5 +124,39 @@ impl Queryable for MemoryQueryable {
             }
         }
         Ok(stream::iter([Ok(SelectFrame::Series(found))]).boxed())
+    }
+
+    fn joins(&self, _: &Select, _: &Select) -> bool {
+        true
+    }
+
+    async fn select_joined(&self, _: &Context, selects: Vec<Select>) -> Result<SelectStream> {
+        let mut found = Vec::new();
+        for (labels, samples) in &self.series {
+            let matches = |s: &Select| s.matchers.iter().all(|m| m.matches_labels(labels.view()));
+            if selects.iter().all(matches) {
+                let of = selects.iter().map(|select| Self::columns(samples, select));
+                found.push(SelectedSeries { labels: labels.clone(), data: Box::new(Joined(of.collect())) });
+            }
+        }
+        Ok(stream::iter([Ok(SelectFrame::Series(found))]).boxed())
+    }
+}
+
+/// The samples of one series for each of several selects.
+#[derive(Debug)]
+struct Joined(Vec<SampleColumns>);
+
+impl SeriesData for Joined {
+    fn decode(&self, out: &mut SampleColumns) -> Result<()> {
+        self.decode_of(0, out, &mut Grain::default())
+    }
+
+    fn decode_of(&self, select: usize, out: &mut SampleColumns, _: &mut Grain) -> Result<()> {
+        self.0.get(select).map_or(Ok(()), |columns| columns.decode(out))
+    }
+
+    fn size_bytes(&self) -> usize {
+        self.0.iter().map(SeriesData::size_bytes).sum()
     }
 }

@@ -13,5 +13,6 @@ mod http_grafana;
 mod http_limits;
 mod memory_store;
 mod providers;
+mod query_plans;
 mod store_contract;
 mod support;

@@ -89,6 +89,7 @@ const FILES: &[&str] = &[
     "downsample_values",
     "error",
     "exec_error_or_warning",
+    "explain",
     "headers",
     "instant",
     "label_values",

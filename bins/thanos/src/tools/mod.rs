@@ -6,6 +6,7 @@ mod block_dump;
 mod bucket_inspect;
 mod bucket_ls;
 mod bucket_verify;
+mod promql_explain;
 mod promql_test;
 mod promql_text;
 
@@ -41,6 +42,8 @@ pub(crate) enum PromqlCommand {
     Format(promql_text::TextFlags),
     /// Prints the syntax tree of a query as JSON.
     Parse(promql_text::TextFlags),
+    /// Prints how a query is evaluated: operators, reads, hints.
+    Explain(promql_explain::ExplainFlags),
     /// Runs scripts in Prometheus' test language.
     Test(promql_test::TestFlags),
 }
@@ -73,6 +76,7 @@ pub(crate) async fn run(command: ToolsCommand) -> anyhow::Result<()> {
         ToolsCommand::Block(BlockCommand::Dump(flags)) => block_dump::run(flags).await,
         ToolsCommand::Promql(PromqlCommand::Format(flags)) => promql_text::format(&flags),
         ToolsCommand::Promql(PromqlCommand::Parse(flags)) => promql_text::tree(&flags),
+        ToolsCommand::Promql(PromqlCommand::Explain(flags)) => promql_explain::run(&flags),
         ToolsCommand::Promql(PromqlCommand::Test(flags)) => promql_test::run(flags).await,
         ToolsCommand::Bucket(flags) => {
             let bucket = flags.objstore.bucket()?;

@@ -28,16 +28,25 @@ pub(super) fn tree(flags: &TextFlags) -> Result<()> {
     Ok(())
 }
 
-/// The query with every feature of the language.
-fn read(flags: &TextFlags) -> Result<Expr> {
-    let text = text(&flags.query)?;
-    let options = EngineOptions {
+impl TextFlags {
+    /// The text of the query.
+    pub(super) fn read(&self) -> Result<String> {
+        text(&self.query)
+    }
+}
+
+/// Every feature of the language.
+pub(super) fn options() -> EngineOptions {
+    EngineOptions {
         experimental_functions: true,
         extended_range_selectors: true,
         fill_modifiers: true,
         ..EngineOptions::default()
-    };
-    Ok(parse(text.trim_end(), &options)?)
+    }
+}
+
+fn read(flags: &TextFlags) -> Result<Expr> {
+    Ok(parse(flags.read()?.trim_end(), &options())?)
 }
 
 fn text(query: &str) -> Result<String> {

@@ -1,6 +1,6 @@
 //! Awaits the selects of a query and hands what arrives to jobs.
 
-use std::sync::Arc;
+use std::{sync::Arc, time};
 
 use futures::{Stream, StreamExt, TryStreamExt, pin_mut, stream};
 
@@ -10,20 +10,20 @@ use crate::{
     model::{Warning, Warnings},
     promql::{
         Annotations, Block, Queryable, Select, SelectFrame, SelectStream, SelectedSeries, Steps,
-        ast::Expr,
         functions::{
             info::InfoMatchers,
             range::{Edged, RangeCall, Smoothed},
         },
         names::{Seen, same_labelset, unique},
         ops::aggregate::Aggregator,
-        plan::{Leaf, LeafKind, QueryTimes, plan},
+        plan::{Leaf, LeafKind, OperatorCost, Plan, Planned, Target},
     },
     runtime::{Compute, compute},
 };
 
 use super::{
     Looked, Shared,
+    analysis::{Whose, since},
     eval::{Evaluator, InfoOutput, LeafOutput, State, Value},
     leaf::{Part, Task, TaskKind, reduce},
     meter::{block_bytes, block_samples},
@@ -41,14 +41,12 @@ const SELECTS_MAX: usize = 4;
 /// A query that is ready to run.
 #[derive(Debug)]
 pub(crate) struct Query {
-    /// The folded expression.
-    pub(crate) expr: Expr,
-    /// Its levels.
+    /// The folded expression with its plan.
+    pub(crate) planned: Planned,
+    /// Levels of the expression.
     pub(crate) depth: usize,
     /// Steps of the result.
     pub(crate) steps: Steps,
-    /// Times that the expression may refer to.
-    pub(crate) times: QueryTimes,
     /// What all parts share.
     pub(crate) shared: Shared,
 }
@@ -75,7 +73,7 @@ pub(crate) async fn run(
     on: &Arc<dyn Compute>,
     queryable: &Arc<dyn Queryable>,
 ) -> Result<Outcome> {
-    let Reads { reads, leaves, infos } = {
+    let reads = {
         let query = Arc::clone(&query);
         compute(on, move || with_room(query.depth, || prepare(&query))).await??
     };
@@ -84,7 +82,7 @@ pub(crate) async fn run(
         .buffered(SELECTS_MAX)
         .try_collect()
         .await?;
-    let mut outputs: Vec<Option<LeafOutput>> = (0..leaves).map(|_| None).collect();
+    let mut outputs: Vec<Option<LeafOutput>> = query.plan().leaves.iter().map(|_| None).collect();
     let mut warnings = Warnings::default();
     for (answered, gaps) in answers {
         warnings.extend(gaps);
@@ -93,15 +91,15 @@ pub(crate) async fn run(
         }
     }
     let mut state = State { outputs, ..State::default() };
-    for i in 0..infos {
+    for i in 0..query.plan().infos.len() {
         let gaps;
         (state, gaps) = info(&query, on, queryable, i, state).await?;
         warnings.extend(gaps);
     }
     let job = move || {
         let work = || {
-            let plan = query.plan()?;
-            let mut evaluator = Evaluator::resume(&query.shared, state);
+            let plan = query.plan();
+            let mut evaluator = Evaluator::resume(&query.shared, &plan.commons, state);
             let (value, looked) = evaluator.counted(query.steps.count, |e| e.eval(&plan.root))?;
             Ok((value, evaluator.into_annotations(), looked))
         };
@@ -113,11 +111,11 @@ pub(crate) async fn run(
 
 /// Evaluates the first argument of a call of `info` and tells which info series its value needs.
 fn info_read(query: &Query, i: usize, state: State) -> Result<(State, Vec<Block>, Looked, Option<Read>)> {
-    let plan = query.plan()?;
+    let plan = query.plan();
     let Some(call) = plan.infos.get(i) else {
         return Err(Error::internal("a call of info is not in the plan"));
     };
-    let mut evaluator = Evaluator::resume(&query.shared, state);
+    let mut evaluator = Evaluator::resume(&query.shared, &plan.commons, state);
     let (base, looked) = evaluator.counted(call.arg.steps.count, |e| e.vector(&call.arg))?;
     let select = InfoMatchers::new(call.selector)?.select(&base)?;
     let read = select.map(|matchers| {
@@ -128,12 +126,11 @@ fn info_read(query: &Query, i: usize, state: State) -> Result<(State, Vec<Block>
             lookback_ms: query.shared.lookback_ms,
             give: Give::InfoTime,
         });
-        let task = Arc::new(Task { steps: call.steps, kind, stats: false });
+        let task = Arc::new(Task { steps: call.steps, kind, stats: false, filter: Vec::new() });
         let output = LeafOutput::default();
-        Read {
-            select,
-            sinks: vec![Sink { leaf: 0, task, aggregator: None, state: None, seen: None, output }],
-        }
+        let sink = Sink { leaf: 0, select: 0, task, aggregator: None, state: None, seen: None, output };
+        // What it costs is part of the time of the query alone.
+        Read { number: None, selects: vec![select], sinks: vec![sink] }
     });
     Ok((evaluator.pause(), base, looked, read))
 }
@@ -161,20 +158,26 @@ async fn info(
 }
 
 impl Query {
-    fn plan(&self) -> Result<crate::promql::plan::Plan<'_>> {
-        plan(&self.expr, self.steps, &self.times, self.shared.lookback_ms, &self.shared.options)
+    fn plan(&self) -> &Plan<'_> {
+        self.planned.plan()
     }
 }
 
-/// One select and the leaves that it answers.
+/// One read and the leaves that it answers.
 struct Read {
-    select: Select,
+    /// Its number in the plan, unless it came up later.
+    number: Option<usize>,
+    /// Joined by the queryable if there are several.
+    selects: Vec<Select>,
+    /// In the order of their selects.
     sinks: Vec<Sink>,
 }
 
 /// Takes what jobs make for one leaf.
 struct Sink {
     leaf: usize,
+    /// Number of the select in the read.
+    select: usize,
     task: Arc<Task>,
     aggregator: Option<Aggregator>,
     /// Bytes reserved for what the aggregation holds.
@@ -184,35 +187,22 @@ struct Sink {
     output: LeafOutput,
 }
 
-/// What a query reads.
-struct Reads {
-    reads: Vec<Read>,
-    /// Leaves of the plan.
-    leaves: usize,
-    /// Calls of `info`, whose reads are known later.
-    infos: usize,
+/// Makes ready what takes the series of each read.
+fn prepare(query: &Query) -> Result<Vec<Read>> {
+    let plan = query.plan();
+    let read = |(number, read): (usize, &crate::promql::plan::Read)| {
+        let sinks = read.targets.iter().map(|target| {
+            let leaf = plan.leaves.get(target.leaf);
+            let leaf = leaf.ok_or_else(|| Error::internal("a leaf is not in the plan"))?;
+            sink(&query.shared, target, leaf)
+        });
+        let sinks = sinks.collect::<Result<_>>()?;
+        Ok(Read { number: Some(number), selects: read.selects.clone(), sinks })
+    };
+    plan.reads.iter().enumerate().map(read).collect()
 }
 
-/// Decides what is read; equal selects are read once.
-fn prepare(query: &Query) -> Result<Reads> {
-    let plan = query.plan()?;
-    let mut reads: Vec<Read> = Vec::new();
-    for (i, leaf) in plan.leaves.iter().enumerate() {
-        let sink = sink(&query.shared, i, leaf)?;
-        let select = leaf.select();
-        let same = |r: &&mut Read| {
-            let s = &r.select;
-            (s.interval, &s.matchers, &s.hints) == (select.interval, &select.matchers, &select.hints)
-        };
-        match reads.iter_mut().find(same) {
-            Some(read) => read.sinks.push(sink),
-            None => reads.push(Read { select, sinks: vec![sink] }),
-        }
-    }
-    Ok(Reads { reads, leaves: plan.leaves.len(), infos: plan.infos.len() })
-}
-
-fn sink(shared: &Shared, index: usize, leaf: &Leaf<'_>) -> Result<Sink> {
+fn sink(shared: &Shared, target: &Target, leaf: &Leaf<'_>) -> Result<Sink> {
     let mut output = LeafOutput::default();
     let instant = |give| {
         TaskKind::Instant(Instant {
@@ -243,7 +233,7 @@ fn sink(shared: &Shared, index: usize, leaf: &Leaf<'_>) -> Result<Sink> {
         }
         LeafKind::Range(call) => {
             // Parameters of a leaf read nothing.
-            let mut evaluator = Evaluator::new(shared, Vec::new());
+            let mut evaluator = Evaluator::new(shared);
             let params = call.params.iter().map(|p| evaluator.scalar(p)).collect::<Result<_>>()?;
             output.annotations = evaluator.into_annotations();
             let call = RangeCall::new(call, params, &shared.scope(leaf.steps, &mut output.annotations));
@@ -257,8 +247,9 @@ fn sink(shared: &Shared, index: usize, leaf: &Leaf<'_>) -> Result<Sink> {
         Some((expr, aggregate)) => Some(Aggregator::new(expr, aggregate, leaf.steps, None)?),
         None => None,
     };
-    let task = Arc::new(Task { steps: leaf.steps, kind, stats: leaf.stats });
-    Ok(Sink { leaf: index, task, aggregator, state: None, seen, output })
+    let filter = target.filter.clone();
+    let task = Arc::new(Task { steps: leaf.steps, kind, stats: leaf.stats, filter });
+    Ok(Sink { leaf: target.leaf, select: target.select, task, aggregator, state: None, seen, output })
 }
 
 /// Reads one select to its end.
@@ -268,22 +259,39 @@ async fn answer(
     queryable: &Arc<dyn Queryable>,
     read: Read,
 ) -> Result<Answer> {
-    let Read { select, mut sinks } = read;
+    let Read { number, mut selects, mut sinks } = read;
     let mut warnings = Vec::new();
     // A read of no time, or for no step, has no answer.
-    let idle = select.interval.mint > select.interval.maxt || sinks.iter().all(|s| s.task.steps.count == 0);
+    let idle = selects.iter().all(|s| s.interval.mint > s.interval.maxt)
+        || sinks.iter().all(|s| s.task.steps.count == 0);
     if !idle {
         let ctx = &query.shared.ctx;
-        let frames = ctx.run(queryable.select(ctx, select)).await.map_err(expanding)?;
-        let tasks: Arc<[Arc<Task>]> = sinks.iter().map(|s| Arc::clone(&s.task)).collect();
-        let parts = blocks(frames, ctx.budget().reserve(0)?)
+        let begun = time::Instant::now();
+        let frames = match (selects.pop(), selects.is_empty()) {
+            (Some(select), true) => ctx.run(queryable.select(ctx, select)).await,
+            (last, _) => {
+                selects.extend(last);
+                ctx.run(queryable.select_joined(ctx, selects)).await
+            }
+        };
+        let tasks: Arc<[(usize, Arc<Task>)]> =
+            sinks.iter().map(|s| (s.select, Arc::clone(&s.task))).collect();
+        let leaves: Arc<[usize]> = sinks.iter().map(|s| s.leaf).collect();
+        let parts = blocks(frames.map_err(expanding)?, ctx.budget().reserve(0)?)
             .map(|block| {
-                let (query, tasks) = (Arc::clone(&query), Arc::clone(&tasks));
+                let (query, tasks, leaves) = (Arc::clone(&query), Arc::clone(&tasks), Arc::clone(&leaves));
                 async move {
                     let Batch { series, mut lease, warnings } = block?;
+                    if let Some((recorder, number)) = query.shared.recorder.as_ref().zip(number) {
+                        let bytes = lease.bytes();
+                        let peak_bytes = query.shared.ctx.budget().used();
+                        let series = series.len() as u64;
+                        let cost = OperatorCost { series, bytes, peak_bytes, ..OperatorCost::default() };
+                        recorder.add(Whose::Read(number), &cost);
+                    }
                     lease.grow(values_bytes(&tasks, series.len()))?;
                     let job = move || {
-                        let parts = reduce(&query.shared, &tasks, &series)?;
+                        let parts = reduce_all(&query.shared, &tasks, &leaves, &series)?;
                         // The encoded samples go before the bytes that were reserved for them.
                         drop(series);
                         Ok::<_, Error>((parts, lease))
@@ -299,9 +307,45 @@ async fn answer(
             let query = Arc::clone(&query);
             sinks = compute(on, move || absorb(&query.shared, sinks, parts, lease)).await??;
         }
+        if let Some((recorder, number)) = query.shared.recorder.as_ref().zip(number) {
+            let cost = OperatorCost { execution_ns: since(begun), ..OperatorCost::default() };
+            recorder.add(Whose::Read(number), &cost);
+        }
     }
     let outputs = compute(on, move || finish(&query.shared, sinks)).await??;
     Ok((outputs, warnings))
+}
+
+/// Reduces a block of series for all leaves of a read; those of one select stand side by side.
+fn reduce_all(
+    shared: &Shared,
+    tasks: &[(usize, Arc<Task>)],
+    leaves: &[usize],
+    series: &[SelectedSeries],
+) -> Result<Vec<Part>> {
+    let mut parts = Vec::with_capacity(tasks.len());
+    for of_select in tasks.chunk_by(|a, b| a.0 == b.0) {
+        let Some((select, _)) = of_select.first() else { continue };
+        let of: Vec<_> = of_select.iter().map(|(_, task)| Arc::clone(task)).collect();
+        let begun = shared.recorder.as_ref().map(|recorder| (recorder, time::Instant::now()));
+        let reduced = reduce(shared, &of, *select, series)?;
+        if let Some((recorder, begun)) = begun {
+            let execution_ns = since(begun) / of.len().max(1) as u64;
+            for (part, leaf) in reduced.iter().zip(&leaves[parts.len()..]) {
+                let cost = OperatorCost {
+                    execution_ns,
+                    total_samples: part.looked.sum().total,
+                    peak_samples: shared.meter.held(),
+                    series: (part.blocks.len() + part.raw.len()) as u64,
+                    bytes: part.blocks.iter().map(block_bytes).sum(),
+                    peak_bytes: shared.ctx.budget().used(),
+                };
+                recorder.add(Whose::Leaf(*leaf), &cost);
+            }
+        }
+        parts.extend(reduced);
+    }
+    Ok(parts)
 }
 
 fn expanding(e: Error) -> Error {
@@ -309,8 +353,8 @@ fn expanding(e: Error) -> Error {
 }
 
 /// Bytes of the values that tasks make of some series, histograms left out.
-fn values_bytes(tasks: &[Arc<Task>], series: usize) -> u64 {
-    let of_steps = |t: &Arc<Task>| match t.kind {
+fn values_bytes(tasks: &[(usize, Arc<Task>)], series: usize) -> u64 {
+    let of_steps = |(_, t): &(usize, Arc<Task>)| match t.kind {
         TaskKind::Raw(_) | TaskKind::Edged(_) => 0,
         // A float and a bit for each step.
         _ => t.steps.count as u64 * 65 / 8,
@@ -322,6 +366,8 @@ fn values_bytes(tasks: &[Arc<Task>], series: usize) -> u64 {
 fn absorb(shared: &Shared, mut sinks: Vec<Sink>, parts: Vec<Part>, mut lease: Lease) -> Result<Vec<Sink>> {
     let mut kept_bytes = 0;
     for (sink, part) in sinks.iter_mut().zip(parts) {
+        let begun = shared.recorder.as_ref().filter(|_| sink.aggregator.is_some());
+        let begun = begun.map(|recorder| (recorder, time::Instant::now()));
         sink.output.annotations.merge(part.annotations);
         sink.output.looked.merge(&part.looked);
         for block in part.blocks {
@@ -352,6 +398,10 @@ fn absorb(shared: &Shared, mut sinks: Vec<Sink>, parts: Vec<Part>, mut lease: Le
             kept_bytes += crate::promql::SeriesData::size_bytes(&raw.columns) as u64;
             sink.output.raw.push(raw);
         }
+        if let Some((recorder, begun)) = begun {
+            let cost = OperatorCost { execution_ns: since(begun), ..OperatorCost::default() };
+            recorder.add(Whose::Aggregate(sink.leaf), &cost);
+        }
     }
     // What is kept may exceed the encoded size that was reserved.
     let more = kept_bytes.saturating_sub(lease.bytes());
@@ -366,9 +416,10 @@ fn absorb(shared: &Shared, mut sinks: Vec<Sink>, parts: Vec<Part>, mut lease: Le
 fn finish(shared: &Shared, sinks: Vec<Sink>) -> Result<Vec<(usize, LeafOutput)>> {
     let one = |mut sink: Sink| {
         if let Some(aggregator) = sink.aggregator {
+            let begun = shared.recorder.as_ref().map(|recorder| (recorder, time::Instant::now()));
             let scope = &mut shared.scope(sink.task.steps, &mut sink.output.annotations);
             let blocks: Vec<Block> = aggregator.finish(scope)?;
-            let bytes = blocks.iter().map(block_bytes).sum();
+            let bytes: u64 = blocks.iter().map(block_bytes).sum();
             // The columns of groups become the blocks.
             let mut lease = match sink.state {
                 Some(lease) => lease,
@@ -378,6 +429,17 @@ fn finish(shared: &Shared, sinks: Vec<Sink>) -> Result<Vec<(usize, LeafOutput)>>
             lease.shrink_to(bytes);
             sink.output.leases.push(lease);
             shared.meter.hold(blocks.iter().map(block_samples).sum())?;
+            if let Some((recorder, begun)) = begun {
+                let cost = OperatorCost {
+                    execution_ns: since(begun),
+                    peak_samples: shared.meter.held(),
+                    total_samples: 0,
+                    series: blocks.len() as u64,
+                    bytes,
+                    peak_bytes: shared.ctx.budget().used(),
+                };
+                recorder.add(Whose::Aggregate(sink.leaf), &cost);
+            }
             sink.output.blocks = blocks;
         }
         if matches!(&sink.task.kind, TaskKind::Instant(i) if i.give != Give::Value) {

@@ -1,6 +1,6 @@
 //! Evaluates the tree above the leaves; every value holds all steps.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use crate::{
     budget::Lease,
@@ -15,19 +15,21 @@ use crate::{
             aggregate::{Aggregator, Param},
             binary,
         },
-        plan::{Kind, PlanNode, RangePlan, RangeSource},
+        plan::{CommonPlan, Kind, OperatorCost, PlanNode, RangePlan, RangeSource},
     },
 };
 
 use super::{
     Count, Looked, Shared,
+    analysis::{Recorder, Whose, since},
+    common::Kept,
     leaf::RawSeries,
-    meter::{block_samples, histogram_samples},
+    meter::{block_bytes, block_samples, histogram_samples},
     subquery,
 };
 
 /// The value of a part of a query at all its steps.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Value {
     /// A series each.
     Vector(Vec<Block>),
@@ -69,6 +71,7 @@ pub(super) struct InfoOutput {
 pub(super) struct State {
     pub(super) outputs: Vec<Option<LeafOutput>>,
     pub(super) infos: Vec<Option<InfoOutput>>,
+    pub(super) commons: Vec<Option<Kept>>,
     pub(super) annotations: Annotations,
     pub(super) leases: Vec<Lease>,
 }
@@ -76,32 +79,41 @@ pub(super) struct State {
 /// Evaluates nodes of one plan, each once.
 #[derive(Debug)]
 pub(super) struct Evaluator<'q> {
-    shared: &'q Shared,
+    pub(super) shared: &'q Shared,
+    /// Parts that stand at several places.
+    pub(super) parts: &'q [CommonPlan<'q>],
+    /// Their values, as far as they are known and needed again.
+    pub(super) commons: Vec<Option<Kept>>,
+    /// What the operands of the node that is evaluated cost, if the query is analyzed.
+    spent: OperatorCost,
     outputs: Vec<Option<LeafOutput>>,
     /// Calls of `info` that are read, in order.
     infos: Vec<Option<InfoOutput>>,
-    annotations: Annotations,
+    pub(super) annotations: Annotations,
     /// Bytes reserved for values that were made of leaves.
-    leases: Vec<Lease>,
+    pub(super) leases: Vec<Lease>,
     /// Samples looked at, by the steps of the part that is evaluated now.
-    looked: Looked,
+    pub(super) looked: Looked,
 }
 
 impl<'q> Evaluator<'q> {
-    pub(super) fn new(shared: &'q Shared, outputs: Vec<Option<LeafOutput>>) -> Self {
-        Self::resume(shared, State { outputs, ..State::default() })
+    /// An evaluator of what reads nothing.
+    pub(super) fn new(shared: &'q Shared) -> Self {
+        Self::resume(shared, &[], State::default())
     }
 
     /// Goes on where another evaluator stopped.
-    pub(super) fn resume(shared: &'q Shared, state: State) -> Self {
-        let State { outputs, infos, annotations, leases } = state;
-        Self { shared, outputs, infos, annotations, leases, looked: Looked::default() }
+    pub(super) fn resume(shared: &'q Shared, parts: &'q [CommonPlan<'q>], state: State) -> Self {
+        let State { outputs, infos, commons, annotations, leases } = state;
+        let spent = OperatorCost::default();
+        let looked = Looked::default();
+        Self { shared, parts, commons, spent, outputs, infos, annotations, leases, looked }
     }
 
     /// What another evaluator needs to go on.
     pub(super) fn pause(self) -> State {
-        let Self { outputs, infos, annotations, leases, .. } = self;
-        State { outputs, infos, annotations, leases }
+        let Self { outputs, infos, commons, annotations, leases, .. } = self;
+        State { outputs, infos, commons, annotations, leases }
     }
 
     pub(super) fn into_annotations(self) -> Annotations {
@@ -122,6 +134,38 @@ impl<'q> Evaluator<'q> {
 
     /// The value of a node.
     pub(super) fn eval(&mut self, node: &PlanNode<'_>) -> Result<Value> {
+        match &self.shared.recorder {
+            None => self.value(node),
+            Some(recorder) => self.recorded(recorder, node),
+        }
+    }
+
+    /// The value of a node, whose cost is noted.
+    fn recorded(&mut self, recorder: &Recorder, node: &PlanNode<'_>) -> Result<Value> {
+        let outside = std::mem::take(&mut self.spent);
+        let (begun, looked) = (Instant::now(), self.shared.meter.total());
+        let value = self.value(node)?;
+        let all = OperatorCost {
+            execution_ns: since(begun),
+            total_samples: self.shared.meter.total().saturating_sub(looked),
+            ..OperatorCost::default()
+        };
+        let blocks: &[Block] = if let Value::Vector(blocks) = &value { blocks } else { &[] };
+        let own = OperatorCost {
+            execution_ns: all.execution_ns.saturating_sub(self.spent.execution_ns),
+            total_samples: all.total_samples.saturating_sub(self.spent.total_samples),
+            peak_samples: self.shared.meter.held(),
+            series: blocks.len() as u64,
+            bytes: blocks.iter().map(block_bytes).sum(),
+            peak_bytes: self.shared.ctx.budget().used(),
+        };
+        recorder.add(Whose::Node(node.id), &own);
+        self.spent = outside;
+        self.spent.add(&all);
+        Ok(value)
+    }
+
+    fn value(&mut self, node: &PlanNode<'_>) -> Result<Value> {
         self.shared.ctx.check()?;
         match &node.kind {
             Kind::Number(v) => Ok(Value::Scalar(vec![*v; node.steps.count])),
@@ -150,6 +194,7 @@ impl<'q> Evaluator<'q> {
                 Ok(Value::Vector(absent(node.steps, &present, arg)))
             }
             Kind::Info(i) => self.info(node, *i),
+            Kind::Common(i) => self.common(node, *i),
             Kind::Subquery(plan) => {
                 let (blocks, looked) = self.counted(plan.inner.steps.count, |e| e.vector(&plan.inner))?;
                 self.looked.add_at_end(looked.sum());
@@ -365,11 +410,13 @@ impl<'q> Evaluator<'q> {
         match source {
             RangeSource::Leaf(leaf) => {
                 let output = self.take(*leaf)?;
+                let before = self.looked.sum().total;
                 let scope = &mut self.shared.scope(plan.steps, &mut self.annotations);
                 for raw in &output.raw {
                     let (labels, columns, grain) = (&raw.labels, &raw.columns, &Grain::default());
                     results.extend(call.over_columns(scope, labels, columns, grain, &mut self.looked)?);
                 }
+                self.shared.meter.look(self.looked.sum().total.saturating_sub(before));
             }
             RangeSource::Subquery(inner) => {
                 let (blocks, inside) = self.counted(inner.inner.steps.count, |e| e.vector(&inner.inner))?;
@@ -379,6 +426,7 @@ impl<'q> Evaluator<'q> {
                     let points = subquery::Points::of(block, inner.inner.steps);
                     results.extend(points.apply(&call, scope, block, &mut windows)?);
                 }
+                self.shared.meter.look(windows.sum().total);
                 // Compat: the windows count in place of what is inside, which alone was read.
                 self.looked.merge(&windows.without_reads());
                 self.looked.add_at_end(Count { total: 0, read: inside.sum().read });
@@ -411,11 +459,11 @@ fn info_selector(call: &Expr) -> Option<&VectorSelector> {
     }
 }
 
-fn unexpected(place: &str) -> Error {
+pub(super) fn unexpected(place: &str) -> Error {
     Error::internal(format!("{place} has a value of the wrong type"))
 }
 
-fn samples(value: &Value) -> u64 {
+pub(super) fn samples(value: &Value) -> u64 {
     match value {
         Value::Vector(blocks) => blocks.iter().map(block_samples).sum(),
         Value::Scalar(_) | Value::String(_) | Value::Matrix(_) => 0,

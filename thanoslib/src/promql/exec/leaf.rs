@@ -2,7 +2,7 @@
 
 use crate::{
     error::Result,
-    model::{CounterReset, FloatHistogram, Interval, Labels, is_stale},
+    model::{CounterReset, FloatHistogram, Interval, Labels, Matcher, is_stale},
     promql::{
         Annotations, Block, Grain, SelectedSeries, Steps,
         functions::range::{Edged, RangeCall, Smoothed},
@@ -26,6 +26,14 @@ pub(super) struct Task {
     pub(super) kind: TaskKind,
     /// Of histograms only count, sum and what is known of resets are needed.
     pub(super) stats: bool,
+    /// What series must match beside the matchers of the select.
+    pub(super) filter: Vec<Matcher>,
+}
+
+impl Task {
+    fn wants(&self, series: &SelectedSeries) -> bool {
+        self.filter.iter().all(|m| m.matches_labels(series.labels.view()))
+    }
 }
 
 /// What is computed of each series.
@@ -76,10 +84,11 @@ pub(super) struct RawSeries {
     pub(super) columns: SampleColumns,
 }
 
-/// Reduces series for each of the tasks, which share one select.
+/// Reduces series for each of the tasks, which share one select of its number in the read.
 pub(super) fn reduce(
     shared: &Shared,
     tasks: &[std::sync::Arc<Task>],
+    select: usize,
     series: &[SelectedSeries],
 ) -> Result<Vec<Part>> {
     let begun =
@@ -89,9 +98,15 @@ pub(super) fn reduce(
     let (mut columns, mut grain) = (SampleColumns::default(), Grain::default());
     for one in series {
         shared.ctx.check()?;
+        if !tasks.iter().any(|t| t.wants(one)) {
+            continue;
+        }
         columns.clear();
         grain.clear();
-        one.data.decode_grained(&mut columns, &mut grain)?;
+        one.data.decode_of(select, &mut columns, &mut grain)?;
+        if columns.is_empty() {
+            continue;
+        }
         // A series rarely has floats beside histograms, so that their copy costs little.
         let mut reduced = (with_stats && !columns.histograms.is_empty()).then(|| SampleColumns {
             floats: columns.floats.clone(),
@@ -99,7 +114,9 @@ pub(super) fn reduce(
         });
         for (task, part) in tasks.iter().zip(&mut parts) {
             let columns = reduced.as_ref().filter(|_| task.stats).unwrap_or(&columns);
-            if let TaskKind::Instant(instant) = &task.kind {
+            if let TaskKind::Instant(instant) = &task.kind
+                && task.wants(one)
+            {
                 let mut block = Block::new(one.labels.clone(), task.steps.count);
                 instant.fill(columns, &mut block);
                 if !block.is_empty() {
@@ -118,6 +135,9 @@ pub(super) fn reduce(
         remove_stale(&mut columns);
         reduced.iter_mut().for_each(remove_stale);
         for (task, part) in tasks.iter().zip(&mut parts) {
+            if !task.wants(one) {
+                continue;
+            }
             let columns = reduced.as_ref().filter(|_| task.stats).unwrap_or(&columns);
             match &task.kind {
                 TaskKind::Instant(_) => {}
@@ -146,6 +166,7 @@ pub(super) fn reduce(
             }
         }
     }
+    shared.meter.look(parts.iter().map(|p| p.looked.sum().total).sum());
     Ok(parts)
 }
 

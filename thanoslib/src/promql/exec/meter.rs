@@ -1,4 +1,4 @@
-//! Counts the samples that a query holds.
+//! Counts the samples that a query holds and, while it runs, those that it looked at.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -7,18 +7,19 @@ use crate::{
     promql::Block,
 };
 
-/// Samples of one query: held now and at most.
+/// Samples of one query: held now, at most, and looked at so far.
 #[derive(Debug)]
 pub(crate) struct Meter {
     max: u64,
     held: AtomicU64,
     peak: AtomicU64,
+    total: AtomicU64,
 }
 
 impl Meter {
     /// A meter that refuses to hold more than `max` samples.
     pub(crate) fn new(max: u64) -> Self {
-        Self { max, held: AtomicU64::new(0), peak: AtomicU64::new(0) }
+        Self { max, held: AtomicU64::new(0), peak: AtomicU64::new(0), total: AtomicU64::new(0) }
     }
 
     /// Notes samples that are held from now on.
@@ -40,6 +41,21 @@ impl Meter {
     pub(crate) fn release(&self, samples: u64) {
         // More than is held is never released: callers release what they hold.
         self.held.fetch_sub(samples, Ordering::Relaxed);
+    }
+
+    /// Notes samples that an operator looked at.
+    pub(crate) fn look(&self, samples: u64) {
+        self.total.fetch_add(samples, Ordering::Relaxed);
+    }
+
+    /// Samples held now.
+    pub(crate) fn held(&self) -> u64 {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    /// Samples looked at so far.
+    pub(crate) fn total(&self) -> u64 {
+        self.total.load(Ordering::Relaxed)
     }
 
     /// Most samples held at a time so far.
@@ -89,6 +105,6 @@ mod tests {
         meter.release(2);
         meter.hold(6).expect("fits");
         assert!(meter.hold(1).is_err());
-        assert_eq!(meter.peak(), 11);
+        assert_eq!((meter.peak(), meter.total()), (11, 0));
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Invariant: one async driver awaits; everything else computes and never waits.
 
+mod analysis;
+mod common;
 mod driver;
 mod eval;
 mod leaf;
@@ -22,8 +24,9 @@ use std::sync::Arc;
 
 use crate::{
     context::Context,
-    promql::{Annotations, EngineOptions, Steps, scope::Scope},
+    promql::{Annotations, EngineOptions, Steps, plan::Costs, scope::Scope},
 };
+use analysis::Recorder;
 use meter::Meter;
 
 /// What all parts of one running query share.
@@ -39,13 +42,31 @@ pub(crate) struct Shared {
     lookback_ms: i64,
     /// Samples held.
     meter: Meter,
+    /// Costs of operators, if the query is analyzed.
+    recorder: Option<Recorder>,
 }
 
 impl Shared {
     /// What the parts of a query share that has not begun.
-    pub(crate) fn new(options: EngineOptions, ctx: Context, text: Arc<str>, lookback_ms: i64) -> Self {
+    pub(crate) fn new(
+        options: EngineOptions,
+        ctx: Context,
+        text: Arc<str>,
+        lookback_ms: i64,
+        analyze: bool,
+    ) -> Self {
         let meter = Meter::new(options.samples_max);
-        Self { options, ctx, text, lookback_ms, meter }
+        Self { options, ctx, text, lookback_ms, meter, recorder: analyze.then(Recorder::default) }
+    }
+
+    /// What operators cost so far, if the query is analyzed.
+    pub(crate) fn costs(&self) -> Option<Costs> {
+        self.recorder.as_ref().map(Recorder::costs)
+    }
+
+    /// Samples looked at so far as they come, and most samples held at a time.
+    pub(crate) fn samples(&self) -> (u64, u64) {
+        (self.meter.total(), self.meter.peak())
     }
 
     /// Most samples held at a time.
@@ -56,6 +77,11 @@ impl Shared {
     /// A count of the samples that so many steps look at.
     fn looked(&self, steps: usize) -> Looked {
         Looked::new(self.options.per_step_stats, steps)
+    }
+
+    /// The query text.
+    pub(crate) fn text(&self) -> Arc<str> {
+        Arc::clone(&self.text)
     }
 
     fn scope<'a>(&'a self, steps: Steps, annotations: &'a mut Annotations) -> Scope<'a> {

@@ -34,6 +34,15 @@ macro_rules! functions {
             $(#[doc = concat!("`", $name, "`")] $id,)*
         }
 
+        impl Id {
+            /// The name as written.
+            pub(crate) fn name(self) -> &'static str {
+                match self {
+                    $(Self::$id => $name,)*
+                }
+            }
+        }
+
         static FUNCTIONS: &[Function] = &[$(Function {
             id: Id::$id,
             name: $name,

@@ -4,21 +4,22 @@ use crate::{
     error::{Error, Result},
     model::Interval,
     promql::{
-        EngineOptions, FunctionId, Steps,
+        EngineOptions, FunctionId, Queryable, Steps,
         ast::{Aggregate, AggregateOp, Expr, Extension, Node, Subquery, ValueType, VectorSelector},
     },
     store::{Grouping, SelectHints},
 };
 
 use super::{
-    InfoPlan, Kind, Leaf, LeafKind, Plan, PlanNode, QueryTimes, RangePlan, RangeSource, Reach, Reference,
-    SubqueryPlan, invariant::is_wrapped, leaf::folded, reach::check_extension,
+    CommonPlan, InfoPlan, Kind, Leaf, LeafKind, Plan, PlanNode, QueryTimes, RangePlan, RangeSource, Reach,
+    Reference, SubqueryPlan, common::Classes, invariant::is_wrapped, leaf::folded, projection::project,
+    reach::check_extension, reads::reads,
 };
 
 /// Most calls of `info` in a query: each is a read that waits for the one before.
 const INFOS_MAX: usize = 128;
 
-/// Plans a folded expression.
+/// Plans a folded expression over a queryable.
 ///
 /// # Errors
 /// `Limit` when a subquery has more steps than the query may hold samples, or for too many calls
@@ -29,8 +30,18 @@ pub(crate) fn plan<'e>(
     times: &QueryTimes,
     lookback_ms: i64,
     options: &EngineOptions,
+    queryable: &dyn Queryable,
 ) -> Result<Plan<'e>> {
-    let mut builder = Builder { lookback_ms, options, leaves: Vec::new(), infos: Vec::new() };
+    let mut builder = Builder {
+        lookback_ms,
+        options,
+        classes: Classes::new(expr),
+        places: Vec::new(),
+        leaves: Vec::new(),
+        infos: Vec::new(),
+        commons: Vec::new(),
+        nodes: 0,
+    };
     let around = Around {
         steps,
         data: Interval::new(times.start_ms, times.end_ms),
@@ -41,11 +52,16 @@ pub(crate) fn plan<'e>(
         buckets: false,
     };
     let root = builder.node(expr, around)?;
-    Ok(Plan { root, leaves: builder.leaves, infos: builder.infos })
+    let Builder { mut leaves, infos, commons, .. } = builder;
+    if options.optimize {
+        project(&root, &mut leaves, &infos, &commons);
+    }
+    let reads = reads(&leaves, queryable, options.optimize);
+    Ok(Plan { root, leaves, infos, commons, reads })
 }
 
 /// What stands around a node.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 struct Around<'e> {
     steps: Steps,
     /// The evaluation times that reach the node, windows of subqueries included.
@@ -64,18 +80,57 @@ struct Around<'e> {
 struct Builder<'a, 'e> {
     lookback_ms: i64,
     options: &'a EngineOptions,
+    classes: Classes,
+    /// Class and surroundings of each common part.
+    places: Vec<(usize, Around<'e>)>,
     leaves: Vec<Leaf<'e>>,
     infos: Vec<InfoPlan<'e>>,
+    commons: Vec<CommonPlan<'e>>,
+    nodes: usize,
 }
 
 impl<'e> Builder<'_, 'e> {
+    /// The plan of a part, which is evaluated once for all places where it stands in the same
+    /// surroundings.
     fn node(&mut self, expr: &'e Expr, around: Around<'e>) -> Result<PlanNode<'e>> {
+        let Some(class) = self.classes.repeated(expr).filter(|_| self.options.optimize) else {
+            return self.single(expr, around);
+        };
+        // What looks at its surroundings only for its operands is equal in all of them.
+        let around = match &expr.node {
+            Node::Binary(_) | Node::Aggregate(_) | Node::Call { .. } => {
+                Around { func: "", grouping: None, ..around }
+            }
+            _ => around,
+        };
+        let place = (class, around);
+        let found = self.places.iter().position(|p| *p == place);
+        let common = match found {
+            Some(common) => common,
+            None => {
+                let node = self.single(expr, around)?;
+                self.places.push(place);
+                self.commons.push(CommonPlan { node, uses: 0 });
+                self.commons.len() - 1
+            }
+        };
+        self.commons[common].uses += 1;
+        Ok(self.made(expr, around.steps, Kind::Common(common)))
+    }
+
+    /// The plan of a part for one place.
+    fn single(&mut self, expr: &'e Expr, around: Around<'e>) -> Result<PlanNode<'e>> {
         if around.steps.count > 1 && is_wrapped(expr) {
             let once = Around { steps: Steps { count: 1, ..around.steps }, ..around };
             let inner = Box::new(self.plain(expr, once)?);
-            return Ok(PlanNode { expr, steps: around.steps, kind: Kind::Once(inner) });
+            return Ok(self.made(expr, around.steps, Kind::Once(inner)));
         }
         self.plain(expr, around)
+    }
+
+    fn made(&mut self, expr: &'e Expr, steps: Steps, kind: Kind<'e>) -> PlanNode<'e> {
+        self.nodes += 1;
+        PlanNode { id: self.nodes - 1, expr, steps, kind }
     }
 
     fn boxed(&mut self, expr: &'e Expr, around: Around<'e>) -> Result<Box<PlanNode<'e>>> {
@@ -122,7 +177,7 @@ impl<'e> Builder<'_, 'e> {
             }
             Node::Subquery(subquery) => Kind::Subquery(self.subquery(subquery, inside)?),
         };
-        Ok(PlanNode { expr, steps: around.steps, kind })
+        Ok(self.made(expr, around.steps, kind))
     }
 
     fn aggregate(
@@ -136,7 +191,12 @@ impl<'e> Builder<'_, 'e> {
             None => None,
         };
         let inside = Around { func: aggregate.op.as_str(), grouping: Some(aggregate), ..around };
-        let child = self.boxed(&aggregate.expr, inside)?;
+        // Series that are aggregated as they come are not held for another place.
+        let child = match takes_series_singly(aggregate.op) && is_read(&aggregate.expr) {
+            true => self.single(&aggregate.expr, inside)?,
+            false => self.node(&aggregate.expr, inside)?,
+        };
+        let child = Box::new(child);
         if let (Kind::Leaf(i), true) = (&child.kind, takes_series_singly(aggregate.op)) {
             let leaf = &mut self.leaves[*i];
             if leaf.aggregate.is_none()
@@ -193,7 +253,7 @@ impl<'e> Builder<'_, 'e> {
             step_ms: around.hint_step_ms,
             func: around.func.to_owned(),
             range_ms: 0,
-            grouping: None,
+            ..SelectHints::default()
         };
         let steps = around.steps;
         self.infos.push(InfoPlan { arg, selector, interval, hints, steps, reference });
@@ -208,10 +268,9 @@ impl<'e> Builder<'_, 'e> {
         vector: usize,
         around: Around<'e>,
     ) -> Result<Kind<'e>> {
-        let reads = self.leaves.len() + self.infos.len();
         let others = exprs.iter().enumerate().filter(|(i, _)| *i != vector);
+        let params_read = others.clone().any(|(_, e)| self.classes.reads(e));
         let params = others.map(|(_, e)| self.node(e, around)).collect::<Result<Vec<_>>>()?;
-        let params_read = self.leaves.len() + self.infos.len() > reads;
         let call = |reference, range_ms, extension, reach, params| RangePlan {
             id,
             steps: around.steps,
@@ -252,7 +311,7 @@ impl<'e> Builder<'_, 'e> {
             _ => return Err(Error::internal("a range function has no range vector argument")),
         };
         if id == FunctionId::AbsentOverTime {
-            let present = Box::new(PlanNode { expr, steps: around.steps, kind });
+            let present = Box::new(self.made(expr, around.steps, kind));
             return Ok(Kind::AbsentOverTime { present, arg: &exprs[vector] });
         }
         Ok(kind)
@@ -329,6 +388,7 @@ impl<'e> Builder<'_, 'e> {
             grouping: around
                 .grouping
                 .map(|a| a.grouping.clone().unwrap_or(Grouping { by: true, labels: Vec::new() })),
+            projection: None,
         };
         let steps = around.steps;
         let stats = around.stats && !around.buckets;
@@ -373,6 +433,15 @@ fn first_of<'e>(operands: impl IntoIterator<Item = &'e Expr>) -> Result<Option<R
 fn takes_series_singly(op: AggregateOp) -> bool {
     use AggregateOp::{Avg, Count, Group, Max, Min, Stddev, Stdvar, Sum};
     matches!(op, Sum | Avg | Count | Min | Max | Group | Stddev | Stdvar)
+}
+
+/// True for a selector, or a function over the windows of one.
+fn is_read(expr: &Expr) -> bool {
+    match &expr.unparen().node {
+        Node::Vector(_) => true,
+        Node::Call { args, .. } => args.iter().any(|a| matches!(a.node, Node::Matrix { .. })),
+        _ => false,
+    }
 }
 
 /// The inner steps of a subquery whose windows end from `first` to `last`.
@@ -430,12 +499,26 @@ mod tests {
         check(i64::MIN, i64::MAX, 1, 1, (i64::MIN + 1, usize::MAX));
     }
 
+    #[derive(Debug)]
+    struct Nothing;
+
+    #[async_trait::async_trait]
+    impl Queryable for Nothing {
+        async fn select(
+            &self,
+            _: &crate::context::Context,
+            _: crate::promql::Select,
+        ) -> Result<crate::promql::SelectStream> {
+            Err(Error::internal("nothing is read"))
+        }
+    }
+
     #[test]
     fn selects_read_what_windows_reach() {
         let check = |expr: Expr, mint: i64, maxt: i64, func: &str| {
             let steps = Steps { start_ms: 100_000, step_ms: 10_000, count: 11 };
             let times = QueryTimes { start_ms: 100_000, end_ms: 200_000, step_ms: 10_000 };
-            let plan = plan(&expr, steps, &times, 5000, &EngineOptions::default()).expect("plans");
+            let plan = plan(&expr, steps, &times, 5000, &EngineOptions::default(), &Nothing).expect("plans");
             let [leaf] = plan.leaves.as_slice() else { panic!("one leaf: {plan:?}") };
             assert_eq!((leaf.interval, leaf.hints.func.as_str()), (Interval::new(mint, maxt), func));
         };

@@ -10,7 +10,7 @@ use super::{
 use crate::error::Result;
 
 /// The times of a query that an expression may refer to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct QueryTimes {
     /// First step in ms.
     pub(crate) start_ms: i64,

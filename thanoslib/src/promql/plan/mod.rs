@@ -1,23 +1,61 @@
 //! From syntax tree to plan: what is read, at which steps each part is evaluated.
 //!
-//! A plan borrows the folded tree. Its leaves are the reads of the query; a driver answers
-//! them first, then the tree above them is evaluated. Planning the same tree twice gives the
-//! same leaves in the same order.
+//! There are two forms. A [`LogicalPlan`] says what is asked: the folded expression and the times. It
+//! knows no store, turns into JSON and back, and may run elsewhere. A [`Plan`] says how it is
+//! done over one [`Queryable`](super::Queryable): it borrows the expression, its leaves are what is computed of
+//! each series as it comes, its reads are the selects that answer them, and the tree above is evaluated
+//! when all are answered. A [`Planned`] holds both, is built once and shared by all jobs of a query.
+//!
+//! The passes, each a function in a file of its own:
+//!
+//! | pass | from, to | does |
+//! |---|---|---|
+//! | `fold` | expression | times and durations become numbers, needless parentheses go |
+//! | `constants` | expression | arithmetic over numbers becomes its value |
+//! | `propagate` | expression | a selector gets the matchers of the one it is paired with |
+//! | `invariant` | while building | what has the same value at all steps is evaluated once |
+//! | `common` | while building | what stands at several places is evaluated once and copied |
+//! | `build` | while building | function, range, step and grouping as hints; buckets that nobody sees are not read |
+//! | `projection` | plan | the labels that are looked at, as a hint |
+//! | `reads` | plan | equal selects, parts of others and near ones become one read |
+//!
+//! No pass changes an answer, its remarks, the error or the order of series. A pass that would not be sure
+//! of that leaves the query as it is. All but `fold`, `invariant` and `build` are switched off by
+//! [`EngineOptions::optimize`](super::EngineOptions::optimize).
+//!
+//! Common parts cost no more memory than without them: all leaves are held until they are evaluated, and a
+//! copy takes the place of the second leaf. An aggregation that takes series as they come keeps doing so,
+//! even where its operand stands elsewhere too.
 //!
 //! Invariant: decides and computes nothing; knows no samples.
 
 mod build;
+mod common;
+mod constants;
 mod duration;
+mod explain;
 mod fold;
 mod invariant;
 mod leaf;
+mod logical;
+mod planned;
+mod projection;
+mod propagate;
 mod reach;
+mod reads;
+mod wire;
 
 pub(crate) use build::plan;
+pub(crate) use common::operands;
 pub(crate) use duration::check_durations;
+pub(crate) use explain::{Costs, Explainer};
+pub use explain::{Explained, OperatorCost};
 pub(crate) use fold::{QueryTimes, fold};
 pub(crate) use leaf::{Leaf, LeafKind, Line, Reference};
+pub use logical::LogicalPlan;
+pub(crate) use planned::Planned;
 pub(crate) use reach::Reach;
+pub(crate) use reads::{Read, Target};
 
 use super::{
     Function, FunctionId, Steps,
@@ -34,6 +72,19 @@ pub(crate) struct Plan<'e> {
     pub(crate) leaves: Vec<Leaf<'e>>,
     /// Calls of `info`, inner ones first.
     pub(crate) infos: Vec<InfoPlan<'e>>,
+    /// Parts that stand at several places and are evaluated once.
+    pub(crate) commons: Vec<CommonPlan<'e>>,
+    /// The reads that answer the leaves.
+    pub(crate) reads: Vec<Read>,
+}
+
+/// A part of the query that stands at several places.
+#[derive(Debug)]
+pub(crate) struct CommonPlan<'e> {
+    /// The part, as it stands at its first place.
+    pub(crate) node: PlanNode<'e>,
+    /// Places.
+    pub(crate) uses: usize,
 }
 
 /// A call of `info`, whose second read depends on the value of its first argument.
@@ -56,6 +107,8 @@ pub(crate) struct InfoPlan<'e> {
 /// A part of the query with the steps that it is evaluated at.
 #[derive(Debug)]
 pub(crate) struct PlanNode<'e> {
+    /// Its number in the plan.
+    pub(crate) id: usize,
     /// Where it comes from.
     pub(crate) expr: &'e Expr,
     /// Steps of its value.
@@ -89,6 +142,8 @@ pub(crate) enum Kind<'e> {
     AbsentOverTime { present: Box<PlanNode<'e>>, arg: &'e Expr },
     /// A call of `info`, by its number.
     Info(usize),
+    /// A part that stands at several places, by its number.
+    Common(usize),
     /// A subquery that is the whole query.
     Subquery(SubqueryPlan<'e>),
 }

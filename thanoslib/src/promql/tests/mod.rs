@@ -1,7 +1,9 @@
 //! Whole queries over series in memory.
 
+mod active;
 mod deep;
 mod limits;
+mod passes;
 mod stats;
 mod workers;
 

@@ -1,0 +1,58 @@
+//! `/api/v1/query_explain` and `/api/v1/query_range_explain`, and `analyze` of the others.
+
+use std::sync::Arc;
+
+use axum::response::Response;
+
+use super::{
+    Api,
+    error::ApiError,
+    params::Params,
+    query::{self, instant_query, range_query, success},
+};
+use crate::{
+    promql::{Engine, Explained},
+    query::StoreQueryable,
+};
+
+/// Names the operators of an instant query.
+pub(super) fn instant(api: &Arc<Api>, params: &Params) -> Result<Response, ApiError> {
+    explainable(params)?;
+    let (query, options) = instant_query(api, params)?;
+    let queryable = StoreQueryable::new(Arc::clone(&api.store), options);
+    answer(api.engine.explain_instant(&queryable, query))
+}
+
+/// Names the operators of a range query.
+pub(super) fn range(api: &Arc<Api>, params: &Params) -> Result<Response, ApiError> {
+    explainable(params)?;
+    let (query, options) = range_query(api, params)?;
+    let queryable = StoreQueryable::new(Arc::clone(&api.store), options);
+    answer(api.engine.explain_range(&queryable, query))
+}
+
+fn answer(explained: crate::error::Result<Explained>) -> Result<Response, ApiError> {
+    let explained = explained.map_err(|e| ApiError::bad_data(e.message()))?;
+    let body = format!(r#"{{"status":"success","data":{}}}"#, explained.to_json());
+    Ok(success(body, false))
+}
+
+/// Compat: one of the engines upstream explains nothing, and it is the default one.
+fn explainable(params: &Params) -> Result<(), ApiError> {
+    match params.get("engine") {
+        "thanos" => Ok(()),
+        "" | "prometheus" => Err(ApiError::bad_data("engine type must be 'thanos'")),
+        other => Err(ApiError::bad_data(format!("'{other}' bad engine"))),
+    }
+}
+
+/// True when a request wants to know what its operators cost.
+pub(super) fn analyzes(params: &Params) -> bool {
+    matches!(params.get("analyze"), "true" | "1")
+}
+
+/// The engine for a request, which analyzes where the engine of that name upstream does.
+pub(super) fn engine(api: &Api, params: &Params) -> Engine {
+    let engine = query::engine(api, params);
+    if analyzes(params) && params.get("engine") == "thanos" { engine.analyzing() } else { engine }
+}
