@@ -21,6 +21,7 @@ pub(crate) fn kahan_add(x: f64, sum: f64, c: f64) -> (f64, f64) {
 ///
 /// As long as all is finite this is what [`kahan_add`] adds to the compensation.
 /// Source: Knuth, The Art of Computer Programming, volume 2, section 4.2.2.
+#[cfg(feature = "promql")]
 #[inline(always)]
 #[must_use]
 pub(crate) fn two_sum(a: f64, b: f64) -> (f64, f64) {

@@ -242,6 +242,7 @@ impl<'a> LabelsRef<'a> {
     }
 
     /// Appends the flat bytes of the labels for which `keep` is true.
+    #[cfg(feature = "promql")]
     pub(crate) fn filter_into(self, mut keep: impl FnMut(Label<'_>) -> bool, out: &mut Vec<u8>) {
         let mut rest = self.iter();
         loop {

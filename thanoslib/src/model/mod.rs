@@ -22,7 +22,9 @@ pub use column::{
     FloatColumn, FloatHistogramColumn, HistogramColumn, HistogramLayout, IntHistogramColumn, SampleColumns,
 };
 pub use histogram::{CounterReset, FloatHistogram, Histogram, Span};
-pub(crate) use kahan::{KahanSum, kahan_add, two_sum};
+#[cfg(feature = "promql")]
+pub(crate) use kahan::two_sum;
+pub(crate) use kahan::{KahanSum, kahan_add};
 #[cfg(feature = "promql")]
 pub(crate) use labels::LABEL_NAME;
 pub(crate) use labels::append_flat_string;
