@@ -14,6 +14,7 @@
 //! | `block`, `bucket` (feature `store`) | blocks and where they lie |
 //! | `store` (feature `store`) | the Store trait and its implementations |
 //! | `promql`, `query` (feature `promql`) | the engine, and queries over stores |
+//! | `apis` (feature `promql`) | what endpoints answer beside series |
 //! | `tools` (feature `store`) | looking at a bucket's blocks |
 //! | `http` (feature `http`) | Prometheus' HTTP API |
 //! | `testing` (feature `testing`) | fakes and contract suites |
@@ -59,6 +60,8 @@
 //!
 #![doc = include_str!("../docs/ARCHITECTURE.md")]
 
+#[cfg(feature = "promql")]
+pub mod apis;
 #[cfg(feature = "store")]
 pub mod block;
 #[cfg(feature = "store")]

@@ -40,6 +40,7 @@ impl TryFrom<pb::SeriesRequest> for SeriesRequest {
             hints: r.query_hints.map(SelectHints::from).unwrap_or_default(),
             partial_response: partial_response(r.partial_response_disabled, r.partial_response_strategy)?,
             block_matchers: hints::request_matchers::<hintspb::SeriesRequestHints>(r.hints.as_ref())?,
+            store_matchers: Vec::new(),
             batch_series: limit(r.response_batch_size),
         })
     }
@@ -151,6 +152,7 @@ impl TryFrom<pb::LabelNamesRequest> for LabelNamesRequest {
             limit: limit(r.limit),
             partial_response: partial_response(r.partial_response_disabled, r.partial_response_strategy)?,
             block_matchers: hints::request_matchers::<hintspb::LabelNamesRequestHints>(r.hints.as_ref())?,
+            store_matchers: Vec::new(),
         })
     }
 }
@@ -186,6 +188,7 @@ impl TryFrom<pb::LabelValuesRequest> for LabelValuesRequest {
             limit: limit(r.limit),
             partial_response: partial_response(r.partial_response_disabled, r.partial_response_strategy)?,
             block_matchers: hints::request_matchers::<hintspb::LabelValuesRequestHints>(r.hints.as_ref())?,
+            store_matchers: Vec::new(),
         })
     }
 }

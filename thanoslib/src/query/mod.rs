@@ -2,6 +2,7 @@
 //!
 //! Invariant: knows stores and replicas; knows neither PromQL's operators nor HTTP.
 
+mod endpoints;
 mod joined;
 mod plain;
 mod samples;
@@ -16,6 +17,7 @@ use std::{
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt, stream};
 
+pub use endpoints::{Connect, EndpointInfo, EndpointSpec, Peer};
 pub use selection::{ResolutionSeams, SelectOptions};
 
 use crate::{
