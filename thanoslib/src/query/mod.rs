@@ -97,6 +97,7 @@ impl StoreQueryable {
         SeriesRequest {
             without_replica_labels: if options.dedup { options.replica_labels.clone() } else { Vec::new() },
             shard: options.shard.clone(),
+            store_matchers: options.store_matchers.clone(),
             partial_response: options.partial_response,
             ..request
         }

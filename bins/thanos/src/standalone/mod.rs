@@ -18,7 +18,8 @@ use thanoslib::{
     budget::Budget,
     clock::{Clock, SystemClock},
     context::Context,
-    http::{self, Api, Readiness},
+    http::{self, Api, Probes, Readiness, Served},
+    metrics::Collect,
     promql::{Engine, EngineOptions},
     runtime::Pool,
     store::{BlockSet, BucketSource, Fanout, FolderSource, Member, Store},
@@ -210,11 +211,16 @@ async fn serve(
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let engine = Engine::new(settings.engine, Arc::new(Pool::new(threads)?));
     let budget = Budget::new("process memory", settings.memory_bytes);
-    let api = Api::new(settings.http, engine, Arc::clone(&store), clock, Arc::clone(&budget));
+    let served = Served { clock, budget: Arc::clone(&budget), ..Served::new(engine, Arc::clone(&store)) };
+    let api = Api::new(settings.http, served);
     let readiness = Readiness::default();
-    let router = http::router(Arc::clone(&api))
-        .merge(http::probes(api, "standalone", readiness.clone()))
-        .fallback(http::not_found);
+    let probes = Probes {
+        component: "standalone",
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        readiness: readiness.clone(),
+        metrics: vec![Arc::clone(&api) as Arc<dyn Collect>],
+    };
+    let router = http::router(api).merge(http::pages()).merge(probes.router()).fallback(http::not_found);
 
     let (stopping, stopped) = watch::channel(false);
     let mut tasks = tokio::task::JoinSet::new();
