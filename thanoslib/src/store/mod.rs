@@ -8,6 +8,7 @@ mod external;
 mod fanout;
 mod memory;
 pub(crate) mod merge;
+mod proxy;
 mod request;
 mod source;
 
@@ -22,6 +23,9 @@ pub use blocks::{
 pub use conform::Conform;
 pub use fanout::{Fanout, Member};
 pub use memory::MemoryStore;
+pub use proxy::{
+    MetricNames, Proxy, ProxyMember, ProxySettings, ProxyStatistics, Retrieval, Stores, TsdbSelector,
+};
 pub use request::{
     Grouping, LabelNames, LabelNamesRequest, LabelValues, LabelValuesRequest, PartialResponse, Projection,
     SelectHints, SeriesRequest, ShardInfo,
