@@ -21,6 +21,8 @@ pub use blocks::{
     BlockSet, BlockSource, BlockStore, BucketSource, FolderSource, Listed, Listing, SyncReport,
 };
 pub use conform::Conform;
+#[cfg(feature = "promql")]
+pub(crate) use external::may_match;
 pub use fanout::{Fanout, Member};
 pub use memory::MemoryStore;
 pub use proxy::{
