@@ -17,7 +17,10 @@ use std::{
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt, stream};
 
-pub use endpoints::{Connect, EndpointInfo, EndpointSpec, Peer};
+pub use endpoints::{
+    Connect, EndpointConnection, EndpointInfo, EndpointSet, EndpointSettings, EndpointSpec, EndpointSpecs,
+    EndpointStatus, Peer,
+};
 pub use selection::{ResolutionSeams, SelectOptions};
 
 use crate::{

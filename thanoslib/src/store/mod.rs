@@ -8,6 +8,7 @@ mod external;
 mod fanout;
 mod memory;
 pub(crate) mod merge;
+mod proxy;
 mod request;
 mod source;
 
@@ -20,8 +21,13 @@ pub use blocks::{
     BlockSet, BlockSource, BlockStore, BucketSource, FolderSource, Listed, Listing, SyncReport,
 };
 pub use conform::Conform;
+#[cfg(feature = "promql")]
+pub(crate) use external::may_match;
 pub use fanout::{Fanout, Member};
 pub use memory::MemoryStore;
+pub use proxy::{
+    MetricNames, Proxy, ProxyMember, ProxySettings, ProxyStatistics, Retrieval, Stores, TsdbSelector,
+};
 pub use request::{
     Grouping, LabelNames, LabelNamesRequest, LabelValues, LabelValuesRequest, PartialResponse, Projection,
     SelectHints, SeriesRequest, ShardInfo,
