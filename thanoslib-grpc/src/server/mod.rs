@@ -20,7 +20,6 @@
 //! Invariant: knows the protocol and the Store trait, no implementation of it; starts no task.
 
 mod call;
-mod frames;
 mod info;
 mod readiness;
 mod series;

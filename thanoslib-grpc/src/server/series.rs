@@ -3,27 +3,25 @@
 use futures::{StreamExt, future, stream};
 use thanoslib::{
     context::{Admitted, Context},
-    series::SeriesBatch,
     store::{Frame, PartialResponse, SeriesRequest, SeriesStream, Store},
 };
 use tokio_util::sync::DropGuard;
 use tonic::{Response, Status};
 
-use super::{Settings, call, frames::Frames, unknown::Empty};
+use super::{Settings, call, unknown::Empty};
 use crate::{
+    codec::{FrameBuilder, SeriesFrame},
     convert,
-    pb::{hintspb, thanos::SeriesResponse},
+    pb::hintspb,
     status::from_error,
 };
 
 /// The frames of one Series call, as tonic sends them.
-pub type ResponseStream = stream::BoxStream<'static, Result<SeriesResponse, Status>>;
+pub type ResponseStream = stream::BoxStream<'static, Result<SeriesFrame, Status>>;
 
 struct Answer {
     source: SeriesStream,
-    frames: Frames,
-    /// The batch behind the frames that are ready; it holds their budget.
-    batch: Option<SeriesBatch>,
+    frames: FrameBuilder,
     abort: bool,
     settings: Settings,
     /// How the answer ends once all frames are sent.
@@ -42,9 +40,9 @@ pub(super) async fn answer(
     held: (Admitted, DropGuard),
 ) -> Result<Response<ResponseStream>, Status> {
     let abort = request.partial_response == PartialResponse::Abort;
-    let frames = Frames::new(request.batch_series);
+    let frames = FrameBuilder::new(request.batch_series);
     let source = ctx.run(store.series(&ctx, request)).await.map_err(|e| from_error(&e))?;
-    let answer = Answer { source, frames, batch: None, abort, settings, end: None, ctx, _held: held };
+    let answer = Answer { source, frames, abort, settings, end: None, ctx, _held: held };
     let Some((first, rest)) = answer.next().await? else {
         let mut response = Response::new(stream::empty().boxed());
         response.extensions_mut().insert(Empty);
@@ -56,7 +54,7 @@ pub(super) async fn answer(
 }
 
 impl Answer {
-    async fn next(mut self) -> Result<Option<(SeriesResponse, Self)>, Status> {
+    async fn next(mut self) -> Result<Option<(SeriesFrame, Self)>, Status> {
         loop {
             if let Some(frame) = self.frames.pop() {
                 return Ok(Some((frame, self)));
@@ -64,7 +62,6 @@ impl Answer {
             if let Some(end) = self.end {
                 return end.map(|()| None);
             }
-            self.batch = None;
             let source = &mut self.source;
             let next = match self.ctx.check() {
                 Ok(()) => self.ctx.run(async { source.next().await.transpose() }).await,
@@ -86,8 +83,7 @@ impl Answer {
     fn absorb(&mut self, frame: Frame) -> Result<(), Status> {
         match frame {
             Frame::Batch(batch) => {
-                self.frames.batch(&batch).map_err(|e| from_error(&e))?;
-                self.batch = Some(batch);
+                self.frames.batch(batch).map_err(|e| from_error(&e))?;
             }
             Frame::Warning(warning) if self.abort => return Err(Status::aborted(warning.to_string())),
             Frame::Warning(warning) => self.frames.warning(warning.to_string()),
