@@ -74,6 +74,11 @@ impl SeriesFrame {
         series_response::Result::Hints(hints).into()
     }
 
+    /// A frame that is encoded already, such as one that was received.
+    pub fn from_encoded(bytes: Bytes) -> Self {
+        Self(Content::Encoded(bytes))
+    }
+
     /// The frame as a message of its own.
     ///
     /// # Errors
@@ -159,8 +164,21 @@ impl Series {
 ///
 /// Up to `per_frame` series share a frame, less when their chunks are large. Series wait
 /// for their frame to fill, but never behind a warning or hints.
+///
+/// ```
+/// use thanoslib::{BatchBuilder, Labels};
+/// use thanoslib_grpc::codec::FrameBuilder;
+/// let mut builder = BatchBuilder::default();
+/// builder.series(Labels::from_pairs([("job", "api")]).view());
+/// let mut frames = FrameBuilder::new(64);
+/// frames.batch(builder.finish())?;
+/// assert!(frames.pop().is_none(), "there may be more");
+/// frames.flush();
+/// assert_eq!(frames.pop().map(|frame| frame.encoded().len()), Some(16));
+/// # Ok::<(), thanoslib::Error>(())
+/// ```
 #[derive(Debug)]
-pub(crate) struct FrameBuilder {
+pub struct FrameBuilder {
     per_frame: usize,
     ready: VecDeque<SeriesFrame>,
     waiting: Series,
@@ -168,12 +186,13 @@ pub(crate) struct FrameBuilder {
 }
 
 impl FrameBuilder {
-    pub(crate) fn new(per_frame: usize) -> Self {
+    /// A builder of frames with so many series; 0 and 1 stand for single series.
+    pub fn new(per_frame: usize) -> Self {
         Self { per_frame, ready: VecDeque::new(), waiting: Series::default(), waiting_bytes: 0 }
     }
 
     /// The next frame that is complete.
-    pub(crate) fn pop(&mut self) -> Option<SeriesFrame> {
+    pub fn pop(&mut self) -> Option<SeriesFrame> {
         self.ready.pop_front()
     }
 
@@ -182,7 +201,7 @@ impl FrameBuilder {
     /// # Errors
     /// `Corrupt` for a chunk that must be rewritten for peers and does not decode,
     /// `Unsupported` for one of another kind.
-    pub(crate) fn batch(&mut self, batch: SeriesBatch) -> Result<()> {
+    pub fn batch(&mut self, batch: SeriesBatch) -> Result<()> {
         let batch = match encode::for_peers(&batch)? {
             Some(rewritten) => Arc::new(rewritten),
             None => Arc::new(batch),
@@ -220,19 +239,19 @@ impl FrameBuilder {
     }
 
     /// Adds a warning after all series so far.
-    pub(crate) fn warning(&mut self, text: String) {
+    pub fn warning(&mut self, text: String) {
         self.flush();
         self.ready.push_back(SeriesFrame::warning(text));
     }
 
     /// Adds hints after all series so far.
-    pub(crate) fn hints(&mut self, hints: Any) {
+    pub fn hints(&mut self, hints: Any) {
         self.flush();
         self.ready.push_back(SeriesFrame::hints(hints));
     }
 
     /// Completes the frame that waits for more series.
-    pub(crate) fn flush(&mut self) {
+    pub fn flush(&mut self) {
         if self.waiting.count > 0 {
             self.waiting_bytes = 0;
             self.ready.push_back(SeriesFrame(Content::Series(std::mem::take(&mut self.waiting))));

@@ -19,10 +19,8 @@ use tonic::{
     codec::{BufferSettings, DecodeBuf, EncodeBuf},
 };
 
-pub use frame::SeriesFrame;
+pub use frame::{FrameBuilder, SeriesFrame};
 pub use read::{FrameReader, Received};
-
-pub(crate) use frame::FrameBuilder;
 
 /// What travels as a message of a call.
 ///
