@@ -1,7 +1,9 @@
 //! The `thanos` command: one subcommand for each role.
 
-#[cfg(feature = "standalone")]
+#[cfg(any(feature = "query", feature = "standalone"))]
 mod querier;
+#[cfg(feature = "query")]
+mod query;
 #[cfg(feature = "standalone")]
 mod standalone;
 #[cfg(feature = "tools")]
@@ -34,6 +36,9 @@ enum Role {
     /// Everything in one process: blocks of buckets and local folders, asked over HTTP and gRPC.
     #[cfg(feature = "standalone")]
     Standalone(Box<standalone::StandaloneFlags>),
+    /// Query node exposing PromQL enabled Query API with data retrieved from multiple store nodes.
+    #[cfg(feature = "query")]
+    Query(Box<query::QueryFlags>),
     /// Looks into buckets and blocks.
     #[cfg(feature = "tools")]
     #[command(subcommand)]
@@ -60,6 +65,8 @@ fn main() -> ExitCode {
             match command.role {
                 #[cfg(feature = "standalone")]
                 Role::Standalone(flags) => standalone::run(*flags, shown).await,
+                #[cfg(feature = "query")]
+                Role::Query(flags) => query::run(*flags, shown).await,
                 #[cfg(feature = "tools")]
                 Role::Tools(tools) => tools::run(tools).await,
             }
