@@ -51,8 +51,10 @@ pub(super) async fn answer(
 ) -> Result<Response<ResponseStream>, Status> {
     let abort = request.partial_response == PartialResponse::Abort;
     let frames = FrameBuilder::new(request.batch_series);
+    let batch_series = request.batch_series;
     let source = ctx.run(server.store.series(&ctx, request)).await.map_err(|e| from_error(&e))?;
-    let (hints, sent) = (server.settings.series_hints, LimitCounter::new(server.settings.limits));
+    let (hints, sent) =
+        (server.settings.series_hints, LimitCounter::new(server.settings.limits, batch_series));
     let metrics = Arc::clone(&server.metrics);
     let answer = Answer { source, frames, abort, hints, sent, metrics, end: None, ctx, _held: held };
     let Some((first, rest)) = answer.next().await? else {
