@@ -14,6 +14,7 @@ use super::{
     StoreServer, call,
     limits::Sent,
     metrics::{Pending, ServerMetrics},
+    observe::guarded,
     unknown::Empty,
 };
 use crate::{
@@ -62,7 +63,8 @@ pub(super) async fn answer(
         return Ok(response);
     };
     let first = stream::once(future::ready(Ok(first)));
-    let rest = stream::try_unfold(rest, Answer::next);
+    let metrics = Arc::clone(&server.metrics);
+    let rest = stream::try_unfold(rest, move |a| guarded(Arc::clone(&metrics), a.next()));
     Ok(Response::new(first.chain(rest).boxed()))
 }
 

@@ -7,15 +7,15 @@ use prost::Message;
 use serde_json::Value;
 use thanoslib::{
     apis::{
-        ExemplarsAnswer, ExemplarsRequest, MetadataAnswer, MetadataRequest, RemoteQuery,
-        RulesAnswer, RulesRequest, TargetsAnswer, TargetsRequest, TsdbStatusAnswer, TsdbStatusRequest,
+        ExemplarsAnswer, ExemplarsRequest, MetadataAnswer, MetadataRequest, RemoteQuery, RulesAnswer,
+        RulesRequest, TargetsAnswer, TargetsRequest, TsdbStatusAnswer, TsdbStatusRequest,
     },
     promql::MatrixSeries,
     store::{LabelNames, LabelNamesRequest, LabelValues, LabelValuesRequest, SeriesRequest},
     testing::golden::{Golden, Suite, Verdict},
 };
 use thanoslib_grpc::{
-    codec::{FrameBuilder, FrameReader, Received},
+    codec::{FrameBuilder, FrameReader, Received, SeriesFrame},
     convert::{self, QueryMessage},
     pb::{
         prometheus_copy::TimeSeries,
@@ -29,7 +29,15 @@ pub(crate) fn run(golden: &mut Golden) {
         golden.run(&Suite {
             label: &format!("{area}/messages"),
             path: &format!("{area}/grpc/*.jsonl"),
-            inputs: &["id", "component", "method", "note", "request_metadata", "request_hex", "responses_hex"],
+            inputs: &[
+                "id",
+                "component",
+                "method",
+                "note",
+                "request_metadata",
+                "request_hex",
+                "responses_hex",
+            ],
             expected: &["n_responses"],
             ignored: &[
                 ("request_json", "the same as request_hex"),
@@ -112,7 +120,9 @@ fn request(method: &str, bytes: &Bytes) -> Verdict {
         "/thanos.Metadata/MetricMetadata" => {
             survives(bytes, |r: &MetadataRequest| pb::MetricMetadataRequest::from(r))
         }
-        "/thanos.Exemplars/Exemplars" => survives(bytes, |r: &ExemplarsRequest| pb::ExemplarsRequest::from(r)),
+        "/thanos.Exemplars/Exemplars" => {
+            survives(bytes, |r: &ExemplarsRequest| pb::ExemplarsRequest::from(r))
+        }
         "/thanos.Status/TSDBStatistics" => {
             survives(bytes, |r: &TsdbStatusRequest| pb::TsdbStatisticsRequest::from(r))
         }
@@ -140,14 +150,22 @@ fn frames(all: &[Bytes]) -> Verdict {
         };
         match text(reader.read(bytes.clone()))? {
             Received::Series => {}
-            other => return Err(format!("no series: {other:?}")),
+            Received::Warning(text) => {
+                equal(&SeriesFrame::warning(text).encoded(), bytes)?;
+                continue;
+            }
+            Received::Hints(hints) => {
+                equal(&SeriesFrame::hints(hints).encoded(), bytes)?;
+                continue;
+            }
+            other => return Err(format!("not known: {other:?}")),
         }
         let mut frames = FrameBuilder::new(per_frame);
         if let Some(batch) = reader.finish() {
             text(frames.batch(batch))?;
             frames.flush();
         }
-        let again = frames.pop().map(thanoslib_grpc::codec::SeriesFrame::encoded);
+        let again = frames.pop().map(SeriesFrame::encoded);
         equal(&again.as_ref(), &Some(bytes))?;
         equal(&frames.pop().is_none(), &true)?;
     }
