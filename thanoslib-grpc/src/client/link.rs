@@ -219,8 +219,10 @@ fn failed(error: tonic::transport::Error) -> Status {
     }
     let status = Status::from_error(Box::new(error));
     match status.code() {
-        // What tonic cannot tell apart: a connection that could not be made or was lost.
+        // What tonic cannot tell apart: a connection that could not be made, was lost, or is none
+        // of this protocol, as with a server that wants TLS.
         Code::Unknown => Status::unavailable(text),
+        Code::Internal if text.contains("connection error") => Status::unavailable(text),
         code => Status::new(code, text),
     }
 }

@@ -13,6 +13,7 @@ use tonic::{Response, Status};
 use super::{
     StoreServer, call,
     metrics::{Pending, ServerMetrics},
+    observe::guarded,
     unknown::Empty,
 };
 use crate::{
@@ -63,7 +64,8 @@ pub(super) async fn answer(
         return Ok(response);
     };
     let first = stream::once(future::ready(Ok(first)));
-    let rest = stream::try_unfold(rest, Answer::next);
+    let metrics = Arc::clone(&server.metrics);
+    let rest = stream::try_unfold(rest, move |a| guarded(Arc::clone(&metrics), a.next()));
     Ok(Response::new(first.chain(rest).boxed()))
 }
 
