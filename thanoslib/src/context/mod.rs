@@ -3,6 +3,7 @@
 //! Invariant: says when to start and when to stop, never what to do.
 
 mod admission;
+mod tally;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -15,6 +16,7 @@ use crate::{
 };
 
 pub use admission::{Admission, AdmissionSettings, Admitted};
+pub use tally::{StoreCost, Tally};
 
 /// Tenant of requests that name none.
 pub const DEFAULT_TENANT: &str = "default-tenant";
@@ -35,6 +37,7 @@ pub struct Context {
     deadline: Option<Instant>,
     tenant: Arc<str>,
     budget: Arc<Budget>,
+    tally: Option<Tally>,
 }
 
 impl Default for Context {
@@ -46,7 +49,8 @@ impl Default for Context {
 impl Context {
     /// A context without deadline for the default tenant.
     pub fn new(budget: Arc<Budget>) -> Self {
-        Self { cancel: CancellationToken::new(), deadline: None, tenant: Arc::from(DEFAULT_TENANT), budget }
+        let tenant = Arc::from(DEFAULT_TENANT);
+        Self { cancel: CancellationToken::new(), deadline: None, tenant, budget, tally: None }
     }
 
     /// A context that is cancelled with this one and ends `timeout` from now at the latest.
@@ -70,6 +74,17 @@ impl Context {
     #[must_use]
     pub fn with_budget(&self, budget: Arc<Budget>) -> Self {
         Self { budget, ..self.clone() }
+    }
+
+    /// The same context with a tally of the stores that answer, or with none.
+    #[must_use]
+    pub fn with_tally(&self, tally: Option<Tally>) -> Self {
+        Self { tally, ..self.clone() }
+    }
+
+    /// Where to tell what each of several stores cost, if somebody wants to know.
+    pub fn tally(&self) -> Option<&Tally> {
+        self.tally.as_ref()
     }
 
     /// A context that can be cancelled alone; it is when the guard is dropped.
