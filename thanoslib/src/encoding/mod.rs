@@ -13,7 +13,7 @@ pub(crate) use bits::{BIT_ROOM, BitReader, BitRun, PutBits};
 pub(crate) use buf::{Take, put_uvarint, put_varint};
 pub use crc::{Crc32c, crc32c};
 pub use snappy::SnappyReader;
-#[cfg(test)]
+#[cfg(any(test, feature = "remote"))]
 pub(crate) use snappy::put_snappy_block;
 pub(crate) use snappy::{SnappyWriter, take_snappy_block};
 pub(crate) use words::Words;

@@ -8,6 +8,8 @@ mod external;
 mod fanout;
 mod memory;
 pub(crate) mod merge;
+#[cfg(feature = "prometheus")]
+pub mod prometheus;
 mod request;
 mod source;
 
