@@ -17,7 +17,10 @@ use std::{
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt, stream};
 
-pub use endpoints::{Connect, EndpointInfo, EndpointSpec, Peer};
+pub use endpoints::{
+    Connect, EndpointConnection, EndpointInfo, EndpointSet, EndpointSettings, EndpointSpec, EndpointSpecs,
+    EndpointStatus, Peer,
+};
 pub use selection::{ResolutionSeams, SelectOptions};
 
 use crate::{
@@ -97,6 +100,7 @@ impl StoreQueryable {
         SeriesRequest {
             without_replica_labels: if options.dedup { options.replica_labels.clone() } else { Vec::new() },
             shard: options.shard.clone(),
+            store_matchers: options.store_matchers.clone(),
             partial_response: options.partial_response,
             ..request
         }

@@ -14,7 +14,7 @@ use thanoslib::{
     clock::ManualClock,
     context::Context,
     dedup::{Algorithm, Counters},
-    http::{self, Api, Settings},
+    http::{self, Api, Served, Settings, Tenancy},
     promql::{Engine, EngineOptions},
     query::ResolutionSeams,
     runtime::Inline,
@@ -37,11 +37,14 @@ pub(crate) fn run(golden: &mut Golden) {
     let store = runtime.block_on(open(&bucket));
     let chain = Settings { algorithm: Algorithm::Chain, ..settings() };
     let auto = Settings { auto_downsampling: true, ..settings() };
+    let tenancy = Tenancy { enforced_label: Some("cluster".to_owned()), ..Tenancy::default() };
+    let tenants = Settings { tenancy, ..settings() };
     let x_functions = EngineOptions { x_functions: true, ..EngineOptions::default() };
     let targets: HashMap<&str, Router> = [
         ("q1", api(&store, settings(), true)),
         ("qchain", api(&store, chain, false)),
         ("qauto", api(&store, auto, false)),
+        ("qtenant", api(&store, tenants, false)),
         ("qx", api_of(&store, settings(), x_functions)),
     ]
     .into();
@@ -119,6 +122,7 @@ const FILES: &[&str] = &[
     "step_default",
     "step_formats",
     "store_match",
+    "tenancy",
     "tenancy_off",
     "time_formats",
     "unknown_path",
@@ -152,7 +156,8 @@ pub(crate) fn api(store: &Arc<dyn Store>, settings: Settings, experimental_funct
 fn api_of(store: &Arc<dyn Store>, settings: Settings, options: EngineOptions) -> Router {
     let engine = Engine::new(options, Arc::new(Inline));
     let clock = Arc::new(ManualClock::new(NOW_MS));
-    let api = Api::new(settings, engine, Arc::clone(store), clock, Budget::new("process memory", 4 << 30));
+    let budget = Budget::new("process memory", 4 << 30);
+    let api = Api::new(settings, Served { clock, budget, ..Served::new(engine, Arc::clone(store)) });
     http::router(api).fallback(http::not_found)
 }
 

@@ -1,0 +1,6 @@
+//! What all commands share that answer queries over other stores.
+//!
+//! Invariant: flags in, settings and components out; decides nothing about data.
+
+pub(crate) mod flags;
+pub(crate) mod settings;
