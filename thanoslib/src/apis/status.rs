@@ -80,45 +80,6 @@ pub struct TsdbStatistics {
     pub series_by_pair: Vec<Statistic>,
 }
 
-impl TsdbStatistics {
-    /// The statistics of both together.
-    ///
-    /// Compat: counts add up, distinct values take the greater, a least time of 0 or below counts as
-    /// not known (thanos `pkg/status/statuspb/custom.go`).
-    #[must_use]
-    pub fn joined(self, other: Self) -> Self {
-        let (a, b) = (self.head, other.head);
-        let mint = match (a.mint, b.mint) {
-            (a, b) if a <= 0 => b,
-            (a, b) if b <= 0 => a,
-            (a, b) => a.min(b),
-        };
-        let head = HeadStatistics {
-            series: a.series.saturating_add(b.series),
-            label_pairs: a.label_pairs.saturating_add(b.label_pairs),
-            chunks: a.chunks.saturating_add(b.chunks),
-            mint,
-            maxt: a.maxt.max(b.maxt),
-        };
-        Self {
-            head,
-            series_by_metric: join(self.series_by_metric, other.series_by_metric, u64::saturating_add),
-            values_by_label: join(self.values_by_label, other.values_by_label, Ord::max),
-            bytes_by_label: join(self.bytes_by_label, other.bytes_by_label, u64::saturating_add),
-            series_by_pair: join(self.series_by_pair, other.series_by_pair, u64::saturating_add),
-        }
-    }
-}
-
-/// Both lists, those of one name as one, by name.
-fn join(a: Vec<Statistic>, b: Vec<Statistic>, both: fn(u64, u64) -> u64) -> Vec<Statistic> {
-    let mut by_name: BTreeMap<String, u64> = BTreeMap::new();
-    for Statistic { name, value } in a.into_iter().chain(b) {
-        by_name.entry(name).and_modify(|v| *v = both(*v, value)).or_insert(value);
-    }
-    by_name.into_iter().map(|(name, value)| Statistic { name, value }).collect()
-}
-
 /// Numbers of a whole head.
 ///
 /// See [`TsdbStatistics`].

@@ -15,7 +15,7 @@ use crate::{
     promql::{
         self, Engine, EngineOptions, Explained, InstantQuery, QueryResult, RangeQuery, StepStats, ast::Expr,
     },
-    query::{SelectOptions, StoreQueryable},
+    query::{SelectOptions, StoreQueryable, lookback_for},
     store::{PartialResponse, ShardInfo},
 };
 
@@ -221,12 +221,7 @@ fn lookback(api: &Api, params: &Params, max_resolution_ms: i64) -> Result<Option
     if !api.settings.dynamic_lookback {
         return Ok(None);
     }
-    let own = api.served.engine.options().lookback_ms;
-    Ok(match max_resolution_ms {
-        r if r > own.max(300_000) => Some(own.max(3_600_000)),
-        r if r > own => Some(own.max(300_000)),
-        _ => None,
-    })
+    Ok(lookback_for(api.served.engine.options().lookback_ms, max_resolution_ms))
 }
 
 /// `shard_info` as JSON: `{"shard_index":0,"total_shards":2,"by":true,"labels":["a"]}`.

@@ -1,6 +1,6 @@
 //! `/api/v1/status/tsdb`.
 
-use std::{cmp::Reverse, fmt::Write, sync::Arc};
+use std::{fmt::Write, sync::Arc};
 
 use axum::response::Response;
 
@@ -43,20 +43,23 @@ pub(super) async fn status(api: &Arc<Api>, ctx: &Context, params: &Params) -> Re
             answer.map_err(|e| ApiError::beside_series("retrieving tsdb statistics", &e))?
         }
     };
-    let statistics = if enforced && api.served.apis.status.is_some() {
+    let mut statistics = if enforced && api.served.apis.status.is_some() {
         answer
             .tenants
             .remove(ctx.tenant())
             .ok_or_else(|| ApiError::internal(format!("tenant {} not found", ctx.tenant())))?
     } else {
-        answer.tenants.into_values().reduce(TsdbStatistics::joined).unwrap_or_default()
+        let mut all = TsdbStatistics::default();
+        answer.tenants.values().for_each(|one| all.add(one));
+        all
     };
     let mut out = String::from(r#"{"status":"success","data":"#);
-    render(&mut out, statistics, limit);
+    statistics.cut(limit);
+    render(&mut out, &statistics);
     Ok(json::finish(out, &answer.warnings))
 }
 
-fn render(out: &mut String, statistics: TsdbStatistics, limit: usize) {
+fn render(out: &mut String, statistics: &TsdbStatistics) {
     let head = &statistics.head;
     // Writing to a String cannot fail, here and below.
     let _ = write!(
@@ -64,16 +67,14 @@ fn render(out: &mut String, statistics: TsdbStatistics, limit: usize) {
         r#"{{"headStats":{{"numSeries":{},"numLabelPairs":{},"chunkCount":{},"minTime":{},"maxTime":{}}}"#,
         head.series, head.label_pairs, head.chunks, head.mint, head.maxt
     );
-    for (name, mut list) in [
-        ("seriesCountByMetricName", statistics.series_by_metric),
-        ("labelValueCountByLabelName", statistics.values_by_label),
-        ("memoryInBytesByLabelName", statistics.bytes_by_label),
-        ("seriesCountByLabelValuePair", statistics.series_by_pair),
+    for (name, list) in [
+        ("seriesCountByMetricName", &statistics.series_by_metric),
+        ("labelValueCountByLabelName", &statistics.values_by_label),
+        ("memoryInBytesByLabelName", &statistics.bytes_by_label),
+        ("seriesCountByLabelValuePair", &statistics.series_by_pair),
     ] {
-        list.sort_by(|a, b| (Reverse(a.value), &a.name).cmp(&(Reverse(b.value), &b.name)));
-        let kept = if limit == 0 { list.len() } else { limit.min(list.len()) };
         let _ = write!(out, ",\"{name}\":");
-        json::items(out, list[..kept].iter(), |out, Statistic { name, value }| {
+        json::items(out, list.iter(), |out, Statistic { name, value }| {
             out.push_str(r#"{"name":"#);
             json::html_safe_text(out, name);
             let _ = write!(out, ",\"value\":{value}}}");
@@ -87,14 +88,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_begin_with_what_counts_most() {
+    fn statistics_are_rendered_in_the_order_of_upstream() {
         let entry = |name: &str, value| Statistic { name: name.to_owned(), value };
         let one = TsdbStatistics {
-            series_by_metric: vec![entry("b", 2), entry("up", 7), entry("a", 2)],
+            series_by_metric: vec![entry("up", 7), entry("a", 2)],
             ..TsdbStatistics::default()
         };
         let mut out = String::new();
-        render(&mut out, one, 2);
+        render(&mut out, &one);
         let want = r#"{"headStats":{"numSeries":0,"numLabelPairs":0,"chunkCount":0,"minTime":0,"maxTime":0},"seriesCountByMetricName":[{"name":"up","value":7},{"name":"a","value":2}],"labelValueCountByLabelName":[],"memoryInBytesByLabelName":[],"seriesCountByLabelValuePair":[]}"#;
         assert_eq!(out, want);
     }

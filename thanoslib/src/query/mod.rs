@@ -8,6 +8,7 @@ mod plain;
 mod samples;
 mod seams;
 mod selection;
+mod service;
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -22,6 +23,9 @@ pub use endpoints::{
     EndpointStatus, Peer,
 };
 pub use selection::{ResolutionSeams, SelectOptions};
+pub use service::QueryService;
+#[cfg(feature = "http")]
+pub(crate) use service::lookback_for;
 
 use crate::{
     context::Context,
