@@ -8,7 +8,7 @@ use axum::{body::Body, body::to_bytes, http::Request};
 use rusqlite::{Connection, params};
 use thanoslib::{Budget, Clock, Context, Engine, EngineOptions, Error, Labels, Pool, Result, SystemClock};
 use thanoslib::{SampleSink, SampleSource, Scan, SourceStore, Store, http, testing::store_contract};
-use thanoslib_grpc::server::{self, Services};
+use thanoslib_grpc::server;
 use tokio::net::TcpListener;
 use tower::ServiceExt;
 
@@ -63,13 +63,14 @@ async fn main() -> anyhow::Result<()> {
         println!("{}", str::from_utf8(&to_bytes(answer.into_body(), 1 << 20).await?)?);
         return Ok(());
     }
-    let (routes, ready) = Services::new(store, server::Settings::default()).build().await?;
     let (http, grpc) =
         (TcpListener::bind("127.0.0.1:10912").await?, TcpListener::bind("127.0.0.1:10911").await?);
-    ready.set(true).await;
     println!("HTTP: curl -g 'http://127.0.0.1:10912{query}'");
     println!("gRPC: thanos query --endpoint=127.0.0.1:10911");
-    let (http, grpc) = tokio::join!(axum::serve(http, api), server::serve(routes, grpc, pending()));
+    let (http, grpc) = tokio::join!(
+        axum::serve(http, api),
+        server::serve(store, server::Settings::default(), grpc, pending())
+    );
     http?;
     Ok(grpc?)
 }

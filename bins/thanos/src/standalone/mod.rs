@@ -233,10 +233,11 @@ async fn serve(
     let http_address = listeners.http.local_addr()?;
     let grpc_address = listeners.grpc.local_addr()?;
     let http_server = axum_serve(listeners.http, router, until(stopped.clone()));
+    let transport = settings.grpc.transport.clone();
     let mut services = server::Services::new(store, settings.grpc);
     services.context = Context::new(budget);
     let (routes, grpc_readiness) = services.build().await?;
-    let grpc_server = server::serve(routes, listeners.grpc, until(stopped));
+    let grpc_server = server::serve_routes(routes, &transport, listeners.grpc, until(stopped));
     readiness.set(true);
     grpc_readiness.set(true).await;
     tracing::info!(http = %http_address, grpc = %grpc_address, "ready");

@@ -1,19 +1,18 @@
 //! One call with messages as bytes.
 
 use bytes::{Buf, BufMut, Bytes};
-use thanoslib_grpc::{
-    status::code_name,
-    tonic::{
-        Code, Request, Status,
-        body::Body,
-        client::{Grpc, GrpcService},
-        codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
-        codegen::{Body as HttpBody, StdError, http::uri::PathAndQuery},
-        metadata::MetadataMap,
-        service::Routes,
-        transport::Channel,
-    },
+use tonic::{
+    Code, Request, Status,
+    body::Body,
+    client::{Grpc, GrpcService},
+    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
+    codegen::{Body as HttpBody, StdError, http::uri::PathAndQuery},
+    metadata::MetadataMap,
+    service::Routes,
+    transport::Channel,
 };
+
+use crate::status::code_name;
 
 /// Sends and receives messages as they are.
 #[derive(Clone, Copy, Debug, Default)]
@@ -55,24 +54,24 @@ impl Decoder for Raw {
 
 /// All that a client sees of a call.
 #[derive(Debug)]
-pub(crate) struct Outcome {
+pub struct Outcome {
     /// Messages in order.
-    pub(crate) frames: Vec<Bytes>,
+    pub frames: Vec<Bytes>,
     /// How the call ended.
-    pub(crate) code: Code,
+    pub code: Code,
     /// The words of the end.
-    pub(crate) message: String,
+    pub message: String,
     /// True when the answer was one header frame.
-    pub(crate) trailers_only: bool,
+    pub trailers_only: bool,
     /// Metadata before and after the messages, without what every call has.
-    pub(crate) header: Vec<(String, String)>,
+    pub header: Vec<(String, String)>,
     /// As `header`.
-    pub(crate) trailer: Vec<(String, String)>,
+    pub trailer: Vec<(String, String)>,
 }
 
 impl Outcome {
     /// Name of the code as Go prints it.
-    pub(crate) fn code_name(&self) -> &'static str {
+    pub fn code_name(&self) -> &'static str {
         code_name(self.code)
     }
 
@@ -84,13 +83,19 @@ impl Outcome {
 }
 
 /// Calls a method, unary or streaming.
-pub(crate) async fn call(channel: &Channel, path: &str, message: Bytes) -> Outcome {
+///
+/// # Panics
+/// On a path that is none, or when the service cannot be reached.
+pub async fn call(channel: &Channel, path: &str, message: Bytes) -> Outcome {
     over(channel.clone(), path, Request::new(message)).await
 }
 
-/// Calls a method with a deadline, without a connection: a client that has one would end
+/// Calls a method with a deadline such as `1u`, without a connection: a client that has one would end
 /// the call by its own clock.
-pub(crate) async fn call_before(routes: &Routes, path: &str, message: Bytes, timeout: &str) -> Outcome {
+///
+/// # Panics
+/// As [`call`].
+pub async fn call_before(routes: &Routes, path: &str, message: Bytes, timeout: &str) -> Outcome {
     let mut request = Request::new(message);
     request.metadata_mut().insert("grpc-timeout", timeout.parse().expect("ASCII"));
     over(routes.clone(), path, request).await
