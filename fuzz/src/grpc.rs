@@ -69,7 +69,8 @@ fn by_prost(data: &[u8]) -> Option<(Received, Vec<String>)> {
 }
 
 fn show(series: SeriesView<'_>) -> String {
-    let chunks = series.chunks().map(|c| (c.meta.interval, c.meta.aggr, c.meta.encoding, c.meta.first, c.bytes()));
+    let chunks =
+        series.chunks().map(|c| (c.meta.interval, c.meta.aggr, c.meta.encoding, c.meta.first, c.bytes()));
     format!("{} {:?}", series.labels(), chunks.collect::<Vec<_>>())
 }
 

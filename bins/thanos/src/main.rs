@@ -2,6 +2,8 @@
 
 #[cfg(feature = "standalone")]
 mod querier;
+#[cfg(feature = "sidecar")]
+mod sidecar;
 #[cfg(feature = "standalone")]
 mod standalone;
 #[cfg(feature = "tools")]
@@ -34,6 +36,9 @@ enum Role {
     /// Everything in one process: blocks of buckets and local folders, asked over HTTP and gRPC.
     #[cfg(feature = "standalone")]
     Standalone(Box<standalone::StandaloneFlags>),
+    /// Sidecar for Prometheus server.
+    #[cfg(feature = "sidecar")]
+    Sidecar(Box<sidecar::SidecarFlags>),
     /// Looks into buckets and blocks.
     #[cfg(feature = "tools")]
     #[command(subcommand)]
@@ -60,6 +65,8 @@ fn main() -> ExitCode {
             match command.role {
                 #[cfg(feature = "standalone")]
                 Role::Standalone(flags) => standalone::run(*flags, shown).await,
+                #[cfg(feature = "sidecar")]
+                Role::Sidecar(flags) => sidecar::run(*flags).await,
                 #[cfg(feature = "tools")]
                 Role::Tools(tools) => tools::run(tools).await,
             }

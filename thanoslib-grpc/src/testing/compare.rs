@@ -5,9 +5,7 @@ use std::fmt::Debug;
 use bytes::Bytes;
 use prost::Message;
 use thanoslib::{
-    apis::{
-        ExemplarsAnswer, MetadataAnswer, QueryFrame, Rule, RulesAnswer, TargetsAnswer, TsdbStatusAnswer,
-    },
+    apis::{ExemplarsAnswer, MetadataAnswer, QueryFrame, Rule, RulesAnswer, TargetsAnswer, TsdbStatusAnswer},
     model::Warnings,
     promql::MatrixSeries,
     testing::golden::Verdict,
@@ -138,10 +136,7 @@ fn statistics(all: &[Bytes]) -> Result<impl PartialEq + Debug + use<>, String> {
 /// What a query answered: kinds of messages in order, warnings, series, samples looked at.
 type Answered = (Vec<&'static str>, Vec<String>, Vec<MatrixSeries>, Vec<i64>);
 
-fn query<M: Message + Default>(
-    all: &[Bytes],
-    part: fn(M) -> Option<QueryPart>,
-) -> Result<Answered, String> {
+fn query<M: Message + Default>(all: &[Bytes], part: fn(M) -> Option<QueryPart>) -> Result<Answered, String> {
     let mut out = Answered::default();
     each(all, |m: M| {
         let Some(part) = part(m) else { return Ok(()) };
@@ -167,14 +162,12 @@ fn query<M: Message + Default>(
 /// Floats that summing in another order may give.
 const TOLERANCE: f64 = 1e-12;
 
-fn queries<M: Message + Default>(
-    got: &[Bytes],
-    want: &[Bytes],
-    part: fn(M) -> Option<QueryPart>,
-) -> Verdict {
+fn queries<M: Message + Default>(got: &[Bytes], want: &[Bytes], part: fn(M) -> Option<QueryPart>) -> Verdict {
     let (got, want) = (query(got, part)?, query(want, part)?);
     let near = |a: f64, b: f64| {
-        a.to_bits() == b.to_bits() || (a - b).abs() <= TOLERANCE * a.abs().max(b.abs()) || (a.is_nan() && b.is_nan())
+        a.to_bits() == b.to_bits()
+            || (a - b).abs() <= TOLERANCE * a.abs().max(b.abs())
+            || (a.is_nan() && b.is_nan())
     };
     let same = |a: &MatrixSeries, b: &MatrixSeries| {
         let floats = a.floats.iter().zip(&b.floats).all(|(a, b)| a.0 == b.0 && near(a.1, b.1));

@@ -7,8 +7,8 @@ use prost::Message;
 use serde_json::Value;
 use thanoslib::{
     apis::{
-        ExemplarsAnswer, ExemplarsRequest, MetadataAnswer, MetadataRequest, RemoteQuery,
-        RulesAnswer, RulesRequest, TargetsAnswer, TargetsRequest, TsdbStatusAnswer, TsdbStatusRequest,
+        ExemplarsAnswer, ExemplarsRequest, MetadataAnswer, MetadataRequest, RemoteQuery, RulesAnswer,
+        RulesRequest, TargetsAnswer, TargetsRequest, TsdbStatusAnswer, TsdbStatusRequest,
     },
     promql::MatrixSeries,
     store::{LabelNames, LabelNamesRequest, LabelValues, LabelValuesRequest, SeriesRequest},
@@ -29,7 +29,15 @@ pub(crate) fn run(golden: &mut Golden) {
         golden.run(&Suite {
             label: &format!("{area}/messages"),
             path: &format!("{area}/grpc/*.jsonl"),
-            inputs: &["id", "component", "method", "note", "request_metadata", "request_hex", "responses_hex"],
+            inputs: &[
+                "id",
+                "component",
+                "method",
+                "note",
+                "request_metadata",
+                "request_hex",
+                "responses_hex",
+            ],
             expected: &["n_responses"],
             ignored: &[
                 ("request_json", "the same as request_hex"),
@@ -112,7 +120,9 @@ fn request(method: &str, bytes: &Bytes) -> Verdict {
         "/thanos.Metadata/MetricMetadata" => {
             survives(bytes, |r: &MetadataRequest| pb::MetricMetadataRequest::from(r))
         }
-        "/thanos.Exemplars/Exemplars" => survives(bytes, |r: &ExemplarsRequest| pb::ExemplarsRequest::from(r)),
+        "/thanos.Exemplars/Exemplars" => {
+            survives(bytes, |r: &ExemplarsRequest| pb::ExemplarsRequest::from(r))
+        }
         "/thanos.Status/TSDBStatistics" => {
             survives(bytes, |r: &TsdbStatusRequest| pb::TsdbStatisticsRequest::from(r))
         }

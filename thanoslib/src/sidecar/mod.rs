@@ -162,3 +162,6 @@ impl Sidecar {
         shipper::Shipper::new(bucket.clone(), settings, labels, clock, metrics).run().await
     }
 }
+
+#[cfg(test)]
+mod tests;

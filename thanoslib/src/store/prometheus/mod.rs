@@ -29,7 +29,7 @@ use async_trait::async_trait;
 
 pub use client::PrometheusClient;
 pub use config::HttpClientConfig;
-pub use metrics::{FrameHistogram, ReadMetrics};
+pub use metrics::ReadMetrics;
 pub use refresh::MinTime;
 
 pub(crate) use client::{Answer, seconds};

@@ -164,7 +164,7 @@ impl Reading {
                 None => {
                     self.frames.finish()?;
                     self.ended = true;
-                    self.metrics.observe(self.frames_read);
+                    self.metrics.frames.observe(self.frames_read as f64);
                     if let Some(order) = &mut self.order {
                         order.send(&mut out)?;
                     }

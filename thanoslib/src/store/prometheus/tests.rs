@@ -148,7 +148,7 @@ async fn series_leave_as_they_come() {
             asked.head.contains("content-encoding: snappy")
                 && asked.head.contains("x-prometheus-remote-read-version: 0.1.0")
         );
-        assert_eq!(store.metrics().frames().sum, 5);
+        assert_eq!(store.metrics().frames.sum(), 5.0);
     }
 }
 
