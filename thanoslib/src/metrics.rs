@@ -98,6 +98,11 @@ impl TextWriter {
         self.sample(&format!("{name}_count"), labels, count as f64);
     }
 
+    /// Writes families that are text already.
+    pub fn append(&mut self, families: &str) {
+        self.out.push_str(families);
+    }
+
     /// What was written.
     pub fn text(&self) -> &str {
         &self.out

@@ -1,7 +1,9 @@
 //! The `thanos` command: one subcommand for each role.
 
-#[cfg(feature = "standalone")]
+#[cfg(any(feature = "query", feature = "standalone"))]
 mod querier;
+#[cfg(feature = "query")]
+mod query;
 #[cfg(feature = "sidecar")]
 mod sidecar;
 #[cfg(feature = "standalone")]
@@ -36,6 +38,9 @@ enum Role {
     /// Everything in one process: blocks of buckets and local folders, asked over HTTP and gRPC.
     #[cfg(feature = "standalone")]
     Standalone(Box<standalone::StandaloneFlags>),
+    /// Query node exposing PromQL enabled Query API with data retrieved from multiple store nodes.
+    #[cfg(feature = "query")]
+    Query(Box<query::QueryFlags>),
     /// Sidecar for Prometheus server.
     #[cfg(feature = "sidecar")]
     Sidecar(Box<sidecar::SidecarFlags>),
@@ -53,6 +58,9 @@ fn main() -> ExitCode {
         Ok(parsed) => parsed,
         Err(code) => return code,
     };
+    // Only queriers show their flags.
+    #[cfg(not(any(feature = "query", feature = "standalone")))]
+    drop(shown);
     let run = || {
         logging::init(&command.log)?;
         #[cfg(feature = "s3")]
@@ -65,6 +73,8 @@ fn main() -> ExitCode {
             match command.role {
                 #[cfg(feature = "standalone")]
                 Role::Standalone(flags) => standalone::run(*flags, shown).await,
+                #[cfg(feature = "query")]
+                Role::Query(flags) => query::run(*flags, shown).await,
                 #[cfg(feature = "sidecar")]
                 Role::Sidecar(flags) => sidecar::run(*flags).await,
                 #[cfg(feature = "tools")]

@@ -6,6 +6,7 @@ mod blocks;
 mod conform;
 mod external;
 mod fanout;
+mod limited;
 mod memory;
 pub(crate) mod merge;
 #[cfg(feature = "prometheus")]
@@ -26,6 +27,7 @@ pub use conform::Conform;
 #[cfg(feature = "promql")]
 pub(crate) use external::may_match;
 pub use fanout::{Fanout, Member};
+pub use limited::{LimitCounter, LimitViolated, Limited, StoreLimits};
 pub use memory::MemoryStore;
 pub use proxy::{
     MetricNames, Proxy, ProxyMember, ProxySettings, ProxyStatistics, Retrieval, Stores, TsdbSelector,

@@ -2,5 +2,8 @@
 //!
 //! Invariant: flags in, settings and components out; decides nothing about data.
 
+pub(crate) mod clients;
 pub(crate) mod flags;
+pub(crate) mod node;
+pub(crate) mod serve;
 pub(crate) mod settings;

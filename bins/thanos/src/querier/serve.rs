@@ -3,7 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
-use axum::Router;
+use axum::{
+    Router,
+    extract::Request,
+    http::{StatusCode, header},
+    routing::{any, get},
+};
 use futures::future::BoxFuture;
 use thanoslib::{
     apis::Apis,
@@ -15,6 +20,7 @@ use thanoslib::{
 use thanoslib_bins_common::listen::listen;
 use thanoslib_grpc::server::{self, Services};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use tower::ServiceExt;
 
 use super::settings::THANOS_VERSION;
 
@@ -107,7 +113,9 @@ impl Serving {
             grpc_readiness.set(true).await;
             tracing::info!(http = %http_address, grpc = %grpc_address, "ready");
             ready(&http_address, &grpc_address);
-            server::serve_routes(routes, &transport, grpc, until(stopped.clone())).await.context("gRPC server")
+            server::serve_routes(routes, &transport, grpc, until(stopped.clone()))
+                .await
+                .context("gRPC server")
         };
         let signal = async {
             stop.await;
@@ -138,12 +146,22 @@ fn prefixed(router: Router, prefix: &str) -> Router {
     let to_graph = format!("{prefix}/graph");
     let redirect = move || {
         let to = to_graph.clone();
-        async move { (axum::http::StatusCode::FOUND, [(axum::http::header::LOCATION, to)]) }
+        async move { (StatusCode::FOUND, [(header::LOCATION, to)]) }
     };
+    let below = prefix.to_owned();
+    let inner = any(move |mut request: Request| {
+        let router = router.clone();
+        let uri = request.uri().path_and_query().map(|p| p.as_str()).unwrap_or_default();
+        if let Some(Ok(uri)) = uri.strip_prefix(&below).map(str::parse) {
+            *request.uri_mut() = uri;
+        }
+        async move { router.oneshot(request).await }
+    });
     Router::new()
-        .route("/", axum::routing::get(redirect.clone()))
-        .route(prefix, axum::routing::get(redirect))
-        .nest(&format!("{prefix}/"), router)
+        .route("/", get(redirect.clone()))
+        .route(prefix, get(redirect))
+        .route(&format!("{prefix}/"), inner.clone())
+        .route(&format!("{prefix}/{{*rest}}"), inner)
 }
 
 async fn serve_http(
