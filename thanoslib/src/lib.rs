@@ -78,6 +78,7 @@ mod error;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod index;
+pub mod metrics;
 pub mod model;
 #[cfg(feature = "promql")]
 pub mod promql;

@@ -3,7 +3,10 @@
 //! Invariant: translates between the system and the library; decides nothing about data.
 
 pub mod env;
+pub mod kingpin;
 pub mod listen;
 pub mod logging;
 pub mod objstore;
+pub mod server_flags;
 pub mod shutdown;
+pub mod values;

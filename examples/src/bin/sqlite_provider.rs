@@ -55,8 +55,8 @@ async fn main() -> anyhow::Result<()> {
 
     let engine = Engine::new(EngineOptions::default(), Arc::new(Pool::new(2)?));
     let budget = Budget::new("process memory", 1 << 30);
-    let (settings, clock) = (http::Settings::default(), Arc::new(SystemClock));
-    let api = http::router(http::Api::new(settings, engine, Arc::clone(&store), clock, budget));
+    let served = http::Served { budget, ..http::Served::new(engine, Arc::clone(&store)) };
+    let api = http::router(http::Api::new(http::Settings::default(), served));
     let query = "/api/v1/query?query=max_over_time(room_celsius[1h])";
     if std::env::args().any(|a| a == "--once") {
         let answer = api.oneshot(Request::get(query).body(Body::empty())?).await?;

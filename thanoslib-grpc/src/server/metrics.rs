@@ -12,9 +12,9 @@ use std::{
 
 use prost::Message;
 use prost_types::FileDescriptorSet;
+use thanoslib::metrics::{Collect, TextWriter};
 use tonic::Code;
 
-use super::limits::Violated;
 use crate::{pb, status::code_name};
 
 /// Upper bounds of `grpc_server_handling_seconds`, as Thanos has them.
@@ -162,10 +162,10 @@ impl ServerMetrics {
         self.chunks.observe(chunks as f64);
     }
 
-    pub(super) fn dropped(&self, why: Violated) {
-        let counter = match why {
-            Violated::Series => &self.dropped_series,
-            Violated::Samples => &self.dropped_samples,
+    pub(super) fn dropped(&self, samples: bool) {
+        let counter = match samples {
+            false => &self.dropped_series,
+            true => &self.dropped_samples,
         };
         counter.fetch_add(1, Relaxed);
     }
@@ -282,6 +282,12 @@ impl<const N: usize> Histogram<N> {
     }
 }
 
+impl Collect for ServerMetrics {
+    fn collect(&self, out: &mut TextWriter) {
+        out.append(&self.render());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -295,7 +301,7 @@ mod tests {
         series.send(3);
         series.end(Code::Aborted, Duration::from_millis(5));
         assert!(metrics.method("/thanos.Store/NoSuch").is_none());
-        metrics.dropped(Violated::Series);
+        metrics.dropped(false);
         metrics.answered(5, 50);
         let pending = metrics.pending();
         let text = metrics.render();

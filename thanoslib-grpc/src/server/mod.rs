@@ -14,7 +14,6 @@ mod call;
 mod connection;
 mod exemplars;
 mod info;
-mod limits;
 mod metadata;
 mod metrics;
 mod observe;
@@ -30,11 +29,10 @@ mod targets;
 mod transport;
 mod unknown;
 
-use thanoslib::context::AdmissionSettings;
+use thanoslib::{context::AdmissionSettings, store::StoreLimits};
 
 pub use exemplars::ExemplarsServer;
 pub use info::{About, InfoServer};
-pub use limits::SeriesLimits;
 pub use metadata::MetadataServer;
 pub use metrics::ServerMetrics;
 pub use query::QueryServer;
@@ -56,7 +54,7 @@ pub struct Settings {
     /// How many calls of the Store service run and wait, and for how much memory.
     pub admission: AdmissionSettings,
     /// How much one Series call may send.
-    pub limits: SeriesLimits,
+    pub limits: StoreLimits,
     /// Offers projections of labels and honours them; Thanos' own stores do not.
     pub projections: bool,
     /// How connections are kept.

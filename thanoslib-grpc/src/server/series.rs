@@ -5,14 +5,13 @@ use std::sync::Arc;
 use futures::{StreamExt, future, stream};
 use thanoslib::{
     context::{Admitted, Context},
-    store::{Frame, PartialResponse, SeriesRequest, SeriesStream},
+    store::{Frame, LimitCounter, PartialResponse, SeriesRequest, SeriesStream},
 };
 use tokio_util::sync::DropGuard;
 use tonic::{Response, Status};
 
 use super::{
     StoreServer, call,
-    limits::Sent,
     metrics::{Pending, ServerMetrics},
     observe::guarded,
     unknown::Empty,
@@ -35,7 +34,7 @@ struct Answer {
     frames: FrameBuilder,
     abort: bool,
     hints: bool,
-    sent: Sent,
+    sent: LimitCounter,
     metrics: Arc<ServerMetrics>,
     /// How the answer ends once all frames are sent.
     end: Option<Result<(), Status>>,
@@ -53,8 +52,10 @@ pub(super) async fn answer(
 ) -> Result<Response<ResponseStream>, Status> {
     let abort = request.partial_response == PartialResponse::Abort;
     let frames = FrameBuilder::new(request.batch_series);
+    let batch_series = request.batch_series;
     let source = ctx.run(server.store.series(&ctx, request)).await.map_err(|e| from_error(&e))?;
-    let (hints, sent) = (server.settings.series_hints, Sent::new(server.settings.limits));
+    let (hints, sent) =
+        (server.settings.series_hints, LimitCounter::new(server.settings.limits, batch_series));
     let metrics = Arc::clone(&server.metrics);
     let answer = Answer { source, frames, abort, hints, sent, metrics, end: None, ctx, _held: held };
     let Some((first, rest)) = answer.next().await? else {
@@ -75,7 +76,7 @@ impl Answer {
                 return Ok(Some((frame, self)));
             }
             if let Some(end) = self.end.take() {
-                self.metrics.answered(self.sent.series, self.sent.chunks);
+                self.metrics.answered(self.sent.series(), self.sent.chunks());
                 return end.map(|()| None);
             }
             let source = &mut self.source;
@@ -99,9 +100,10 @@ impl Answer {
     fn absorb(&mut self, frame: Frame) -> Result<(), Status> {
         match frame {
             Frame::Batch(batch) => {
-                self.sent.count(&batch).map_err(|(why, status)| {
-                    self.metrics.dropped(why);
-                    status
+                self.sent.count(&batch).map_err(|violated| {
+                    self.metrics.dropped(violated.samples);
+                    // Compat: the code of Thanos `pkg/store/limiter.go`.
+                    Status::unknown(violated.to_string())
                 })?;
                 self.frames.batch(batch).map_err(|e| from_error(&e))?;
             }

@@ -2,11 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use thanoslib::{ErrorKind, context::Context, store::Store};
+use thanoslib::{
+    ErrorKind,
+    context::Context,
+    store::{Store, StoreLimits},
+};
 use thanoslib_grpc::{
     REQUEST_ID_METADATA, client,
     pb::thanos::{LabelNamesRequest, SeriesRequest, store_client::StoreClient},
-    server::{SeriesLimits, Services, Settings, TransportSettings, serve_routes},
+    server::{Services, Settings, TransportSettings, serve_routes},
     tonic::{Code, Request},
 };
 use tokio::{net::TcpListener, sync::oneshot};
@@ -77,7 +81,7 @@ async fn a_panic_fails_its_call_alone_and_is_counted() {
 async fn a_call_that_sends_too_much_is_ended() {
     let steps = || vec![batch("1", 2), batch("2", 1)];
     let check = async |series_max, samples_max, want: Result<usize, &str>| {
-        let limits = SeriesLimits { series_max, samples_max };
+        let limits = StoreLimits { series_max, samples_max };
         let store = Scripted { steps: steps(), component: "query", ..Scripted::default() };
         let server = scripted(store, Settings { limits, ..Settings::default() }).await;
         let got = read(&server.client().await, &Context::default()).await;

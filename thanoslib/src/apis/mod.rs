@@ -6,6 +6,7 @@
 //! Invariant: plain values and traits; knows no wire, no JSON and no endpoint discovery.
 
 mod exemplars;
+mod joined;
 mod metadata;
 mod query;
 mod rules;
@@ -17,6 +18,10 @@ use std::sync::Arc;
 use crate::store::Store;
 
 pub use exemplars::{Exemplar, ExemplarSeries, ExemplarsAnswer, ExemplarsApi, ExemplarsRequest};
+pub use joined::{
+    ApiMember, ApiMembers, JoinSettings, JoinedExemplars, JoinedMetadata, JoinedRules, JoinedStatus,
+    JoinedTargets, merge_rules, merge_targets,
+};
 pub use metadata::{MetadataAnswer, MetadataApi, MetadataRequest, MetricMetadata};
 pub use query::{QueryApi, QueryEngine, QueryFrame, QueryStream, QueryTime, RemoteQuery};
 pub use rules::{

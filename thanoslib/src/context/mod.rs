@@ -3,6 +3,7 @@
 //! Invariant: says when to start and when to stop, never what to do.
 
 mod admission;
+mod fetches;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -15,6 +16,7 @@ use crate::{
 };
 
 pub use admission::{Admission, AdmissionSettings, Admitted};
+pub use fetches::{Fetch, FetchLog};
 
 /// Tenant of requests that name none.
 pub const DEFAULT_TENANT: &str = "default-tenant";
@@ -36,6 +38,7 @@ pub struct Context {
     tenant: Arc<str>,
     request_id: Option<Arc<str>>,
     budget: Arc<Budget>,
+    fetches: Option<Arc<FetchLog>>,
 }
 
 impl Default for Context {
@@ -48,7 +51,7 @@ impl Context {
     /// A context without deadline for the default tenant.
     pub fn new(budget: Arc<Budget>) -> Self {
         let (cancel, tenant) = (CancellationToken::new(), Arc::from(DEFAULT_TENANT));
-        Self { cancel, deadline: None, tenant, request_id: None, budget }
+        Self { cancel, deadline: None, tenant, request_id: None, budget, fetches: None }
     }
 
     /// A context that is cancelled with this one and ends `timeout` from now at the latest.
@@ -78,6 +81,17 @@ impl Context {
     #[must_use]
     pub fn with_budget(&self, budget: Arc<Budget>) -> Self {
         Self { budget, ..self.clone() }
+    }
+
+    /// The same context with a log of what stores far away are asked and answer.
+    #[must_use]
+    pub fn with_fetches(&self, log: Arc<FetchLog>) -> Self {
+        Self { fetches: Some(log), ..self.clone() }
+    }
+
+    /// Where the answers of stores far away are noted, if somebody wants to know.
+    pub fn fetches(&self) -> Option<&Arc<FetchLog>> {
+        self.fetches.as_ref()
     }
 
     /// A context that can be cancelled alone; it is when the guard is dropped.

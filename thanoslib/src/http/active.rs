@@ -12,7 +12,7 @@ use crate::promql::ActiveQuery;
 ///
 /// Prometheus and Thanos have no such path.
 pub(super) fn list(api: &Arc<Api>) -> Response {
-    let now_ms = api.clock.now_ms();
+    let now_ms = api.served.clock.now_ms();
     let one = |q: ActiveQuery| {
         let running_ms = i64::try_from(q.running.as_millis()).unwrap_or(i64::MAX);
         json!({
@@ -29,7 +29,7 @@ pub(super) fn list(api: &Arc<Api>) -> Response {
             "peakBytes": q.peak_bytes,
         })
     };
-    let all: Vec<_> = api.engine.active_queries().into_iter().map(one).collect();
+    let all: Vec<_> = api.served.engine.active_queries().into_iter().map(one).collect();
     success(json!({"status": "success", "data": all}).to_string(), true)
 }
 
@@ -38,7 +38,7 @@ pub(super) fn kill(api: &Arc<Api>, params: &Params) -> Result<Response, ApiError
     let text = params.get("id");
     let id: u64 =
         text.parse().map_err(|_| ApiError::bad_data(format!("{text:?} is no number of a query")))?;
-    if !api.engine.kill(id) {
+    if !api.served.engine.kill(id) {
         return Err(ApiError::not_found(format!("no query {id} runs")));
     }
     Ok(success(json!({"status": "success", "data": {"killed": id}}).to_string(), true))

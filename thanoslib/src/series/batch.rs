@@ -99,6 +99,12 @@ impl SeriesBatch {
         self
     }
 
+    /// True when memory was reserved for this batch, or for what it shares data with.
+    #[cfg(feature = "store")]
+    pub(crate) fn is_charged(&self) -> bool {
+        !self.leases.is_empty()
+    }
+
     fn hold(&mut self, lease: &Arc<Lease>) {
         if !self.leases.iter().any(|held| Arc::ptr_eq(held, lease)) {
             self.leases.push(Arc::clone(lease));
