@@ -12,7 +12,7 @@ use thanoslib::{
     http::{self, Probes, Readiness},
     model::duration::parse_size,
     sidecar::Sidecar,
-    store::prometheus::PrometheusStore,
+    store::{StoreLimits, prometheus::PrometheusStore},
 };
 use thanoslib_bins_common::{listen::listen, server_flags::GrpcServerFlags, shutdown};
 use thanoslib_grpc::{
@@ -126,7 +126,7 @@ async fn until(mut stopped: watch::Receiver<bool>) {
 /// How gRPC is served.
 fn grpc_settings(flags: &SidecarFlags) -> Result<server::Settings> {
     Ok(server::Settings {
-        limits: server::SeriesLimits {
+        limits: StoreLimits {
             series_max: flags.limits.request_series,
             samples_max: flags.limits.request_samples,
         },
