@@ -12,7 +12,7 @@ use thanoslib::{
     http::{self, Probes, Readiness},
     model::duration::parse_size,
     sidecar::Sidecar,
-    store::prometheus::PrometheusStore,
+    store::{StoreLimits, prometheus::PrometheusStore},
 };
 use thanoslib_bins_common::{listen::listen, server_flags::GrpcServerFlags, shutdown};
 use thanoslib_grpc::{
@@ -126,7 +126,7 @@ async fn until(mut stopped: watch::Receiver<bool>) {
 /// How gRPC is served.
 fn grpc_settings(flags: &SidecarFlags) -> Result<server::Settings> {
     Ok(server::Settings {
-        limits: server::SeriesLimits {
+        limits: StoreLimits {
             series_max: flags.limits.request_series,
             samples_max: flags.limits.request_samples,
         },
@@ -142,7 +142,7 @@ fn grpc_settings(flags: &SidecarFlags) -> Result<server::Settings> {
 
 fn tls(flags: &GrpcServerFlags) -> Result<Option<ServerTlsSettings>> {
     if !flags.tls_ciphers.is_empty() || !flags.tls_curves.is_empty() {
-        bail!("--grpc-server-tls-ciphers and --grpc-server-tls-curves cannot be chosen");
+        tracing::warn!("--grpc-server-tls-ciphers and --grpc-server-tls-curves have no effect");
     }
     match (flags.tls_cert.is_empty(), flags.tls_key.is_empty()) {
         (true, true) if flags.tls_client_ca.is_empty() => Ok(None),
