@@ -101,3 +101,15 @@ fn arguments() -> Vec<OsString> {
     }
     args
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn every_flag_of_a_command_has_its_own_name() {
+        Command::command().debug_assert();
+    }
+}

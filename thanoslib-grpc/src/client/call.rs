@@ -7,7 +7,7 @@ use prost::Message;
 use thanoslib::{Error, Result, budget::Lease, context::Context};
 use tonic::{Code, Request, Response, Status, Streaming};
 
-use super::link::Link;
+use super::link::{Link, is_lost};
 use crate::{MESSAGE_MAX_BYTES, REQUEST_ID_METADATA, TENANT_METADATA, status::to_error};
 
 /// Longest deadline that is told to a peer.
@@ -35,7 +35,8 @@ fn request<T>(ctx: &Context, message: T) -> Result<Request<T>> {
     Ok(request)
 }
 
-/// Makes a call; tried again, if the link leads to a group, when a member did not begin to answer.
+/// Makes a call. It is made again when its connection broke before the peer began to answer, and,
+/// if the link leads to a group, when a member is not there.
 pub(super) async fn call<M, T, F>(
     link: &Link,
     ctx: &Context,
@@ -53,6 +54,8 @@ where
         let answered = ctx.run(async { Ok(make(request).await) }).await?;
         match answered {
             Ok(response) => return Ok(response.into_inner()),
+            // All calls read only, so one whose connection broke is made again at once.
+            Err(s) if attempt == 1 && is_lost(&s) => {}
             Err(s) if s.code() == Code::Unavailable && attempt < link.attempts() => {
                 ctx.run(async {
                     tokio::time::sleep(pause).await;

@@ -95,7 +95,7 @@ impl Link {
             tls,
             began: Instant::now(),
             next: AtomicUsize::new(0),
-            known: RwLock::new((Arc::from([]), Arc::from([]))),
+            known: RwLock::new(Known { addresses: Arc::from([]), members: Arc::from([]) }),
         };
         Self { members: Members::Group(Arc::new(group)), compression }
     }
@@ -117,8 +117,14 @@ struct Group {
     began: Instant,
     /// Who is next.
     next: AtomicUsize,
-    /// The addresses, and the members made of them.
-    known: RwLock<(Arc<[String]>, Arc<[Arc<Member>]>)>,
+    known: RwLock<Known>,
+}
+
+/// The addresses of a group, and the members made of them.
+#[derive(Clone)]
+struct Known {
+    addresses: Arc<[String]>,
+    members: Arc<[Arc<Member>]>,
 }
 
 struct Member {
@@ -137,11 +143,11 @@ impl Group {
     fn members(&self) -> Result<Arc<[Arc<Member>]>> {
         let wanted = self.resolver.members(&self.name);
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner).clone();
-        if known.0 == wanted {
-            return Ok(known.1);
+        if known.addresses == wanted {
+            return Ok(known.members);
         }
         let member = |address: &String| {
-            if let Some(old) = known.1.iter().find(|m| m.address == *address) {
+            if let Some(old) = known.members.iter().find(|m| m.address == *address) {
                 return Ok(Arc::clone(old));
             }
             let channel = connect::channel(address, self.tls.clone())?;
@@ -149,7 +155,7 @@ impl Group {
         };
         let members: Arc<[Arc<Member>]> = wanted.iter().map(member).collect::<Result<_>>()?;
         let mut state = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        *state = (wanted, Arc::clone(&members));
+        *state = Known { addresses: wanted, members: Arc::clone(&members) };
         Ok(members)
     }
 
@@ -208,19 +214,45 @@ async fn send(mut channel: Channel, request: Request<Body>) -> Result<Response<B
     channel.call(request).await.map_err(failed)
 }
 
+/// The connection was there and broke before the peer began to answer, as when the peer has asked
+/// its clients to connect anew.
+#[derive(Debug)]
+struct Lost;
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the connection was lost")
+    }
+}
+
+impl std::error::Error for Lost {}
+
+/// True when a request was not answered because its connection broke.
+pub(super) fn is_lost(status: &Status) -> bool {
+    std::error::Error::source(status).is_some_and(|cause| cause.is::<Lost>())
+}
+
 /// What a connection's failure means: nobody is there, or the connection broke.
 fn failed(error: tonic::transport::Error) -> Status {
     let mut text = error.to_string();
+    let mut nobody = false;
     let mut source = std::error::Error::source(&error);
     while let Some(cause) = source {
         text.push_str(": ");
         text.push_str(&cause.to_string());
+        nobody |= cause.is::<tonic::ConnectError>();
         source = cause.source();
     }
     let status = Status::from_error(Box::new(error));
-    match status.code() {
-        // What tonic cannot tell apart: a connection that could not be made or was lost.
-        Code::Unknown => Status::unavailable(text),
-        code => Status::new(code, text),
+    // What tonic cannot tell apart: a connection that could not be made, was lost, or is none
+    // of this protocol, as with a server that wants TLS.
+    let broken = status.code() == Code::Internal && text.contains("connection error");
+    if !broken && !matches!(status.code(), Code::Unknown | Code::Unavailable | Code::Cancelled) {
+        return Status::new(status.code(), text);
     }
+    let mut status = Status::unavailable(text);
+    if !nobody && !broken {
+        status.set_source(Arc::new(Lost));
+    }
+    status
 }

@@ -130,10 +130,14 @@ impl<'a> Cursor<'a> {
         let (mut field, mut kind) = (field, kind);
         loop {
             match kind {
-                Kind::Varint => drop(self.varint()?),
+                Kind::Varint => {
+                    self.varint()?;
+                }
                 Kind::Eight => self.advance(8)?,
                 Kind::Four => self.advance(4)?,
-                Kind::Bytes => drop(self.range(kind)?),
+                Kind::Bytes => {
+                    self.range(kind)?;
+                }
                 // The field itself is the first level.
                 Kind::GroupStart if groups.len() >= DEPTH_MAX => return Err(self.error("too many groups")),
                 Kind::GroupStart => groups.push(field),

@@ -107,7 +107,7 @@ mod tests {
         assert_eq!((ctx.tenant(), ctx.deadline()), (thanoslib::context::DEFAULT_TENANT, None));
         metadata.insert(TENANT_METADATA, "team-a".parse().expect("ASCII"));
         metadata.insert("grpc-timeout", "1S".parse().expect("ASCII"));
-        let (ctx, guard) = context(&Context::default(), &metadata);
+        let (ctx, _guard) = context(&Context::default(), &metadata);
         assert_eq!((ctx.tenant(), ctx.deadline().is_some(), ctx.request_id()), ("team-a", true, None));
         metadata.insert(REQUEST_ID_METADATA, "01X".parse().expect("ASCII"));
         let (ctx, guard) = context(&ctx, &metadata);

@@ -179,7 +179,7 @@ impl ServerMetrics {
         let labels = |(service, name): &(String, String), m: &Method| {
             format!(r#"grpc_method="{name}",grpc_service="{service}",grpc_type="{}""#, m.kind)
         };
-        let counts: [(&str, &str, fn(&Method) -> u64); 3] = [
+        let counts: [Family; 3] = [
             ("grpc_server_started_total", "Calls begun.", |m| m.started.load(Relaxed)),
             ("grpc_server_msg_received_total", "Messages received.", |m| m.received.load(Relaxed)),
             ("grpc_server_msg_sent_total", "Messages sent.", |m| m.sent.load(Relaxed)),
@@ -223,6 +223,9 @@ impl ServerMetrics {
         out
     }
 }
+
+/// Name and help of a counter, and its value.
+type Family = (&'static str, &'static str, fn(&Method) -> u64);
 
 fn head(out: &mut String, name: &str, help: &str, kind: &str) {
     let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");

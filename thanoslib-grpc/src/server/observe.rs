@@ -106,10 +106,26 @@ impl Call {
     }
 
     fn panicked(&mut self, panic: &(dyn Any + Send)) -> Status {
-        self.metrics.panicked();
-        let text = panic.downcast_ref::<&str>().copied();
-        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-        Status::internal(format!("panic: {}", text.unwrap_or("without a message")))
+        caught(&self.metrics, panic)
+    }
+}
+
+/// Counts a panic; the status that its call ends with.
+fn caught(metrics: &ServerMetrics, panic: &(dyn Any + Send)) -> Status {
+    metrics.panicked();
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    Status::internal(format!("panic: {}", text.unwrap_or("without a message")))
+}
+
+/// Awaits `work`; a panic inside becomes a status, so that what was answered before is sent.
+pub(super) async fn guarded<T>(
+    metrics: Arc<ServerMetrics>,
+    work: impl Future<Output = Result<T, Status>> + Send,
+) -> Result<T, Status> {
+    match AssertUnwindSafe(work).catch_unwind().await {
+        Ok(out) => out,
+        Err(panic) => Err(caught(&metrics, &*panic)),
     }
 }
 

@@ -13,6 +13,7 @@ use tonic::{Response, Status};
 use super::{
     StoreServer, call,
     metrics::{Pending, ServerMetrics},
+    observe::guarded,
     unknown::Empty,
 };
 use crate::{
@@ -51,8 +52,10 @@ pub(super) async fn answer(
 ) -> Result<Response<ResponseStream>, Status> {
     let abort = request.partial_response == PartialResponse::Abort;
     let frames = FrameBuilder::new(request.batch_series);
+    let batch_series = request.batch_series;
     let source = ctx.run(server.store.series(&ctx, request)).await.map_err(|e| from_error(&e))?;
-    let (hints, sent) = (server.settings.series_hints, LimitCounter::new(server.settings.limits));
+    let (hints, sent) =
+        (server.settings.series_hints, LimitCounter::new(server.settings.limits, batch_series));
     let metrics = Arc::clone(&server.metrics);
     let answer = Answer { source, frames, abort, hints, sent, metrics, end: None, ctx, _held: held };
     let Some((first, rest)) = answer.next().await? else {
@@ -61,7 +64,8 @@ pub(super) async fn answer(
         return Ok(response);
     };
     let first = stream::once(future::ready(Ok(first)));
-    let rest = stream::try_unfold(rest, Answer::next);
+    let metrics = Arc::clone(&server.metrics);
+    let rest = stream::try_unfold(rest, move |a| guarded(Arc::clone(&metrics), a.next()));
     Ok(Response::new(first.chain(rest).boxed()))
 }
 

@@ -110,3 +110,16 @@ async fn the_name_of_a_request_comes_back() {
     assert_eq!(client.label_names(request).await.expect_err("no such").code(), Code::InvalidArgument);
     server.stop().await;
 }
+
+#[tokio::test]
+async fn clients_follow_when_they_are_asked_to_connect_anew() {
+    let store: Arc<dyn Store> = Arc::new(Scripted { steps: vec![batch("1", 1)], ..Scripted::default() });
+    let transport =
+        TransportSettings { connection_age_max: Duration::from_millis(20), ..TransportSettings::default() };
+    let (address, _stop, _) = serve_apis(store.into(), Settings { transport, ..Settings::default() }).await;
+    let store = client::connect(&address).await.expect("a store");
+    for _ in 0..60 {
+        assert_eq!(read(&*store, &Context::default()).await.expect("an answer"), [r#"{a="1"} 1"#]);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

@@ -15,7 +15,7 @@ use thanoslib::{
     testing::golden::{Golden, Suite, Verdict},
 };
 use thanoslib_grpc::{
-    codec::{FrameBuilder, FrameReader, Received},
+    codec::{FrameBuilder, FrameReader, Received, SeriesFrame},
     convert::{self, QueryMessage},
     pb::{
         prometheus_copy::TimeSeries,
@@ -150,14 +150,22 @@ fn frames(all: &[Bytes]) -> Verdict {
         };
         match text(reader.read(bytes.clone()))? {
             Received::Series => {}
-            other => return Err(format!("no series: {other:?}")),
+            Received::Warning(text) => {
+                equal(&SeriesFrame::warning(text).encoded(), bytes)?;
+                continue;
+            }
+            Received::Hints(hints) => {
+                equal(&SeriesFrame::hints(hints).encoded(), bytes)?;
+                continue;
+            }
+            other => return Err(format!("not known: {other:?}")),
         }
         let mut frames = FrameBuilder::new(per_frame);
         if let Some(batch) = reader.finish() {
             text(frames.batch(batch))?;
             frames.flush();
         }
-        let again = frames.pop().map(thanoslib_grpc::codec::SeriesFrame::encoded);
+        let again = frames.pop().map(SeriesFrame::encoded);
         equal(&again.as_ref(), &Some(bytes))?;
         equal(&frames.pop().is_none(), &true)?;
     }

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use axum::response::Response;
+use futures::TryFutureExt;
 
 use super::{
     Api,
@@ -15,7 +16,7 @@ use crate::{
     context::Context,
     error::{Error, Result as StoreResult},
     model::{Interval, Labels, Matcher, Warning, Warnings, float::Quoted},
-    query::StoreQueryable,
+    query::{StoreQueryable, proxied},
     store::{LabelNamesRequest, LabelValuesRequest, PartialResponse},
 };
 
@@ -31,7 +32,8 @@ pub(super) async fn names(api: &Arc<Api>, ctx: &Context, params: &Params) -> Res
             store_matchers: request.store_matchers.clone(),
             ..LabelNamesRequest::new(request.interval, matchers)
         };
-        let answer = run(ctx, api.served.store.label_names(ctx, one)).await?;
+        let answer =
+            run(ctx, api.served.store.label_names(ctx, one).map_err(|e| proxied(e, "LabelNames"))).await?;
         names.extend(answer.names);
         warnings.extend(answer.warnings.iter().cloned());
     }
@@ -61,7 +63,8 @@ pub(super) async fn values(
             store_matchers: request.store_matchers.clone(),
             ..LabelValuesRequest::new(name.clone(), request.interval, matchers)
         };
-        let answer = run(ctx, api.served.store.label_values(ctx, one)).await?;
+        let answer =
+            run(ctx, api.served.store.label_values(ctx, one).map_err(|e| proxied(e, "LabelValues"))).await?;
         found.extend(answer.values);
         warnings.extend(answer.warnings.iter().cloned());
     }

@@ -91,6 +91,8 @@ impl Limited {
 #[derive(Debug)]
 pub struct LimitCounter {
     limits: StoreLimits,
+    /// Series that are counted before the limits are looked at.
+    frame_series: usize,
     series: u64,
     chunks: u64,
     /// The series that may go on in the next batch.
@@ -125,9 +127,9 @@ impl fmt::Display for LimitViolated {
 }
 
 impl LimitCounter {
-    /// Nothing given yet.
-    pub fn new(limits: StoreLimits) -> Self {
-        Self { limits, series: 0, chunks: 0, last: None }
+    /// Nothing given yet; the answer travels in frames of so many series, 0 or 1 for single ones.
+    pub fn new(limits: StoreLimits, frame_series: usize) -> Self {
+        Self { limits, frame_series: frame_series.max(1), series: 0, chunks: 0, last: None }
     }
 
     /// Series counted so far.
@@ -149,8 +151,11 @@ impl LimitCounter {
             let goes_on = i == 0 && self.last.as_ref().is_some_and(|l| l.view() == series.labels());
             self.series += u64::from(!goes_on);
             self.chunks += series.chunks().filter(|c| c.meta.first).count() as u64;
-            check(false, self.series, self.limits.series_max)?;
-            check(true, self.chunks.saturating_mul(CHUNK_SAMPLES), self.limits.samples_max)?;
+            // Compat: upstream counts whole frames before it looks.
+            if (i + 1) % self.frame_series == 0 || i + 1 == batch.len() {
+                check(false, self.series, self.limits.series_max)?;
+                check(true, self.chunks.saturating_mul(CHUNK_SAMPLES), self.limits.samples_max)?;
+            }
         }
         if let Some(last) = batch.len().checked_sub(1).and_then(|i| batch.get(i)) {
             self.last = Some(last.labels().to_labels());
@@ -174,11 +179,12 @@ impl Store for Limited {
     }
 
     async fn series(&self, ctx: &Context, request: SeriesRequest) -> Result<SeriesStream> {
-        let stream = self.inner.series(ctx, request).await?;
         if self.limits == StoreLimits::default() {
-            return Ok(stream);
+            return self.inner.series(ctx, request).await;
         }
-        let state = (stream, LimitCounter::new(self.limits), Arc::clone(&self.dropped));
+        let counter = LimitCounter::new(self.limits, request.batch_series);
+        let stream = self.inner.series(ctx, request).await?;
+        let state = (stream, counter, Arc::clone(&self.dropped));
         let counted = stream::try_unfold(state, |(mut stream, mut given, dropped)| async move {
             let Some(frame) = stream.try_next().await? else { return Ok(None) };
             if let Frame::Batch(batch) = &frame {
@@ -226,7 +232,7 @@ mod tests {
     #[test]
     fn the_boundary_passes_and_one_more_fails() {
         let check = |series_max, samples_max, want: Option<&str>| {
-            let mut counter = LimitCounter::new(StoreLimits { series_max, samples_max });
+            let mut counter = LimitCounter::new(StoreLimits { series_max, samples_max }, 1);
             let all = [batch(&[("1", 1), ("2", 1)]), batch(&[("2", 1), ("3", 0)])];
             let got = all.iter().try_for_each(|b| counter.count(b)).err().map(|v| v.to_string());
             assert_eq!(got.as_deref(), want);

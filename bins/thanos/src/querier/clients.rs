@@ -14,17 +14,17 @@ use super::flags::ClientFlags;
 
 /// The settings of endpoints that have none of their own.
 pub(crate) fn settings(flags: &ClientFlags) -> Result<ClientSettings> {
-    let tls = flags.tls_secure.then(|| {
+    let tls = flags.client_tls_secure.then(|| {
         Ok::<_, anyhow::Error>(ClientTlsSettings {
-            ca_file: file(&flags.tls_ca),
-            cert_file: file(&flags.tls_cert),
-            key_file: file(&flags.tls_key),
-            server_name: text(&flags.server_name),
-            insecure_skip_verify: flags.tls_skip_verify,
-            min_version: version("grpc-client-tls-min-version", &flags.tls_min_version)?,
+            ca_file: file(&flags.client_tls_ca),
+            cert_file: file(&flags.client_tls_cert),
+            key_file: file(&flags.client_tls_key),
+            server_name: text(&flags.client_server_name),
+            insecure_skip_verify: flags.client_tls_skip_verify,
+            min_version: version("grpc-client-tls-min-version", &flags.client_tls_min_version)?,
         })
     });
-    let compression = match flags.compression.as_str() {
+    let compression = match flags.client_compression.as_str() {
         "snappy" => Compression::Snappy,
         _ => Compression::None,
     };

@@ -13,28 +13,28 @@ use thanoslib_bins_common::{
 pub(crate) struct ClientFlags {
     /// Use TLS when talking to the gRPC server.
     #[arg(long = "grpc-client-tls-secure")]
-    pub tls_secure: bool,
+    pub client_tls_secure: bool,
     /// Take the server's certificate unverified.
     #[arg(long = "grpc-client-tls-skip-verify")]
-    pub tls_skip_verify: bool,
+    pub client_tls_skip_verify: bool,
     /// TLS certificate to show to the server.
     #[arg(long = "grpc-client-tls-cert", default_value = "")]
-    pub tls_cert: String,
+    pub client_tls_cert: String,
     /// TLS key of the certificate to show to the server.
     #[arg(long = "grpc-client-tls-key", default_value = "")]
-    pub tls_key: String,
+    pub client_tls_key: String,
     /// TLS authorities that servers are verified against; empty takes those of the system.
     #[arg(long = "grpc-client-tls-ca", default_value = "")]
-    pub tls_ca: String,
+    pub client_tls_ca: String,
     /// Name of the server that its certificate must have.
     #[arg(long = "grpc-client-server-name", default_value = "")]
-    pub server_name: String,
+    pub client_server_name: String,
     /// Compression of requests to other endpoints.
     #[arg(long = "grpc-compression", default_value = "none", value_parser = one_of(&["snappy", "none"]))]
-    pub compression: String,
+    pub client_compression: String,
     /// Least version of TLS.
     #[arg(long = "grpc-client-tls-min-version", default_value = "1.3", value_parser = one_of(TLS_VERSIONS))]
-    pub tls_min_version: String,
+    pub client_tls_min_version: String,
 }
 
 /// How paths are served.
