@@ -142,7 +142,7 @@ fn grpc_settings(flags: &SidecarFlags) -> Result<server::Settings> {
 
 fn tls(flags: &GrpcServerFlags) -> Result<Option<ServerTlsSettings>> {
     if !flags.tls_ciphers.is_empty() || !flags.tls_curves.is_empty() {
-        bail!("--grpc-server-tls-ciphers and --grpc-server-tls-curves cannot be chosen");
+        tracing::warn!("--grpc-server-tls-ciphers and --grpc-server-tls-curves have no effect");
     }
     match (flags.tls_cert.is_empty(), flags.tls_key.is_empty()) {
         (true, true) if flags.tls_client_ca.is_empty() => Ok(None),

@@ -44,7 +44,7 @@ impl ExemplarsApi for PrometheusApis {
             ("start", seconds(request.interval.mint)),
         ];
         let path = ["api", "v1", "query_exemplars"];
-        let answer = self.store.client().get::<Vec<SeriesJson>>(ctx, &path, &params).await?;
+        let answer = self.client()?.get::<Vec<SeriesJson>>(ctx, &path, &params).await?;
         let of = |e: ExemplarJson| Exemplar {
             labels: e.labels.labels(),
             v: e.value,

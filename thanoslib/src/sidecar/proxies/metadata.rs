@@ -33,7 +33,7 @@ impl MetadataApi for PrometheusApis {
             params.push(("metric", request.metric));
         }
         let path = ["api", "v1", "metadata"];
-        let client = self.store.client();
+        let client = self.client()?;
         let answer = client.get::<BTreeMap<String, Option<Vec<MetaJson>>>>(ctx, &path, &params).await?;
         let of = |meta: MetaJson| MetricMetadata { kind: meta.kind, help: meta.help, unit: meta.unit };
         let metrics = answer.data.into_iter().map(|(name, metas)| {

@@ -14,11 +14,12 @@ use serde::{Deserialize, Deserializer};
 
 use crate::{
     apis::Apis,
+    error::{Error, Result},
     model::{
         Labels, LabelsBuilder, Warning, Warnings,
         duration::{UnixTime, parse_rfc3339},
     },
-    store::prometheus::PrometheusStore,
+    store::prometheus::{PrometheusClient, PrometheusStore},
 };
 
 /// Rules, targets, metadata, exemplars and statistics of the Prometheus behind a store.
@@ -49,6 +50,17 @@ impl PrometheusApis {
             exemplars: Some(Arc::clone(&all) as _),
             status: Some(all),
             query: None,
+        }
+    }
+
+    /// The connection to the server.
+    ///
+    /// # Errors
+    /// `Unavailable` before the first refresh, when the external labels are not known.
+    fn client(&self) -> Result<&PrometheusClient> {
+        match self.store.is_refreshed() {
+            true => Ok(self.store.client()),
+            false => Err(Error::unavailable("not ready")),
         }
     }
 

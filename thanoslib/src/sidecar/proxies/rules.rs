@@ -94,7 +94,7 @@ impl RulesApi for PrometheusApis {
         };
         let params: Vec<_> = kind.into_iter().map(|kind| ("type", kind.to_owned())).collect();
         let path = ["api", "v1", "rules"];
-        let answer = self.store.client().get::<Discovery>(ctx, &path, &params).await?;
+        let answer = self.client()?.get::<Discovery>(ctx, &path, &params).await?;
         let groups = answer.data.groups.into_iter().map(|group| self.group(group));
         Ok(RulesAnswer { groups: groups.collect::<Result<_>>()?, warnings: warnings(answer.warnings) })
     }

@@ -9,7 +9,7 @@ use super::{PrometheusApis, warnings};
 use crate::{
     apis::{HeadStatistics, Statistic, TsdbStatistics, TsdbStatusAnswer, TsdbStatusApi, TsdbStatusRequest},
     context::Context,
-    error::{Error, Result},
+    error::Result,
     store::prometheus::or_default,
 };
 
@@ -48,9 +48,7 @@ struct EntryJson {
 #[async_trait]
 impl TsdbStatusApi for PrometheusApis {
     async fn tsdb_status(&self, ctx: &Context, request: TsdbStatusRequest) -> Result<TsdbStatusAnswer> {
-        if !self.store.is_refreshed() {
-            return Err(Error::unavailable("not ready"));
-        }
+        let client = self.client()?;
         let external = self.store.external_labels();
         let matches = request.matchers.iter().all(|m| m.matches_labels(external.view()));
         // A Prometheus has the one tenant without a name.
@@ -60,7 +58,7 @@ impl TsdbStatusApi for PrometheusApis {
         let limit = (request.limit > 0).then(|| ("limit", request.limit.to_string()));
         let params: Vec<_> = limit.into_iter().collect();
         let path = ["api", "v1", "status", "tsdb"];
-        let answer = self.store.client().get::<StatusJson>(ctx, &path, &params).await?;
+        let answer = client.get::<StatusJson>(ctx, &path, &params).await?;
         let (status, head) = (&answer.data, &answer.data.head_stats);
         let list = |entries: &[EntryJson]| {
             entries.iter().map(|e| Statistic { name: e.name.clone(), value: e.value }).collect()

@@ -58,7 +58,7 @@ impl TargetsApi for PrometheusApis {
         };
         let params: Vec<_> = state.into_iter().map(|state| ("state", state.to_owned())).collect();
         let path = ["api", "v1", "targets"];
-        let answer = self.store.client().get::<Discovery>(ctx, &path, &params).await?;
+        let answer = self.client()?.get::<Discovery>(ctx, &path, &params).await?;
         let found = answer.data;
         Ok(TargetsAnswer {
             active: found.active_targets.into_iter().map(|target| self.active(target)).collect(),

@@ -19,7 +19,7 @@ impl PrometheusStore {
         ctx: &Context,
         request: LabelNamesRequest,
     ) -> Result<LabelNames> {
-        let view = self.view();
+        let view = self.known()?;
         let Some(matchers) = consume(&view.external, &request.matchers) else {
             return Ok(LabelNames::default());
         };
@@ -54,7 +54,7 @@ impl PrometheusStore {
         if request.label.is_empty() {
             return Err(Error::invalid("label name parameter cannot be empty"));
         }
-        let view = self.view();
+        let view = self.known()?;
         if request.without_replica_labels.contains(&request.label) {
             return Ok(LabelValues::default());
         }

@@ -43,7 +43,7 @@ use super::{
 use crate::{
     clock::{Clock, SystemClock},
     context::Context,
-    error::Result,
+    error::{Error, Result},
     model::{Interval, Labels},
 };
 
@@ -118,6 +118,19 @@ impl PrometheusStore {
 
     fn view(&self) -> Arc<View> {
         Arc::clone(&self.view.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What is known of the server.
+    ///
+    /// # Errors
+    /// `Unavailable` before the first refresh, when its labels are not known.
+    fn known(&self) -> Result<Arc<View>> {
+        let view = self.view();
+        if view.known {
+            return Ok(view);
+        }
+        let address = self.client.address();
+        Err(Error::unavailable(format!("Prometheus at {address} was not asked for its external labels yet")))
     }
 
     fn set_view(&self, view: View) {

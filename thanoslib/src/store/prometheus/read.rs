@@ -33,7 +33,7 @@ const BATCH_SERIES: usize = 256;
 impl PrometheusStore {
     /// Series with their chunks, by remote read; `request` holds no matcher on external labels.
     pub(super) async fn read(&self, ctx: &Context, request: SeriesRequest) -> Result<SeriesStream> {
-        let view = self.view();
+        let view = self.known()?;
         let overlay = Overlay::new(&view.external, &request.without_replica_labels);
         // What is removed must be external, and the labels of series others, for the order to be known.
         let apart = view.names_apart

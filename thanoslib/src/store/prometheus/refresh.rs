@@ -1,6 +1,6 @@
 //! What is known of the server: version, external labels, oldest time.
 
-use std::str::FromStr;
+use std::{str::FromStr, time::Duration};
 
 use reqwest::{Method, header};
 use serde::Deserialize;
@@ -14,6 +14,9 @@ use crate::{
         duration::{parse_allow_negative, parse_rfc3339},
     },
 };
+
+/// How long one refresh may take.
+const REFRESH_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Before this time a store says that it holds nothing.
 ///
@@ -74,7 +77,7 @@ pub(super) struct View {
     pub(super) mint: i64,
     /// No series has a label of its own with the name of an external one.
     pub(super) names_apart: bool,
-    /// The metrics page says the oldest time and the configuration the labels.
+    /// False before the first refresh.
     pub(super) known: bool,
 }
 
@@ -112,6 +115,26 @@ impl PrometheusStore {
         let mint = self.min_time.at(self.clock.now_ms()).max(lowest);
         self.set_view(View { version: Some(version), external, mint, names_apart, known: true });
         Ok(())
+    }
+
+    /// Refreshes again and again until `stop` completes; `report` hears every outcome.
+    pub async fn run(
+        &self,
+        every: Duration,
+        stop: impl Future<Output = ()> + Send,
+        mut report: impl FnMut(Result<()>) + Send,
+    ) {
+        let work = async {
+            loop {
+                let ctx = Context::default().with_timeout(REFRESH_TIMEOUT);
+                report(ctx.run(self.refresh(&ctx)).await);
+                tokio::time::sleep(every).await;
+            }
+        };
+        tokio::select! {
+            () = work => {}
+            () = stop => {}
+        }
     }
 
     /// Version of the server; `None` before the first refresh.

@@ -27,7 +27,7 @@ impl PrometheusStore {
         if request.projection.as_ref().is_some_and(|p| p.hash_label.is_empty()) {
             return Err(Error::invalid("a projection needs a label for the hash"));
         }
-        let view = self.view();
+        let view = self.known()?;
         let Some(matchers) = consume(&view.external, &request.matchers) else {
             return Ok(merge::ready(Vec::new()));
         };

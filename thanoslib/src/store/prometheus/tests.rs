@@ -7,7 +7,7 @@ use super::{
     *,
 };
 use crate::{
-    Error, ErrorKind,
+    ErrorKind,
     budget::Budget,
     chunk::Encoding,
     encoding::{crc32c, put_snappy_block, put_uvarint},
@@ -289,8 +289,12 @@ async fn failures_are_told() {
     fails(read(200, "text/html", b"<html>"), true, ErrorKind::Internal, "bad answer").await;
     let client =
         PrometheusClient::new("http://127.0.0.1:1", &HttpClientConfig::default()).expect("an address");
-    let e = PrometheusStore::new(client).refresh(&Context::default()).await.expect_err("nobody listens");
+    let store = PrometheusStore::new(client);
+    let e = store.refresh(&Context::default()).await.expect_err("nobody listens");
     assert_eq!(e.kind(), ErrorKind::Unavailable);
+    let e =
+        store.series(&Context::default(), request(&[("a", "b")])).await.err().expect("labels are not known");
+    assert!(e.message().contains("external labels yet"), "{e}");
     let (_mock, store) = start(false, |_| Reply::json("{}")).await;
     let e = store
         .series(&Context::default(), request(&[("cluster", "eu")]))
