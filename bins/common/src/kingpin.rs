@@ -51,10 +51,6 @@ fn try_parse<C: clap::Parser>(args: &[OsString]) -> Result<Parsed<C>, Refused> {
     let mut model = C::command();
     model.build();
     let split = split(&model, args)?;
-    let shown = |args: &[OsString]| {
-        let texts: Vec<_> = args.iter().map(|a| a.to_string_lossy()).collect();
-        texts.join(" ")
-    };
     let refused = |e: &clap::Error| match e.kind() {
         ErrorKind::DisplayHelp
         | ErrorKind::DisplayVersion
@@ -66,7 +62,7 @@ fn try_parse<C: clap::Parser>(args: &[OsString]) -> Result<Parsed<C>, Refused> {
             let cause = own.unwrap_or_else(|| cause(e));
             Refused {
                 code: VALUE,
-                text: format!("error parsing commandline arguments: [{}]: {cause}", shown(args)),
+                text: format!("error parsing commandline arguments: [{}]: {cause}", shown(&model, args)),
             }
         }
     };
@@ -74,6 +70,13 @@ fn try_parse<C: clap::Parser>(args: &[OsString]) -> Result<Parsed<C>, Refused> {
     let shown = shown_flags(&model, &matches);
     let command = C::from_arg_matches(&matches).map_err(|e| refused(&e))?;
     Ok(Parsed { command, shown })
+}
+
+/// The command line as complaints show it, without the folder of the command.
+fn shown(model: &Command, args: &[OsString]) -> String {
+    let rest = args.iter().skip(1).map(|a| a.to_string_lossy());
+    let texts: Vec<_> = std::iter::once(model.get_name().into()).chain(rest).collect();
+    texts.join(" ")
 }
 
 /// The first line of a message of clap, without its mark.
@@ -169,12 +172,11 @@ fn split(model: &Command, args: &[OsString]) -> Result<Vec<OsString>, Refused> {
         && !out.iter().any(|a| a == "--help" || a == "-h")
     {
         let name: Vec<&str> = path.iter().skip(1).map(|c| c.get_name()).collect();
-        let shown: Vec<_> = args.iter().map(|a| a.to_string_lossy()).collect();
         return Err(Refused {
             code: VALUE,
             text: format!(
                 "error parsing commandline arguments: [{}]: must select a subcommand of '{}'",
-                shown.join(" "),
+                shown(model, args),
                 name.join(" ")
             ),
         });

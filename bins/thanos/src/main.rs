@@ -29,8 +29,44 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 struct Command {
     #[command(flatten)]
     log: LogFlags,
+    #[command(flatten)]
+    process: ProcessFlags,
     #[command(subcommand)]
     role: Role,
+}
+
+/// Flags of upstream that concern the process as a whole.
+#[derive(Clone, Debug, clap::Args)]
+struct ProcessFlags {
+    /// Name of the process; has no effect.
+    #[arg(long = "debug.name", default_value = "", hide = true, global = true)]
+    debug_name: String,
+    /// File with the configuration of traces; traces are not sent yet.
+    #[arg(long = "tracing.config-file", value_name = "file-path", default_value = "", global = true)]
+    tracing_file: String,
+    /// Configuration of traces; traces are not sent yet.
+    #[arg(long = "tracing.config", value_name = "content", default_value = "", global = true)]
+    tracing: String,
+    /// Has no effect: memory is limited by budgets.
+    #[arg(long = "enable-auto-gomemlimit", global = true)]
+    auto_gomemlimit: bool,
+    /// Has no effect: memory is limited by budgets.
+    #[arg(long = "auto-gomemlimit.ratio", default_value_t = 0.9, global = true)]
+    auto_gomemlimit_ratio: f64,
+}
+
+impl ProcessFlags {
+    /// Says which flags are given and do nothing.
+    fn warn(&self) {
+        if !self.tracing.is_empty() || !self.tracing_file.is_empty() {
+            tracing::warn!("--tracing.config: traces are not sent yet");
+        }
+        if self.auto_gomemlimit || self.auto_gomemlimit_ratio != 0.9 || !self.debug_name.is_empty() {
+            tracing::warn!(
+                "--enable-auto-gomemlimit, --auto-gomemlimit.ratio and --debug.name have no effect"
+            );
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -63,6 +99,7 @@ fn main() -> ExitCode {
     drop(shown);
     let run = || {
         logging::init(&command.log)?;
+        command.process.warn();
         #[cfg(feature = "s3")]
         {
             // Only a binary decides for the whole process; a second provider is no error here.

@@ -12,7 +12,7 @@ use thanoslib_bins_common::{
     objstore::ObjstoreFlags,
     prometheus_flags::PrometheusFlags,
     server_flags::{GrpcServerFlags, HttpServerFlags, StoreLimitFlags},
-    values::{GoDuration, one_of},
+    values::{GoDuration, one_of, path},
 };
 
 /// Sidecar for Prometheus server.
@@ -50,10 +50,10 @@ pub(crate) struct SidecarFlags {
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct ReloaderFlags {
     /// Config file watched by the reloader.
-    #[arg(long = "reloader.config-file", default_value = "")]
+    #[arg(long = "reloader.config-file", default_value = "", value_parser = path)]
     pub config_file: PathBuf,
     /// Output file for the config file with environment variables filled in.
-    #[arg(long = "reloader.config-envsubst-file", default_value = "")]
+    #[arg(long = "reloader.config-envsubst-file", default_value = "", value_parser = path)]
     pub envsubst_file: PathBuf,
     /// Rule directories for the reloader to refresh; may be repeated.
     #[arg(long = "reloader.rule-dir", action = ArgAction::Append)]
