@@ -13,6 +13,7 @@ pub mod chunks;
 pub mod cuts;
 pub mod downsample;
 pub mod fleet;
+pub mod grpc;
 pub mod model;
 pub mod promql;
 pub mod queries;
@@ -36,6 +37,7 @@ pub const BODIES: &[(&str, Body)] = &[
     ("evaluator", model::evaluator),
     ("float_histogram", chunks::float_histogram),
     ("float_histogram_st", chunks::float_histogram_st),
+    ("grpc_message", grpc::grpc_message),
     ("histogram", chunks::histogram),
     ("histogram_st", chunks::histogram_st),
     ("histograms", values::histograms),
@@ -56,6 +58,7 @@ pub const BODIES: &[(&str, Body)] = &[
     ("regex", values::regex),
     ("segment", blocks::segment),
     ("series_entry", blocks::series_entry),
+    ("series_frame", grpc::series_frame),
     ("texts", values::texts),
     ("tombstones", blocks::tombstones),
     ("verify", blocks::verify),

@@ -36,6 +36,7 @@ pub struct Context {
     cancel: CancellationToken,
     deadline: Option<Instant>,
     tenant: Arc<str>,
+    request_id: Option<Arc<str>>,
     budget: Arc<Budget>,
     tally: Option<Tally>,
 }
@@ -49,8 +50,8 @@ impl Default for Context {
 impl Context {
     /// A context without deadline for the default tenant.
     pub fn new(budget: Arc<Budget>) -> Self {
-        let tenant = Arc::from(DEFAULT_TENANT);
-        Self { cancel: CancellationToken::new(), deadline: None, tenant, budget, tally: None }
+        let (cancel, tenant) = (CancellationToken::new(), Arc::from(DEFAULT_TENANT));
+        Self { cancel, deadline: None, tenant, request_id: None, budget, tally: None }
     }
 
     /// A context that is cancelled with this one and ends `timeout` from now at the latest.
@@ -68,6 +69,12 @@ impl Context {
     #[must_use]
     pub fn with_tenant(&self, tenant: &str) -> Self {
         Self { tenant: Arc::from(tenant), ..self.clone() }
+    }
+
+    /// The same context for a request that goes by this name in logs, here and at peers.
+    #[must_use]
+    pub fn with_request_id(&self, id: &str) -> Self {
+        Self { request_id: Some(Arc::from(id)), ..self.clone() }
     }
 
     /// The same context that draws on another budget.
@@ -101,6 +108,11 @@ impl Context {
     /// The tenant on whose behalf the work is done.
     pub fn tenant(&self) -> &str {
         &self.tenant
+    }
+
+    /// The name of the request in logs, if it has one.
+    pub fn request_id(&self) -> Option<&str> {
+        self.request_id.as_deref()
     }
 
     /// The budget that the work draws on.

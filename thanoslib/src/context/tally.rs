@@ -14,8 +14,12 @@ pub struct StoreCost {
     pub name: String,
     /// Time that its answers were waited for.
     pub time: Duration,
+    /// Frames.
+    pub responses: u64,
     /// Series; one that goes on in the next batch counts once more.
     pub series: u64,
+    /// Chunks; each aggregate counts.
+    pub chunks: u64,
     /// Samples, as many as its chunks say.
     pub samples: u64,
     /// Bytes of its batches.
@@ -27,6 +31,8 @@ pub struct StoreCost {
 impl StoreCost {
     fn add(&mut self, more: &Self) {
         self.time = self.time.saturating_add(more.time);
+        self.responses = self.responses.saturating_add(more.responses);
+        self.chunks = self.chunks.saturating_add(more.chunks);
         self.series = self.series.saturating_add(more.series);
         self.samples = self.samples.saturating_add(more.samples);
         self.bytes = self.bytes.saturating_add(more.bytes);

@@ -12,7 +12,7 @@ use crate::promql::{ActiveQuery, QueryState};
 ///
 /// Prometheus and Thanos have no such path.
 pub(super) fn list(api: &Arc<Api>) -> Response {
-    let now_ms = api.clock.now_ms();
+    let now_ms = api.served.clock.now_ms();
     let one = |q: ActiveQuery| {
         let ago = |past: Duration| {
             rfc3339(now_ms.saturating_sub(i64::try_from(past.as_millis()).unwrap_or(i64::MAX)))
@@ -34,7 +34,7 @@ pub(super) fn list(api: &Arc<Api>) -> Response {
             "peakBytes": q.peak_bytes,
         })
     };
-    let all: Vec<_> = api.engine.active_queries().into_iter().map(one).collect();
+    let all: Vec<_> = api.served.engine.active_queries().into_iter().map(one).collect();
     success(json!({"status": "success", "data": all}).to_string(), true)
 }
 
@@ -43,7 +43,7 @@ pub(super) fn kill(api: &Arc<Api>, params: &Params) -> Result<Response, ApiError
     let text = params.get("id");
     let id: u64 =
         text.parse().map_err(|_| ApiError::bad_data(format!("{text:?} is no number of a query")))?;
-    if !api.engine.kill(id) {
+    if !api.served.engine.kill(id) {
         return Err(ApiError::not_found(format!("no query {id} waits or runs")));
     }
     Ok(success(json!({"status": "success", "data": {"killed": id}}).to_string(), true))

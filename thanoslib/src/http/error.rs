@@ -73,6 +73,16 @@ impl ApiError {
         Self { kind: ApiErrorKind::Internal, message: message.into() }
     }
 
+    /// A call for something else than series that failed.
+    pub(super) fn beside_series(what: &str, e: &Error) -> Self {
+        let kind = match e.kind() {
+            ErrorKind::Cancelled => ApiErrorKind::Canceled,
+            ErrorKind::Timeout => ApiErrorKind::Timeout,
+            _ => ApiErrorKind::Internal,
+        };
+        Self { kind, message: format!("{what}: {}", e.message()) }
+    }
+
     /// A query that was not let in.
     pub(super) fn admission(e: &Error) -> Self {
         // Compat: the texts of promql/engine.go.

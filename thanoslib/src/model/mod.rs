@@ -13,6 +13,7 @@ mod labels;
 pub(crate) mod log2;
 mod matcher;
 mod regex;
+pub mod relabel;
 mod sample;
 mod time;
 mod warnings;

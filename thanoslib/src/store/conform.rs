@@ -108,7 +108,8 @@ impl Store for Conform {
         } else {
             inner.projection = None;
         }
-        if !able.limit || work.changes_labels() || work.shard.is_some() {
+        // A store that does not stop by itself may still spare us the most of it.
+        if work.changes_labels() || work.shard.is_some() {
             inner.limit = 0;
         }
         let stream = self.inner.series(ctx, inner).await?;
@@ -158,12 +159,31 @@ impl Store for Conform {
     }
 }
 
+/// Series in any order, with the final labels that a request asks for, in their order.
+#[cfg(feature = "prometheus")]
+pub(crate) fn arrange(
+    ctx: &Context,
+    external: Labels,
+    request: &SeriesRequest,
+    series: SeriesStream,
+) -> SeriesStream {
+    let work = Work {
+        replica_labels: request.without_replica_labels.clone(),
+        external,
+        shard: request.shard.clone().filter(|s| s.total >= 1),
+        limit: request.limit,
+        projection: request.projection.clone(),
+    };
+    work.apply(ctx, series)
+}
+
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
 pub(crate) fn sort_and_cut(list: &mut Vec<String>, limit: usize) {
-    list.sort_unstable();
+    // The lists of several stores follow each other, each sorted: this sort merges them.
+    list.sort();
     list.dedup();
     if limit > 0 {
         list.truncate(limit);

@@ -113,10 +113,7 @@ pub(crate) fn join_infos(component: &'static str, infos: Vec<StoreInfo>) -> Stor
     for info in infos {
         sets.extend(info.label_sets);
         tsdbs.extend(info.tsdbs);
-        interval = match (interval, info.interval) {
-            (Some(a), Some(b)) => Some(Interval::new(a.mint.min(b.mint), a.maxt.max(b.maxt))),
-            (a, b) => a.or(b),
-        };
+        interval = around(interval, info.interval);
     }
     StoreInfo {
         component,
@@ -124,6 +121,14 @@ pub(crate) fn join_infos(component: &'static str, infos: Vec<StoreInfo>) -> Stor
         interval,
         tsdbs,
         abilities: Abilities::ALL,
+    }
+}
+
+/// The time from the begin of the earlier to the end of the later.
+pub(crate) fn around(a: Option<Interval>, b: Option<Interval>) -> Option<Interval> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(Interval::new(a.mint.min(b.mint), a.maxt.max(b.maxt))),
+        (a, b) => a.or(b),
     }
 }
 
@@ -201,6 +206,8 @@ impl Told {
                         let chunk = Chunk { encoding: view.meta.encoding, data: view.data() };
                         chunk.num_samples().unwrap_or_default() as u64
                     };
+                    cost.responses = 1;
+                    cost.chunks = batch.iter().map(|s| s.chunks().len() as u64).sum();
                     cost.samples = batch.iter().flat_map(|s| s.chunks()).map(samples).sum();
                 }
                 Some(Ok(Frame::Warning(_))) => cost.warnings = 1,
@@ -224,26 +231,20 @@ fn failed(e: Error, name: &str, strategy: PartialResponse) -> Result<Warning> {
     Ok(Warning::new(format!("{name}: {e}")).origin(name))
 }
 
+/// The answer of one member, or the warning that stands for it; an error ends the request.
+pub(crate) type Call<T> = BoxFuture<'static, Result<Result<T, Warning>>>;
+
 pub(crate) async fn label_names(
     ctx: &Context,
     members: Vec<Member>,
     request: LabelNamesRequest,
 ) -> Result<LabelNames> {
-    let limit = request.limit;
-    let strategy = request.partial_response;
+    let (limit, strategy) = (request.limit, request.partial_response);
     let calls = members.into_iter().map(|m| {
         let (ctx, request) = (ctx.clone(), request.clone());
-        async move { (m.name, ctx.run(m.store.label_names(&ctx, request)).await) }.boxed()
+        async move { told(ctx.run(m.store.label_names(&ctx, request)).await, &m.name, strategy) }.boxed()
     });
-    let mut out = LabelNames::default();
-    collect(calls.collect(), strategy, &mut out.warnings, |answer: LabelNames| {
-        out.names.extend(answer.names);
-        out.queried_blocks.extend(answer.queried_blocks);
-        answer.warnings
-    })
-    .await?;
-    sort_and_cut(&mut out.names, limit);
-    Ok(out)
+    join_names(ctx, calls.collect(), CONCURRENT, limit).await
 }
 
 pub(crate) async fn label_values(
@@ -251,37 +252,73 @@ pub(crate) async fn label_values(
     members: Vec<Member>,
     request: LabelValuesRequest,
 ) -> Result<LabelValues> {
-    let limit = request.limit;
-    let strategy = request.partial_response;
+    let (limit, strategy) = (request.limit, request.partial_response);
     let calls = members.into_iter().map(|m| {
         let (ctx, request) = (ctx.clone(), request.clone());
-        async move { (m.name, ctx.run(m.store.label_values(&ctx, request)).await) }.boxed()
+        async move { told(ctx.run(m.store.label_values(&ctx, request)).await, &m.name, strategy) }.boxed()
     });
+    join_values(ctx, calls.collect(), CONCURRENT, limit).await
+}
+
+fn told<T>(answer: Result<T>, name: &str, strategy: PartialResponse) -> Result<Result<T, Warning>> {
+    answer.map(Ok).or_else(|e| failed(e, name, strategy).map(Err))
+}
+
+/// The names of all answers, charged to the request while they are joined.
+pub(crate) async fn join_names(
+    ctx: &Context,
+    calls: Vec<Call<LabelNames>>,
+    concurrent: usize,
+    limit: usize,
+) -> Result<LabelNames> {
+    let mut out = LabelNames::default();
+    let mut lease = ctx.budget().reserve(0)?;
+    collect(calls, concurrent, &mut out.warnings, |answer: LabelNames| {
+        lease.grow(held_bytes(&answer.names))?;
+        out.names.extend(answer.names);
+        out.queried_blocks.extend(answer.queried_blocks);
+        Ok(answer.warnings)
+    })
+    .await?;
+    sort_and_cut(&mut out.names, limit);
+    Ok(out)
+}
+
+/// The values of all answers, charged to the request while they are joined.
+pub(crate) async fn join_values(
+    ctx: &Context,
+    calls: Vec<Call<LabelValues>>,
+    concurrent: usize,
+    limit: usize,
+) -> Result<LabelValues> {
     let mut out = LabelValues::default();
-    collect(calls.collect(), strategy, &mut out.warnings, |answer: LabelValues| {
+    let mut lease = ctx.budget().reserve(0)?;
+    collect(calls, concurrent, &mut out.warnings, |answer: LabelValues| {
+        lease.grow(held_bytes(&answer.values))?;
         out.values.extend(answer.values);
         out.queried_blocks.extend(answer.queried_blocks);
-        answer.warnings
+        Ok(answer.warnings)
     })
     .await?;
     sort_and_cut(&mut out.values, limit);
     Ok(out)
 }
 
+fn held_bytes(texts: &[String]) -> u64 {
+    texts.iter().map(|t| (t.len() + size_of::<String>()) as u64).sum()
+}
+
 async fn collect<T>(
-    calls: Vec<BoxFuture<'static, (String, Result<T>)>>,
-    strategy: PartialResponse,
+    calls: Vec<Call<T>>,
+    concurrent: usize,
     warnings: &mut Warnings,
-    mut take: impl FnMut(T) -> Warnings,
+    mut take: impl FnMut(T) -> Result<Warnings>,
 ) -> Result<()> {
-    let mut answers = stream::iter(calls).buffered(CONCURRENT);
-    while let Some((name, answer)) = answers.next().await {
-        match answer {
-            Ok(answer) => {
-                let more = take(answer);
-                warnings.extend(more.iter().cloned());
-            }
-            Err(e) => warnings.push(failed(e, &name, strategy)?),
+    let mut answers = stream::iter(calls).buffered(concurrent);
+    while let Some(answer) = answers.next().await {
+        match answer? {
+            Ok(answer) => warnings.extend(take(answer)?.iter().cloned()),
+            Err(warning) => warnings.push(warning),
         }
     }
     Ok(())

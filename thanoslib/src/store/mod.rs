@@ -6,8 +6,12 @@ mod blocks;
 mod conform;
 mod external;
 mod fanout;
+mod limited;
 mod memory;
 pub(crate) mod merge;
+#[cfg(feature = "prometheus")]
+pub mod prometheus;
+mod proxy;
 mod request;
 mod source;
 
@@ -20,8 +24,14 @@ pub use blocks::{
     BlockSet, BlockSource, BlockStore, BucketSource, FolderSource, Listed, Listing, SyncReport,
 };
 pub use conform::Conform;
+#[cfg(feature = "promql")]
+pub(crate) use external::may_match;
 pub use fanout::{Fanout, Member};
+pub use limited::{LimitCounter, LimitViolated, Limited, StoreLimits};
 pub use memory::MemoryStore;
+pub use proxy::{
+    MetricNames, Proxy, ProxyMember, ProxySettings, ProxyStatistics, Retrieval, Stores, TsdbSelector,
+};
 pub use request::{
     Grouping, LabelNames, LabelNamesRequest, LabelValues, LabelValuesRequest, PartialResponse, Projection,
     SelectHints, SeriesRequest, ShardInfo,

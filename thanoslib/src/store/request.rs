@@ -34,6 +34,9 @@ pub struct SeriesRequest {
     pub partial_response: PartialResponse,
     /// Matchers on external labels and `__block_id` that choose blocks.
     pub block_matchers: Vec<Matcher>,
+    /// Matchers on the `__address__` of stores behind a proxy: only those that match one of the
+    /// lists are asked; none means all. Stays in this process.
+    pub store_matchers: Vec<Vec<Matcher>>,
     /// Series in one frame on the wire; 0 or 1 for single series.
     pub batch_series: usize,
 }
@@ -54,6 +57,7 @@ impl SeriesRequest {
             hints: SelectHints::default(),
             partial_response: PartialResponse::Warn,
             block_matchers: Vec::new(),
+            store_matchers: Vec::new(),
             batch_series: 64,
         }
     }
@@ -76,6 +80,9 @@ pub struct LabelNamesRequest {
     pub partial_response: PartialResponse,
     /// Matchers on external labels and `__block_id` that choose blocks.
     pub block_matchers: Vec<Matcher>,
+    /// Matchers on the `__address__` of stores behind a proxy: only those that match one of the
+    /// lists are asked; none means all. Stays in this process.
+    pub store_matchers: Vec<Vec<Matcher>>,
 }
 
 impl LabelNamesRequest {
@@ -88,6 +95,7 @@ impl LabelNamesRequest {
             limit: 0,
             partial_response: PartialResponse::Warn,
             block_matchers: Vec::new(),
+            store_matchers: Vec::new(),
         }
     }
 }
@@ -111,6 +119,9 @@ pub struct LabelValuesRequest {
     pub partial_response: PartialResponse,
     /// Matchers on external labels and `__block_id` that choose blocks.
     pub block_matchers: Vec<Matcher>,
+    /// Matchers on the `__address__` of stores behind a proxy: only those that match one of the
+    /// lists are asked; none means all. Stays in this process.
+    pub store_matchers: Vec<Vec<Matcher>>,
 }
 
 impl LabelValuesRequest {
@@ -124,6 +135,7 @@ impl LabelValuesRequest {
             limit: 0,
             partial_response: PartialResponse::Warn,
             block_matchers: Vec::new(),
+            store_matchers: Vec::new(),
         }
     }
 }

@@ -2,15 +2,18 @@
 
 mod demo;
 mod flags;
+#[cfg(feature = "sidecar")]
+mod live;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail};
+use futures::future::BoxFuture;
 use thanoslib::{
     ErrorKind,
     block::{BlockCache, Discovery},
@@ -18,7 +21,8 @@ use thanoslib::{
     budget::Budget,
     clock::{Clock, SystemClock},
     context::Context,
-    http::{self, Api, Readiness},
+    http::{self, Api, Probes, Readiness, Served},
+    metrics::Collect,
     promql::{Engine, EngineOptions},
     runtime::Pool,
     store::{BlockSet, BucketSource, Fanout, FolderSource, Member, Store},
@@ -27,28 +31,35 @@ use thanoslib_bins_common::{env, listen::listen, shutdown};
 use thanoslib_grpc::server;
 use tokio::sync::watch;
 
+use crate::querier::settings;
 pub(crate) use flags::StandaloneFlags;
 
 /// Time that the first look at the blocks may take.
 const FIRST_SYNC: Duration = Duration::from_secs(120);
 
 /// Serves until a signal comes.
-pub(crate) async fn run(flags: StandaloneFlags) -> Result<()> {
+///
+/// `shown` are the flags as the API tells them.
+pub(crate) async fn run(flags: StandaloneFlags, shown: BTreeMap<String, String>) -> Result<()> {
     let mut stop = Box::pin(shutdown::signals()?);
-    let settings = Settings::new(&flags)?;
+    let settings = Settings::new(&flags, shown)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let demo_end = match flags.demo {
         true => Some(demo::write(&flags.data_dir.join("demo"), &clock)?),
         false => None,
     };
     let sets = block_sets(&flags)?;
+    #[cfg(feature = "sidecar")]
+    let beside = live::open(&flags.prometheus_url)?;
+    #[cfg(not(feature = "sidecar"))]
+    let beside = Vec::new();
     let http = listen("http-address", &flags.http_address).await?;
     let grpc = listen("grpc-address", &flags.grpc_address).await?;
     tokio::select! {
         loaded = first_sync(&sets) => loaded?,
         () = &mut stop => return Ok(()),
     }
-    serve(settings, sets, Listeners { http, grpc }, clock, demo_end, stop).await
+    serve(settings, Sources { sets, beside }, Listeners { http, grpc }, clock, demo_end, stop).await
 }
 
 /// What the flags say, read before anything is opened.
@@ -61,21 +72,21 @@ struct Settings {
 }
 
 impl Settings {
-    fn new(flags: &StandaloneFlags) -> Result<Self> {
-        let mut http = flags.http_settings()?;
-        http.flags = flags.shown();
+    fn new(flags: &StandaloneFlags, shown: BTreeMap<String, String>) -> Result<Self> {
+        let StandaloneFlags { engine, answers, memory, .. } = flags;
+        let mut http = settings::http_settings(engine, answers, memory, shown)?;
         if flags.demo && http.replica_labels.is_empty() {
             http.replica_labels = vec!["replica".to_owned()];
         }
         Ok(Self {
             http,
             grpc: server::Settings {
-                admission: flags.admission(flags.grpc_max_concurrent)?,
+                admission: settings::admission(memory, flags.grpc_max_concurrent)?,
                 ..server::Settings::default()
             },
-            engine: flags.engine_options()?,
-            memory_bytes: flags.memory_limit_bytes()?,
-            sync_every: flags::duration_flag("sync-block-duration", &flags.sync_block_duration)?,
+            engine: settings::engine_options(engine, memory)?,
+            memory_bytes: settings::memory_limit_bytes(memory)?,
+            sync_every: flags.sync_block_duration.0,
         })
     }
 }
@@ -90,7 +101,7 @@ async fn first_sync(sets: &[Set]) -> Result<()> {
             tracing::warn!(source = %set.name, "{gap}");
         }
     }
-    if sets.iter().all(|s| s.store.block_ids().is_empty()) {
+    if !sets.is_empty() && sets.iter().all(|s| s.store.block_ids().is_empty()) {
         tracing::warn!(
             "no block was found: name a bucket with --objstore.config-file, a data folder with --tsdb.path, or try --demo"
         );
@@ -107,6 +118,18 @@ struct Listeners {
 struct Set {
     name: String,
     store: Arc<BlockSet>,
+}
+
+/// A store that is no set of blocks, with its work until a future of the end completes.
+struct Beside {
+    member: Member,
+    work: Box<dyn FnOnce(BoxFuture<'static, ()>) -> BoxFuture<'static, ()> + Send>,
+}
+
+/// All that is asked.
+struct Sources {
+    sets: Vec<Set>,
+    beside: Vec<Beside>,
 }
 
 fn block_sets(flags: &StandaloneFlags) -> Result<Vec<Set>> {
@@ -136,7 +159,12 @@ fn block_sets(flags: &StandaloneFlags) -> Result<Vec<Set>> {
     if flags.demo {
         bucket(Bucket::local(&flags.data_dir.join("demo"))?, false)?;
     }
+    #[cfg(feature = "sidecar")]
+    let live = !flags.prometheus_url.is_empty();
+    #[cfg(not(feature = "sidecar"))]
+    let live = false;
     let named = flags.demo
+        || live
         || !flags.tsdb_path.is_empty()
         || !flags.objstore_config.is_empty()
         || !flags.objstore_config_file.is_empty();
@@ -196,38 +224,50 @@ fn check_folder(dir: &Path) -> Result<()> {
 
 async fn serve(
     settings: Settings,
-    sets: Vec<Set>,
+    sources: Sources,
     listeners: Listeners,
     clock: Arc<dyn Clock>,
     demo_end: Option<i64>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
-    let members = sets
+    let Sources { sets, beside } = sources;
+    let mut members: Vec<Member> = sets
         .iter()
         .map(|s| Member { name: s.name.clone(), store: Arc::clone(&s.store) as Arc<dyn Store> })
         .collect();
+    let (live, work): (Vec<Member>, Vec<_>) = beside.into_iter().map(|b| (b.member, b.work)).unzip();
+    members.extend(live);
     let store: Arc<dyn Store> = Arc::new(Fanout::new("store", members));
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let engine = Engine::new(settings.engine, Arc::new(Pool::new(threads)?));
     let budget = Budget::new("process memory", settings.memory_bytes);
-    let api = Api::new(settings.http, engine, Arc::clone(&store), clock, Arc::clone(&budget));
+    let served = Served { clock, budget: Arc::clone(&budget), ..Served::new(engine, Arc::clone(&store)) };
+    let api = Api::new(settings.http, served);
     let readiness = Readiness::default();
-    let router = http::router(Arc::clone(&api))
-        .merge(http::probes(api, "standalone", readiness.clone()))
-        .fallback(http::not_found);
+    let probes = Probes {
+        component: "standalone",
+        version: settings::THANOS_VERSION.to_owned(),
+        readiness: readiness.clone(),
+        metrics: vec![Arc::clone(&api) as Arc<dyn Collect>],
+    };
+    let router = http::router(api).merge(http::pages()).merge(probes.router()).fallback(http::not_found);
 
     let (stopping, stopped) = watch::channel(false);
     let mut tasks = tokio::task::JoinSet::new();
     for set in sets {
         tasks.spawn(resync(set, settings.sync_every, until(stopped.clone())));
     }
+    for work in work {
+        tasks.spawn(work(Box::pin(until(stopped.clone()))));
+    }
     let http_address = listeners.http.local_addr()?;
     let grpc_address = listeners.grpc.local_addr()?;
     let http_server = axum_serve(listeners.http, router, until(stopped.clone()));
+    let transport = settings.grpc.transport.clone();
     let mut services = server::Services::new(store, settings.grpc);
     services.context = Context::new(budget);
     let (routes, grpc_readiness) = services.build().await?;
-    let grpc_server = server::serve(routes, listeners.grpc, until(stopped));
+    let grpc_server = server::serve_routes(routes, &transport, listeners.grpc, until(stopped));
     readiness.set(true);
     grpc_readiness.set(true).await;
     tracing::info!(http = %http_address, grpc = %grpc_address, "ready");

@@ -1,0 +1,70 @@
+//! The APIs of all endpoints as those of one.
+
+use std::sync::Arc;
+
+use super::{EndpointInfo, EndpointSet, endpoint::Endpoint};
+use crate::{
+    apis::{
+        ApiMember, ApiMembers, Apis, ExemplarsApi, JoinSettings, JoinedExemplars, JoinedMetadata,
+        JoinedRules, JoinedStatus, JoinedTargets, MetadataApi, QueryApi, RulesApi, TargetsApi, TsdbStatusApi,
+    },
+    store::Store,
+};
+
+impl EndpointSet {
+    /// The APIs of the endpoints joined, beside `store` for series and `query` for PromQL.
+    pub fn apis(
+        self: &Arc<Self>,
+        settings: &JoinSettings,
+        store: Arc<dyn Store>,
+        query: Option<Arc<dyn QueryApi>>,
+    ) -> Apis {
+        let settings = || settings.clone();
+        Apis {
+            store: Some(store),
+            rules: Some(Arc::new(JoinedRules::new(Arc::clone(self) as _, settings()))),
+            targets: Some(Arc::new(JoinedTargets::new(Arc::clone(self) as _, settings()))),
+            metadata: Some(Arc::new(JoinedMetadata::new(Arc::clone(self) as _, settings()))),
+            exemplars: Some(Arc::new(JoinedExemplars::new(Arc::clone(self) as _, settings()))),
+            status: Some(Arc::new(JoinedStatus::new(Arc::clone(self) as _, settings()))),
+            query,
+        }
+    }
+
+    /// The endpoints that say they serve an API.
+    fn serving<A: ?Sized>(
+        &self,
+        serves: impl Fn(&EndpointInfo) -> bool,
+        api: impl Fn(&Apis) -> Option<Arc<A>>,
+    ) -> Vec<ApiMember<A>> {
+        let member = |endpoint: &Arc<Endpoint>| {
+            let info = endpoint.info().filter(|info| serves(info))?;
+            Some(ApiMember {
+                name: endpoint.spec.address.clone(),
+                api: api(&endpoint.apis)?,
+                label_sets: info.label_sets.clone(),
+                component: info.component,
+            })
+        };
+        self.queryable().iter().filter_map(member).collect()
+    }
+}
+
+macro_rules! members {
+    ($($api:ident: $serves:expr, $get:ident;)*) => {
+        $(impl ApiMembers<dyn $api> for EndpointSet {
+            fn api_members(&self) -> Vec<ApiMember<dyn $api>> {
+                self.serving($serves, |apis| apis.$get.clone())
+            }
+        })*
+    };
+}
+
+members! {
+    RulesApi: |info| info.rules, rules;
+    TargetsApi: |info| info.targets, targets;
+    MetadataApi: |info| info.metadata, metadata;
+    ExemplarsApi: |info| info.exemplars.is_some(), exemplars;
+    TsdbStatusApi: |info| info.status, status;
+    QueryApi: |info| info.query, query;
+}

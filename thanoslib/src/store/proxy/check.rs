@@ -1,0 +1,191 @@
+//! Holding a member to the contract of a store.
+
+use std::cmp::Ordering;
+
+use crate::{
+    model::{Labels, LabelsRef},
+    series::{BatchBuilder, SeriesBatch, SeriesView},
+};
+
+/// Frames without a series that may follow each other.
+const EMPTY_FRAMES_MAX: usize = 10_000;
+/// Copies of the last part of a series that are passed over.
+const REPEATED_MAX: usize = 1000;
+
+/// What was seen of a stream so far.
+#[derive(Debug, Default)]
+pub(super) struct Check {
+    last: Option<Labels>,
+    /// The part that came last, to tell copies of it.
+    last_part: Option<SeriesBatch>,
+    repeated: usize,
+    empty: usize,
+}
+
+impl Check {
+    /// Counts a frame that holds no series.
+    ///
+    /// # Errors
+    /// Says what is wrong when there are too many.
+    pub(super) fn aside(&mut self) -> Result<(), String> {
+        self.empty += 1;
+        if self.empty > EMPTY_FRAMES_MAX {
+            return Err(format!("{EMPTY_FRAMES_MAX} frames without a series"));
+        }
+        Ok(())
+    }
+
+    /// The batch as it may go on; `None` when nothing is left of it.
+    ///
+    /// # Errors
+    /// Says what is wrong when series are out of order, repeated without end, or have chunks
+    /// that end before they begin.
+    pub(super) fn batch(&mut self, batch: SeriesBatch) -> Result<Option<SeriesBatch>, String> {
+        let Some(first) = batch.get(0) else {
+            self.aside()?;
+            return Ok(None);
+        };
+        self.empty = 0;
+        let mut before = self.last.as_ref().map(Labels::view);
+        let mut pieces = false;
+        for (i, series) in batch.iter().enumerate() {
+            let labels = series.labels();
+            match before.map(|last| labels.cmp(&last)) {
+                Some(Ordering::Less) => {
+                    let last = before.map(|l| l.to_string()).unwrap_or_default();
+                    return Err(format!("series out of order: {labels} after {last}"));
+                }
+                Some(Ordering::Equal) => pieces |= i > 0,
+                _ => {}
+            }
+            before = Some(labels);
+            if let Some(chunk) = series.chunks().find(|c| c.meta.interval.mint > c.meta.interval.maxt) {
+                let at = chunk.meta.interval;
+                return Err(format!("series {labels} has a chunk from {} to {}", at.mint, at.maxt));
+            }
+        }
+        let first = first.labels().to_labels();
+        // Peers may send a series in several pieces of one frame.
+        let batch = if pieces { joined(&batch) } else { batch };
+        let goes_on = self.last.as_ref().is_some_and(|last| *last == first);
+        if goes_on && batch.len() == 1 {
+            return self.continued(batch);
+        }
+        self.repeated = 0;
+        self.last_part = None;
+        self.last = last_labels(&batch);
+        Ok(Some(batch))
+    }
+
+    /// A batch that holds nothing but more of the last series.
+    fn continued(&mut self, batch: SeriesBatch) -> Result<Option<SeriesBatch>, String> {
+        let copy = match (self.last_part.as_ref().and_then(|p| p.get(0)), batch.get(0)) {
+            (Some(last), Some(part)) => same_chunks(last, part),
+            (None, Some(part)) => part.chunk_count() == 0,
+            _ => false,
+        };
+        if !copy {
+            self.repeated = 0;
+            self.last_part = Some(batch.clone());
+            return Ok(Some(batch));
+        }
+        self.repeated += 1;
+        if self.repeated > REPEATED_MAX {
+            let labels = self.last.clone().unwrap_or_default();
+            return Err(format!("series {labels} came {REPEATED_MAX} times"));
+        }
+        Ok(None)
+    }
+}
+
+fn last_labels(batch: &SeriesBatch) -> Option<Labels> {
+    Some(batch.get(batch.len().checked_sub(1)?)?.labels().to_labels())
+}
+
+fn same_chunks(a: SeriesView<'_>, b: SeriesView<'_>) -> bool {
+    let key = |c: &crate::series::ChunkView<'_>| (c.meta.interval, c.meta.aggr, c.meta.encoding);
+    a.chunk_count() == b.chunk_count()
+        && a.chunks().zip(b.chunks()).all(|(a, b)| key(&a) == key(&b) && a.data() == b.data())
+}
+
+/// The batch with equal neighbours made into one series.
+fn joined(batch: &SeriesBatch) -> SeriesBatch {
+    let mut out = BatchBuilder::default();
+    let mut before: Option<LabelsRef<'_>> = None;
+    for series in batch.iter() {
+        if before.replace(series.labels()) != Some(series.labels()) {
+            out.series(series.labels());
+        }
+        out.copy_chunks(series);
+    }
+    out.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::{
+        chunk::Encoding,
+        model::{Aggr, Interval},
+    };
+
+    /// A batch of series named by their label; each with a chunk of the time given.
+    fn batch(series: &[(&str, i64)]) -> SeriesBatch {
+        let mut out = BatchBuilder::default();
+        for (a, t) in series {
+            out.series(Labels::from_pairs([("a", *a)]).view());
+            out.chunk(Interval::new(*t, 10), Aggr::Raw, Encoding::Xor, true, Bytes::from_static(b"xy"));
+        }
+        out.finish()
+    }
+
+    fn check(batches: &[SeriesBatch], want: Result<&[(&str, usize)], &str>) {
+        let mut check = Check::default();
+        let mut got: Vec<(String, usize)> = Vec::new();
+        let mut all = || -> Result<(), String> {
+            for b in batches {
+                let Some(b) = check.batch(b.clone())? else { continue };
+                let name = |s: SeriesView<'_>| {
+                    String::from_utf8_lossy(s.labels().get("a").unwrap_or_default()).into()
+                };
+                got.extend(b.iter().map(|s| (name(s), s.chunk_count())));
+            }
+            Ok(())
+        };
+        let done = all();
+        let want = want.map(|list| list.iter().map(|(a, n)| ((*a).to_owned(), *n)).collect::<Vec<_>>());
+        assert_eq!(done.map(|()| got), want.map_err(str::to_owned));
+    }
+
+    #[test]
+    fn order_is_kept_over_frames() {
+        check(
+            &[batch(&[("1", 0), ("2", 0)]), batch(&[("2", 1), ("3", 0)])],
+            Ok(&[("1", 1), ("2", 1), ("2", 1), ("3", 1)]),
+        );
+        check(&[batch(&[("1", 0), ("1", 1), ("2", 0)])], Ok(&[("1", 2), ("2", 1)]));
+        let e = r#"series out of order: {a="1"} after {a="2"}"#;
+        check(&[batch(&[("2", 0), ("1", 0)])], Err(e));
+        check(&[batch(&[("2", 0)]), batch(&[("1", 0)])], Err(e));
+    }
+
+    #[test]
+    fn chunks_end_after_they_begin() {
+        check(&[batch(&[("1", 11)])], Err(r#"series {a="1"} has a chunk from 11 to 10"#));
+    }
+
+    #[test]
+    fn copies_are_passed_over_up_to_a_number() {
+        let one = || batch(&[("1", 0)]);
+        check(&[one(), one(), one()], Ok(&[("1", 1), ("1", 1)]));
+        let many: Vec<SeriesBatch> = (0..REPEATED_MAX + 3).map(|_| one()).collect();
+        check(&many, Err(r#"series {a="1"} came 1000 times"#));
+        let mut check = Check::default();
+        for _ in 0..EMPTY_FRAMES_MAX {
+            assert!(check.batch(SeriesBatch::default()).is_ok_and(|b| b.is_none()));
+        }
+        assert_eq!(check.aside(), Err("10000 frames without a series".to_owned()));
+    }
+}
