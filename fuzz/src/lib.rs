@@ -10,10 +10,13 @@
 
 pub mod blocks;
 pub mod chunks;
+pub mod cuts;
 pub mod downsample;
+pub mod fleet;
 pub mod grpc;
 pub mod model;
 pub mod promql;
+pub mod queries;
 pub mod values;
 pub mod writers;
 
@@ -51,6 +54,7 @@ pub const BODIES: &[(&str, Body)] = &[
     ("postings_model", blocks::postings_model),
     ("promql", promql::parser),
     ("promql_peer", promql::peer),
+    ("queries", cuts::queries),
     ("regex", values::regex),
     ("segment", blocks::segment),
     ("series_entry", blocks::series_entry),

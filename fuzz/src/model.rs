@@ -1,13 +1,15 @@
 //! A slow evaluator of a part of PromQL, step by step over plain samples, beside the engine.
 //!
 //! Bytes choose series and an expression. The engine must give what the model gives, and the very same
-//! bits for any number of workers, any size of frames, any store and with or without rewritten plans.
+//! bits for any number of workers, any size of frames, any store, any cut of samples into chunks and
+//! batches, identical replicas, and with or without rewritten plans.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, LazyLock},
 };
 
+use crate::cuts;
 use futures::{StreamExt, TryStreamExt, stream};
 use thanoslib::{
     Context, Engine, EngineOptions, Labels, MemoryStore, Pool, QueryValue, RangeQuery, Result, SelectOptions,
@@ -461,12 +463,21 @@ pub fn evaluator(bytes: &[u8]) {
 
     let (mut memory, store) = (MemoryQueryable::default(), MemoryStore::new(Labels::empty()));
     for (key, samples) in &data {
-        let labels = Labels::from_pairs(key.iter().map(|(n, v)| (n.as_str(), v.as_str())));
+        let labels = labels_of(key);
         for (t_ms, v) in samples {
             memory.push(&labels, *t_ms, 0, Value::Float(*v));
             store.push(&labels, *t_ms, *v).expect("is in order");
         }
     }
+    // How samples are cut follows from what is decided anyhow.
+    let series: Vec<_> = data.iter().map(|(key, samples)| (labels_of(key), values_of(samples))).collect();
+    let mut n = frame;
+    let uneven = || {
+        n = (n * 5 + 3) % 1009;
+        n % 23 + 1
+    };
+    let cut = cuts::queryable(cuts::CutStore::new(&series, frame, uneven));
+    let replicas = cuts::queryable(cuts::CutStore::new(&cuts::doubled(&series), frame + 2, || 9 * frame));
     let stored: Arc<dyn Queryable> = Arc::new(StoreQueryable::new(Arc::new(store), SelectOptions::default()));
     let frames: Arc<dyn Queryable> = Arc::new(Frames { inner: memory.clone(), series: frame });
     let memory: Arc<dyn Queryable> = Arc::new(memory);
@@ -478,10 +489,21 @@ pub fn evaluator(bytes: &[u8]) {
         (&frames, &inline, true),
         (&frames, &*POOL, true),
         (&stored, &*POOL, true),
+        (&cut, &inline, true),
+        (&cut, &*POOL, false),
+        (&replicas, &inline, true),
     ] {
         let got = run(&text, queryable, compute, optimize);
         assert_eq!(got.as_ref().map(bits), first.as_ref().map(bits), "{text}");
     }
+}
+
+fn labels_of(key: &Key) -> Labels {
+    Labels::from_pairs(key.iter().map(|(n, v)| (n.as_str(), v.as_str())))
+}
+
+fn values_of(samples: &[(i64, f64)]) -> Vec<(i64, Value)> {
+    samples.iter().map(|(t_ms, v)| (*t_ms, Value::Float(*v))).collect()
 }
 
 fn bits(data: &Data) -> Vec<(Key, Vec<(i64, u64)>)> {

@@ -255,6 +255,23 @@ mod tests {
     }
 
     #[test]
+    fn with_nan_observations_the_last_bucket_counts_even_if_it_is_empty() {
+        let h = FloatHistogram { sum: f64::NAN, ..histogram(0, 0.0, 0.0, &[(1, 2.0), (2, 0.0)]) };
+        assert_eq!(h.quantile(0.5).value, f64::INFINITY);
+    }
+
+    #[test]
+    fn custom_buckets_that_span_zero_begin_there() {
+        let h = FloatHistogram {
+            schema: CUSTOM_BUCKETS_SCHEMA,
+            custom_values: vec![-1.0, 0.5, 2.0],
+            ..histogram(0, 0.0, 0.0, &[(0, 1.0), (1, 4.0), (2, 5.0)])
+        };
+        close(h.fraction(0.2, 2.0).value, 0.74);
+        close(h.fraction(-0.5, 0.5).value, 0.4);
+    }
+
+    #[test]
     fn fractions_mirror_at_zero() {
         let mut h = FloatHistogram { sum: 1.0, ..histogram(0, 0.5, 2.0, &[(1, 4.0)]) };
         h.negative_spans = h.positive_spans.clone();
