@@ -175,8 +175,8 @@ where
     with(data, |message: M| {
         let Ok(plain) = RemoteQuery::try_from(message) else { return };
         let again = match convert::QueryMessage::try_from(&plain).expect("whole seconds came") {
-            convert::QueryMessage::Instant(m) => RemoteQuery::try_from(m),
-            convert::QueryMessage::Range(m) => RemoteQuery::try_from(m),
+            convert::QueryMessage::Instant(m) => <RemoteQuery as TryFrom<pb::QueryRequest>>::try_from(m),
+            convert::QueryMessage::Range(m) => <RemoteQuery as TryFrom<pb::QueryRangeRequest>>::try_from(m),
         };
         assert_eq!(format!("{:?}", again.expect("our own message")), format!("{plain:?}"));
     });
