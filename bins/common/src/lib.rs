@@ -7,6 +7,8 @@ pub mod kingpin;
 pub mod listen;
 pub mod logging;
 pub mod objstore;
+#[cfg(feature = "prometheus")]
+pub mod prometheus_flags;
 pub mod server_flags;
 pub mod shutdown;
 pub mod values;

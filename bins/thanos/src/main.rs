@@ -4,6 +4,8 @@
 mod querier;
 #[cfg(feature = "query")]
 mod query;
+#[cfg(feature = "sidecar")]
+mod sidecar;
 #[cfg(feature = "standalone")]
 mod standalone;
 #[cfg(feature = "tools")]
@@ -39,6 +41,9 @@ enum Role {
     /// Query node exposing PromQL enabled Query API with data retrieved from multiple store nodes.
     #[cfg(feature = "query")]
     Query(Box<query::QueryFlags>),
+    /// Sidecar for Prometheus server.
+    #[cfg(feature = "sidecar")]
+    Sidecar(Box<sidecar::SidecarFlags>),
     /// Looks into buckets and blocks.
     #[cfg(feature = "tools")]
     #[command(subcommand)]
@@ -53,6 +58,9 @@ fn main() -> ExitCode {
         Ok(parsed) => parsed,
         Err(code) => return code,
     };
+    // Only queriers show their flags.
+    #[cfg(not(any(feature = "query", feature = "standalone")))]
+    drop(shown);
     let run = || {
         logging::init(&command.log)?;
         #[cfg(feature = "s3")]
@@ -67,6 +75,8 @@ fn main() -> ExitCode {
                 Role::Standalone(flags) => standalone::run(*flags, shown).await,
                 #[cfg(feature = "query")]
                 Role::Query(flags) => query::run(*flags, shown).await,
+                #[cfg(feature = "sidecar")]
+                Role::Sidecar(flags) => sidecar::run(*flags).await,
                 #[cfg(feature = "tools")]
                 Role::Tools(tools) => tools::run(tools).await,
             }

@@ -3,7 +3,7 @@
 //! Invariant: says when to start and when to stop, never what to do.
 
 mod admission;
-mod fetches;
+mod tally;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -16,7 +16,7 @@ use crate::{
 };
 
 pub use admission::{Admission, AdmissionSettings, Admitted};
-pub use fetches::{Fetch, FetchLog};
+pub use tally::{StoreCost, Tally};
 
 /// Tenant of requests that name none.
 pub const DEFAULT_TENANT: &str = "default-tenant";
@@ -38,7 +38,7 @@ pub struct Context {
     tenant: Arc<str>,
     request_id: Option<Arc<str>>,
     budget: Arc<Budget>,
-    fetches: Option<Arc<FetchLog>>,
+    tally: Option<Tally>,
 }
 
 impl Default for Context {
@@ -51,7 +51,7 @@ impl Context {
     /// A context without deadline for the default tenant.
     pub fn new(budget: Arc<Budget>) -> Self {
         let (cancel, tenant) = (CancellationToken::new(), Arc::from(DEFAULT_TENANT));
-        Self { cancel, deadline: None, tenant, request_id: None, budget, fetches: None }
+        Self { cancel, deadline: None, tenant, request_id: None, budget, tally: None }
     }
 
     /// A context that is cancelled with this one and ends `timeout` from now at the latest.
@@ -83,15 +83,15 @@ impl Context {
         Self { budget, ..self.clone() }
     }
 
-    /// The same context with a log of what stores far away are asked and answer.
+    /// The same context with a tally of the stores that answer, or with none.
     #[must_use]
-    pub fn with_fetches(&self, log: Arc<FetchLog>) -> Self {
-        Self { fetches: Some(log), ..self.clone() }
+    pub fn with_tally(&self, tally: Option<Tally>) -> Self {
+        Self { tally, ..self.clone() }
     }
 
-    /// Where the answers of stores far away are noted, if somebody wants to know.
-    pub fn fetches(&self) -> Option<&Arc<FetchLog>> {
-        self.fetches.as_ref()
+    /// Where to tell what each of several stores cost, if somebody wants to know.
+    pub fn tally(&self) -> Option<&Tally> {
+        self.tally.as_ref()
     }
 
     /// A context that can be cancelled alone; it is when the guard is dropped.

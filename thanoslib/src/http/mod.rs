@@ -247,7 +247,7 @@ impl Collect for Api {
 ///
 /// Every path below `/api/v1` that Thanos answers is there, with its methods, and Prometheus'
 /// `format_query` and `parse_query`; other methods get 405 and other paths are left to the
-/// embedder. Our own are `GET /api/v1/status/active_queries`, which lists the queries that run, and,
+/// embedder. Our own are `GET /api/v1/status/active_queries`, which lists the queries that wait and run, and,
 /// with [`Settings::admin`], `POST /api/v1/status/active_queries/kill` with the parameter `id`, which
 /// ends one.
 pub fn router(api: Arc<Api>) -> Router {

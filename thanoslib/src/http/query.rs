@@ -10,10 +10,11 @@ use axum::{
 
 use super::{Api, error::ApiError, explain, json, params::Params};
 use crate::{
-    context::Context,
+    context::{Admitted, Context},
     model::{Matcher, duration},
     promql::{
-        self, Engine, EngineOptions, Explained, InstantQuery, QueryResult, RangeQuery, StepStats, ast::Expr,
+        self, Engine, EngineOptions, Explained, InstantQuery, QueryResult, Queued, RangeQuery, StepStats,
+        ast::Expr,
     },
     query::{SelectOptions, StoreQueryable, lookback_for},
     store::{PartialResponse, ShardInfo},
@@ -23,9 +24,10 @@ pub(super) async fn instant(api: &Arc<Api>, ctx: &Context, params: &Params) -> R
     let (query, options) = instant_query(api, ctx, params)?;
     let ctx = timeout(ctx, params)?;
     query.check().map_err(|e| ApiError::bad_data(e.message()))?;
-    let _place = api.admission.enter(&ctx).await.map_err(|e| ApiError::admission(&e))?;
+    let engine = explain::engine(api, params);
+    let (engine, ctx, _place) = admitted(api, &engine, engine.queue_instant(&ctx, &query)).await?;
     let queryable = Arc::new(StoreQueryable::new(Arc::clone(&api.served.store), options));
-    let result = explain::engine(api, params).instant(&ctx, queryable, query).await;
+    let result = engine.instant(&ctx, queryable, query).await;
     respond(params, &result.map_err(|e| ApiError::execution(&e))?)
 }
 
@@ -52,10 +54,22 @@ pub(super) async fn range(api: &Arc<Api>, ctx: &Context, params: &Params) -> Res
     let (query, options) = range_query(api, ctx, params)?;
     let ctx = timeout(ctx, params)?;
     query.check().map_err(|e| ApiError::bad_data(e.message()))?;
-    let _place = api.admission.enter(&ctx).await.map_err(|e| ApiError::admission(&e))?;
+    let engine = explain::engine(api, params);
+    let (engine, ctx, _place) = admitted(api, &engine, engine.queue_range(&ctx, &query)).await?;
     let queryable = Arc::new(StoreQueryable::new(Arc::clone(&api.served.store), options));
-    let result = explain::engine(api, params).range(&ctx, queryable, query).await;
+    let result = engine.range(&ctx, queryable, query).await;
     respond(params, &result.map_err(|e| ApiError::execution(&e))?)
+}
+
+/// Waits until a query is let in; gives the engine and the context to run it with, and its place.
+async fn admitted(
+    api: &Arc<Api>,
+    engine: &Engine,
+    queued: Queued,
+) -> Result<(Engine, Context, Admitted), ApiError> {
+    let ctx = queued.context().clone();
+    let place = api.admission.enter(&ctx).await.map_err(|e| ApiError::admission(&e))?;
+    Ok((engine.after(queued), ctx, place))
 }
 
 /// The range query that a request asks for.

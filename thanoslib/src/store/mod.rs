@@ -9,6 +9,8 @@ mod fanout;
 mod limited;
 mod memory;
 pub(crate) mod merge;
+#[cfg(feature = "prometheus")]
+pub mod prometheus;
 mod proxy;
 mod request;
 mod source;

@@ -21,6 +21,10 @@ pub(crate) struct StandaloneFlags {
     /// DIR[,name=value…]; may be repeated.
     #[arg(long = "tsdb.path", value_name = "DIR[,name=value…]")]
     pub tsdb_path: Vec<String>,
+    /// A live Prometheus beside the blocks, with the external labels of its configuration; may be repeated.
+    #[cfg(feature = "sidecar")]
+    #[arg(long = "prometheus.url", value_name = "URL")]
+    pub prometheus_url: Vec<String>,
     /// How often new and vanished blocks are looked for.
     #[arg(long = "sync-block-duration", default_value = "1m")]
     pub sync_block_duration: PromDuration,

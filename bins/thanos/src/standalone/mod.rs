@@ -2,6 +2,8 @@
 
 mod demo;
 mod flags;
+#[cfg(feature = "sidecar")]
+mod live;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,6 +13,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
+use futures::future::BoxFuture;
 use thanoslib::{
     ErrorKind,
     block::{BlockCache, Discovery},
@@ -46,13 +49,17 @@ pub(crate) async fn run(flags: StandaloneFlags, shown: BTreeMap<String, String>)
         false => None,
     };
     let sets = block_sets(&flags)?;
+    #[cfg(feature = "sidecar")]
+    let beside = live::open(&flags.prometheus_url)?;
+    #[cfg(not(feature = "sidecar"))]
+    let beside = Vec::new();
     let http = listen("http-address", &flags.http_address).await?;
     let grpc = listen("grpc-address", &flags.grpc_address).await?;
     tokio::select! {
         loaded = first_sync(&sets) => loaded?,
         () = &mut stop => return Ok(()),
     }
-    serve(settings, sets, Listeners { http, grpc }, clock, demo_end, stop).await
+    serve(settings, Sources { sets, beside }, Listeners { http, grpc }, clock, demo_end, stop).await
 }
 
 /// What the flags say, read before anything is opened.
@@ -94,7 +101,7 @@ async fn first_sync(sets: &[Set]) -> Result<()> {
             tracing::warn!(source = %set.name, "{gap}");
         }
     }
-    if sets.iter().all(|s| s.store.block_ids().is_empty()) {
+    if !sets.is_empty() && sets.iter().all(|s| s.store.block_ids().is_empty()) {
         tracing::warn!(
             "no block was found: name a bucket with --objstore.config-file, a data folder with --tsdb.path, or try --demo"
         );
@@ -111,6 +118,18 @@ struct Listeners {
 struct Set {
     name: String,
     store: Arc<BlockSet>,
+}
+
+/// A store that is no set of blocks, with its work until a future of the end completes.
+struct Beside {
+    member: Member,
+    work: Box<dyn FnOnce(BoxFuture<'static, ()>) -> BoxFuture<'static, ()> + Send>,
+}
+
+/// All that is asked.
+struct Sources {
+    sets: Vec<Set>,
+    beside: Vec<Beside>,
 }
 
 fn block_sets(flags: &StandaloneFlags) -> Result<Vec<Set>> {
@@ -140,7 +159,12 @@ fn block_sets(flags: &StandaloneFlags) -> Result<Vec<Set>> {
     if flags.demo {
         bucket(Bucket::local(&flags.data_dir.join("demo"))?, false)?;
     }
+    #[cfg(feature = "sidecar")]
+    let live = !flags.prometheus_url.is_empty();
+    #[cfg(not(feature = "sidecar"))]
+    let live = false;
     let named = flags.demo
+        || live
         || !flags.tsdb_path.is_empty()
         || !flags.objstore_config.is_empty()
         || !flags.objstore_config_file.is_empty();
@@ -200,16 +224,19 @@ fn check_folder(dir: &Path) -> Result<()> {
 
 async fn serve(
     settings: Settings,
-    sets: Vec<Set>,
+    sources: Sources,
     listeners: Listeners,
     clock: Arc<dyn Clock>,
     demo_end: Option<i64>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
-    let members = sets
+    let Sources { sets, beside } = sources;
+    let mut members: Vec<Member> = sets
         .iter()
         .map(|s| Member { name: s.name.clone(), store: Arc::clone(&s.store) as Arc<dyn Store> })
         .collect();
+    let (live, work): (Vec<Member>, Vec<_>) = beside.into_iter().map(|b| (b.member, b.work)).unzip();
+    members.extend(live);
     let store: Arc<dyn Store> = Arc::new(Fanout::new("store", members));
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let engine = Engine::new(settings.engine, Arc::new(Pool::new(threads)?));
@@ -229,6 +256,9 @@ async fn serve(
     let mut tasks = tokio::task::JoinSet::new();
     for set in sets {
         tasks.spawn(resync(set, settings.sync_every, until(stopped.clone())));
+    }
+    for work in work {
+        tasks.spawn(work(Box::pin(until(stopped.clone()))));
     }
     let http_address = listeners.http.local_addr()?;
     let grpc_address = listeners.grpc.local_addr()?;

@@ -1,4 +1,4 @@
-//! TLS of a bucket's connections.
+//! TLS of connections to buckets and servers.
 //!
 //! Invariant: every configuration names its provider (ring); none is asked of the process.
 
@@ -32,7 +32,7 @@ pub(crate) struct TlsSettings {
     pub insecure_skip_verify: bool,
 }
 
-pub(super) fn client_config(settings: &TlsSettings) -> Result<ClientConfig> {
+pub(crate) fn client_config(settings: &TlsSettings) -> Result<ClientConfig> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
