@@ -40,6 +40,9 @@ const STREAM_WINDOW: u32 = 1 << 20;
 /// The same for all answers of a connection.
 const CONNECTION_WINDOW: u32 = 8 << 20;
 
+/// Longest piece of an answer that peers may send at once.
+const FRAME_MAX: u32 = 256 << 10;
+
 /// What a peer sees in `user-agent`.
 const USER_AGENT: &str = concat!("thanoslib/", env!("CARGO_PKG_VERSION"));
 
@@ -63,7 +66,8 @@ pub(super) fn channel(address: &str, tls: Option<Arc<ClientTls>>) -> Result<Chan
         .keep_alive_timeout(KEEPALIVE_TIMEOUT)
         .keep_alive_while_idle(false)
         .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW);
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_frame_size(FRAME_MAX);
     Ok(endpoint.connect_with_connector_lazy(Connector { tls }))
 }
 

@@ -235,13 +235,17 @@ pub(super) fn is_lost(status: &Status) -> bool {
 /// What a connection's failure means: nobody is there, or the connection broke.
 fn failed(error: tonic::transport::Error) -> Status {
     let mut text = error.to_string();
-    let mut nobody = false;
+    let (mut nobody, mut late) = (false, false);
     let mut source = std::error::Error::source(&error);
     while let Some(cause) = source {
         text.push_str(": ");
         text.push_str(&cause.to_string());
         nobody |= cause.is::<tonic::ConnectError>();
+        late |= cause.is::<tonic::TimeoutExpired>();
         source = cause.source();
+    }
+    if late {
+        return Status::deadline_exceeded("context deadline exceeded");
     }
     let status = Status::from_error(Box::new(error));
     // What tonic cannot tell apart: a connection that could not be made, was lost, or is none

@@ -87,17 +87,22 @@ fn rewrite(chunk: ChunkView<'_>) -> Result<(Encoding, Bytes)> {
     }
 }
 
-/// One `thanos.AggrChunk`: the chunks of one window, each in its slot, in order of arrival.
+/// One `thanos.AggrChunk`: the chunks of one window, each in its slot.
 struct Window<'a> {
+    series: SeriesView<'a>,
     interval: Interval,
-    slots: [Option<ChunkView<'a>>; SLOTS],
+    /// Numbers of the chunks.
+    slots: [u32; SLOTS],
 }
+
+/// A slot that is not taken.
+const FREE: u32 = u32::MAX;
 
 /// Cuts chunks into windows: one begins where a chunk says so, or where its slot is taken.
 struct Windows<'a> {
     series: SeriesView<'a>,
     /// Number of the next chunk.
-    at: usize,
+    at: u32,
 }
 
 impl<'a> Iterator for Windows<'a> {
@@ -105,15 +110,15 @@ impl<'a> Iterator for Windows<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Window<'a>> {
-        let first = self.series.chunk(self.at)?;
-        let mut window = Window { interval: first.meta.interval, slots: [None; SLOTS] };
-        window.put(first);
+        let first = self.series.chunk(self.at as usize)?;
+        let mut window = Window { series: self.series, interval: first.meta.interval, slots: [FREE; SLOTS] };
+        window.put(self.at, first);
         self.at += 1;
-        while let Some(chunk) = self.series.chunk(self.at) {
-            if chunk.meta.first || window.slots[slot(chunk.meta.aggr)].is_some() {
+        while let Some(chunk) = self.series.chunk(self.at as usize) {
+            if chunk.meta.first || window.slots[slot(chunk.meta.aggr)] != FREE {
                 break;
             }
-            window.put(chunk);
+            window.put(self.at, chunk);
             self.at += 1;
         }
         Some(window)
@@ -121,15 +126,18 @@ impl<'a> Iterator for Windows<'a> {
 }
 
 impl<'a> Window<'a> {
-    fn put(&mut self, chunk: ChunkView<'a>) {
+    fn put(&mut self, number: u32, chunk: ChunkView<'a>) {
         if chunk.meta.encoding != Encoding::None {
-            self.slots[slot(chunk.meta.aggr)] = Some(chunk);
+            self.slots[slot(chunk.meta.aggr)] = number;
         }
     }
 
     /// The slots that are taken, with their field numbers.
+    #[inline]
     fn taken(&self) -> impl Iterator<Item = (u8, ChunkView<'a>)> {
-        (SLOT_FIRST..).zip(self.slots).filter_map(|(n, c)| Some((n, c?)))
+        let series = self.series;
+        let taken = (SLOT_FIRST..).zip(self.slots).filter(|(_, number)| *number != FREE);
+        taken.filter_map(move |(n, number)| Some((n, series.chunk(number as usize)?)))
     }
 
     fn data_len(&self) -> usize {
@@ -137,6 +145,7 @@ impl<'a> Window<'a> {
     }
 
     /// Bytes of the message; `hash` gives the hash of each chunk in turn.
+    #[inline]
     fn message_len(&self, mut hash: impl FnMut(&[u8]) -> u64) -> usize {
         let times = number_len(self.interval.mint as u64) + number_len(self.interval.maxt as u64);
         let mut len = times;
@@ -208,7 +217,7 @@ pub(super) fn parts(
         if part.windows > 0 && part.data_len >= room {
             out(part, own..hashes.len());
             own = hashes.len();
-            part = begin(at as u32);
+            part = begin(at);
         }
         let len = window.message_len(|data| {
             let hash = xxh64(data, 0);
@@ -236,7 +245,7 @@ pub(super) fn write(
         bytes(1, label.name, out);
         bytes(2, label.value, out);
     }
-    let all = Windows { series, at: part.chunk as usize };
+    let all = Windows { series, at: part.chunk };
     for window in all.take(part.windows as usize) {
         let mut own = [0; SLOTS];
         let mut taken = 0;

@@ -114,6 +114,9 @@ impl From<SeriesResponse> for SeriesFrame {
 }
 
 impl Wire for SeriesFrame {
+    // Room for several frames of many series.
+    const BUFFER_BYTES: usize = 64 << 10;
+
     fn write(self, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
         match self.0 {
             Content::Encoded(bytes) => bytes::BufMut::put(out, bytes),

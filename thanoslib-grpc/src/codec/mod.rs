@@ -26,6 +26,9 @@ pub use read::{FrameReader, Received};
 ///
 /// Every protobuf message does, and the frames of Series, which are read and written by hand.
 pub trait Wire: Sized + Send + 'static {
+    /// First size of the buffer that such messages are collected in, in bytes.
+    const BUFFER_BYTES: usize = 8 << 10;
+
     /// Appends the encoded message.
     ///
     /// # Errors
@@ -63,9 +66,6 @@ fn malformed(cause: &str, at_end: bool) -> Status {
 
 /// Bytes at which an encoded answer is handed to the connection.
 const YIELD_BYTES: usize = 32 << 10;
-
-/// First size of the buffer that messages are encoded into.
-const BUFFER_BYTES: usize = 8 << 10;
 
 /// The codec of all services and clients of this crate.
 #[derive(Clone, Copy, Debug)]
@@ -105,7 +105,7 @@ impl<T: Wire> tonic::codec::Encoder for Encoder<T> {
     }
 
     fn buffer_settings(&self) -> BufferSettings {
-        BufferSettings::new(BUFFER_BYTES, YIELD_BYTES)
+        BufferSettings::new(T::BUFFER_BYTES, YIELD_BYTES)
     }
 }
 
@@ -122,6 +122,6 @@ impl<U: Wire> tonic::codec::Decoder for Decoder<U> {
     }
 
     fn buffer_settings(&self) -> BufferSettings {
-        BufferSettings::new(BUFFER_BYTES, YIELD_BYTES)
+        BufferSettings::new(U::BUFFER_BYTES, YIELD_BYTES)
     }
 }

@@ -3,7 +3,7 @@
 //! Chunk data is not copied: it stays in the frame that it came in. A frame means what prost
 //! reads from it; where that takes the merging of fields that are there twice, prost reads it.
 
-use std::{ops::Range, sync::Arc};
+use std::{cmp::Ordering, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use prost::Message;
@@ -152,10 +152,11 @@ impl FrameReader {
     /// Begins a series of the labels in `this`, or goes on with the last one.
     fn begin(&mut self) -> Result<()> {
         let (this, last) = (self.this.view(), self.last.view());
-        if self.started && this < last {
+        let order = if self.started { this.cmp(&last) } else { Ordering::Greater };
+        if order == Ordering::Less {
             return Err(Error::corrupt(format!("series out of order: {this} after {last}")));
         }
-        if !self.started || this != last || self.builder.is_empty() {
+        if order == Ordering::Greater || self.builder.is_empty() {
             self.builder.series(this);
         }
         self.started = true;

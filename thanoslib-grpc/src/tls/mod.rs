@@ -11,7 +11,7 @@ use std::{fmt, path::PathBuf, sync::Arc};
 
 use thanoslib::{Error, Result};
 use tokio_rustls::rustls::{
-    SupportedProtocolVersion,
+    NamedGroup, SupportedCipherSuite, SupportedProtocolVersion,
     crypto::{CryptoProvider, ring},
     version::{TLS12, TLS13},
 };
@@ -46,6 +46,10 @@ pub struct ServerTlsSettings {
     pub client_ca_file: Option<PathBuf>,
     /// The oldest version that is spoken.
     pub min_version: TlsVersion,
+    /// Cipher suites of TLS 1.2 by their names in Go; none means all. Those of 1.3 are fixed.
+    pub ciphers: Vec<String>,
+    /// Curves by their names in Go; none means all.
+    pub curves: Vec<String>,
 }
 
 impl ServerTlsSettings {
@@ -56,6 +60,8 @@ impl ServerTlsSettings {
             key_file: key_file.into(),
             client_ca_file: None,
             min_version: TlsVersion::default(),
+            ciphers: Vec::new(),
+            curves: Vec::new(),
         }
     }
 }
@@ -79,6 +85,36 @@ pub struct ClientTlsSettings {
 
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
+}
+
+/// The curves with their names in Go.
+const CURVES: [(&str, NamedGroup); 3] = [
+    ("CurveP256", NamedGroup::secp256r1),
+    ("CurveP384", NamedGroup::secp384r1),
+    ("X25519", NamedGroup::X25519),
+];
+
+/// A provider with only the cipher suites of TLS 1.2 and the curves that are named.
+fn chosen(ciphers: &[String], curves: &[String]) -> Result<Arc<CryptoProvider>> {
+    let mut provider = ring::default_provider();
+    let name = |suite: &SupportedCipherSuite| format!("{:?}", suite.suite());
+    for wanted in ciphers {
+        if !provider.cipher_suites.iter().any(|s| name(s) == *wanted) {
+            return Err(Error::invalid(format!("tls: cipher suite {wanted:?} is not there or not safe")));
+        }
+    }
+    if !ciphers.is_empty() {
+        provider.cipher_suites.retain(|s| s.tls13().is_some() || ciphers.contains(&name(s)));
+    }
+    let group = |wanted: &String| {
+        let known = CURVES.iter().find(|(name, _)| name == wanted).map(|(_, group)| *group);
+        known.ok_or_else(|| Error::invalid(format!("tls: curve {wanted:?} is not there")))
+    };
+    let groups = curves.iter().map(group).collect::<Result<Vec<_>>>()?;
+    if !groups.is_empty() {
+        provider.kx_groups.retain(|g| groups.contains(&g.name()));
+    }
+    Ok(Arc::new(provider))
 }
 
 /// All versions, and the newest alone.
@@ -111,4 +147,28 @@ trait FromFiles: Send + Sync + 'static {
 
     /// Reads the files.
     fn make(&self) -> Result<Self::Made>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suites_and_curves_are_chosen_by_their_names_in_go() {
+        let check = |ciphers: &[&str], curves: &[&str], want: Result<(usize, usize), &str>| {
+            let owned = |list: &[&str]| list.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
+            let got = chosen(&owned(ciphers), &owned(curves)).map_err(|e| e.to_string());
+            let got = got.map(|p| {
+                let older = p.cipher_suites.iter().filter(|s| s.tls13().is_none()).count();
+                (older, p.kx_groups.len())
+            });
+            assert_eq!(got, want.map_err(str::to_owned));
+        };
+        check(&[], &[], Ok((6, 3)));
+        check(&["TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"], &["X25519", "CurveP256"], Ok((1, 2)));
+        let old = "TLS_RSA_WITH_AES_128_CBC_SHA";
+        let refused = "tls: cipher suite \"TLS_RSA_WITH_AES_128_CBC_SHA\" is not there or not safe";
+        check(&[old], &[], Err(refused));
+        check(&[], &["CurveP521"], Err("tls: curve \"CurveP521\" is not there"));
+    }
 }

@@ -9,9 +9,9 @@ use tokio_rustls::{
 };
 
 use super::{
-    FromFiles, ServerTlsSettings, alpn,
+    FromFiles, ServerTlsSettings, alpn, chosen,
     files::{Reloaded, authorities, certificates, key},
-    invalid, provider, versions,
+    invalid, versions,
 };
 
 /// Makes handshakes with the files as they are at the time.
@@ -39,14 +39,15 @@ impl FromFiles for ServerTlsSettings {
     }
 
     fn make(&self) -> Result<Self::Made> {
-        let builder = ServerConfig::builder_with_provider(provider())
+        let provider = chosen(&self.ciphers, &self.curves)?;
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(versions(self.min_version))
             .map_err(invalid("protocol versions"))?;
         let builder = match &self.client_ca_file {
             None => builder.with_no_client_auth(),
             Some(path) => {
                 let roots = Arc::new(authorities("client_ca_file", path)?);
-                let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider())
+                let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider)
                     .build()
                     .map_err(invalid("client_ca_file"))?;
                 builder.with_client_cert_verifier(verifier)
