@@ -147,6 +147,7 @@ fn exchange(address: &str, request: &str) -> Result<Answer, String> {
     let (head, body) = text.split_once("\r\n\r\n").ok_or_else(|| format!("{address}: no answer"))?;
     let mut lines = head.split("\r\n");
     let status = lines.next().and_then(|l| l.split(' ').nth(1)?.parse().ok()).ok_or("no status")?;
-    let headers = lines.filter_map(|l| l.split_once(": ")).map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
+    let headers =
+        lines.filter_map(|l| l.split_once(": ")).map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
     Ok(Answer { status, headers, body: body.to_owned() })
 }

@@ -182,11 +182,13 @@ fn flag(row: &Value) -> Verdict {
             .collect();
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let output = thanos(&args);
-        let words: Vec<&str> = row["enum"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let words: Vec<&str> =
+            row["enum"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         let want = format!("enum value must be one of {}, got 'zz'", words.join(","));
         let last = stderr(&output).lines().last().unwrap_or_default().to_owned();
         // A word of our own may stand beside those of upstream.
-        let listed = last.split("must be one of ").nth(1).and_then(|l| l.split(", got").next()).unwrap_or_default();
+        let listed =
+            last.split("must be one of ").nth(1).and_then(|l| l.split(", got").next()).unwrap_or_default();
         let own: BTreeSet<&str> = listed.split(',').collect();
         if output.status.code() != Some(2) || !words.iter().all(|w| own.contains(w)) {
             return Err(format!("want {want}: got {last}"));
@@ -200,7 +202,9 @@ fn same_default(own: &str, want: &[&str]) -> Verdict {
     let own: Vec<&str> = own.split([',', ' ']).filter(|d| !d.is_empty()).collect();
     let number = |text: &str| text.parse::<f64>().ok();
     let zero = |text: &str| matches!(text, "0" | "0s" | "0ms" | "false");
-    let same = |a: &str, b: &str| a.trim_matches('"') == b || (number(a).is_some() && number(a) == number(b)) || (zero(a) && zero(b));
+    let same = |a: &str, b: &str| {
+        a.trim_matches('"') == b || (number(a).is_some() && number(a) == number(b)) || (zero(a) && zero(b))
+    };
     let equal = own.len() == want.len() && own.iter().zip(want).all(|(a, b)| same(a, b));
     // What is empty, nothing or none of it is not shown by upstream either.
     let none = want.is_empty() && own.iter().all(|d| zero(d) || *d == "\"\"");
@@ -279,11 +283,8 @@ fn routes_and_metrics(golden: &mut Golden) {
     };
     let plain = query((21_021, 21_022), &[]);
     let prefixed = query((21_023, 21_024), &["--web.route-prefix=/pre"]);
-    let without_cors = Process::start(
-        &host,
-        (21_025, 21_026),
-        &["query".to_owned(), "--web.disable-cors".to_owned()],
-    );
+    let without_cors =
+        Process::start(&host, (21_025, 21_026), &["query".to_owned(), "--web.disable-cors".to_owned()]);
     let processes: BTreeMap<&str, &Process> = [
         ("query", &plain),
         ("query (route-prefix=/pre)", &prefixed),
@@ -306,7 +307,9 @@ fn routes_and_metrics(golden: &mut Golden) {
             route(process, row)
         },
     });
-    for path in ["/api/v1/query?query=up", "/api/v1/query_range?query=up&start=1&end=2&step=1", "/api/v1/labels"] {
+    for path in
+        ["/api/v1/query?query=up", "/api/v1/query_range?query=up&start=1&end=2&step=1", "/api/v1/labels"]
+    {
         let answer = plain.get(path).expect("an answer");
         assert_eq!(answer.status, 200, "{path}");
     }
@@ -361,7 +364,8 @@ fn route_rows(path: &Path) -> Result<Vec<Value>, String> {
             rows.push(row);
         }
         for (i, route) in routes["plain_404"].as_array().into_iter().flatten().enumerate() {
-            let (method, path) = route.as_str().and_then(|r| r.split_once(' ')).ok_or("a method and a path")?;
+            let (method, path) =
+                route.as_str().and_then(|r| r.split_once(' ')).ok_or("a method and a path")?;
             rows.push(json!({
                 "name": format!("{short}-404-{i}"),
                 "command": command,
@@ -375,7 +379,8 @@ fn route_rows(path: &Path) -> Result<Vec<Value>, String> {
 }
 
 fn route(process: &Process, row: &Value) -> Verdict {
-    let request = json!({"method": row["method"].as_str().unwrap_or("GET"), "path": row["path"], "params": []});
+    let request =
+        json!({"method": row["method"].as_str().unwrap_or("GET"), "path": row["path"], "params": []});
     let answer = process.ask(&request)?;
     if row["plain_404"] == true {
         let plain = answer.status == 404 && answer.body == "404 page not found\n";
@@ -411,10 +416,14 @@ fn families(text: &str) -> BTreeMap<String, Family> {
     for line in text.lines() {
         if let Some(rest) = line.strip_prefix("# TYPE ") {
             let (name, kind) = rest.split_once(' ').expect("a name and a type");
-            assert!(families.insert(name.to_owned(), (kind.to_owned(), None)).is_none(), "{name} is there twice");
+            assert!(
+                families.insert(name.to_owned(), (kind.to_owned(), None)).is_none(),
+                "{name} is there twice"
+            );
             current = name.to_owned();
         } else if !line.starts_with('#') {
-            let labels = line.split_once('{').and_then(|(_, rest)| rest.rsplit_once('}')).map_or("", |(l, _)| l);
+            let labels =
+                line.split_once('{').and_then(|(_, rest)| rest.rsplit_once('}')).map_or("", |(l, _)| l);
             let mut names = BTreeSet::new();
             let mut rest = labels;
             while let Some((name, after)) = rest.split_once("=\"") {
