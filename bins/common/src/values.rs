@@ -2,7 +2,7 @@
 //!
 //! Invariant: texts in, values out; knows no flag by name.
 
-use std::{convert::Infallible, fmt, path::PathBuf, str::FromStr, time::Duration};
+use std::{fmt, str::FromStr, time::Duration};
 
 use clap::builder::{TypedValueParser, ValueParser};
 use thanoslib::{
@@ -60,14 +60,6 @@ pub fn one_of(words: &'static [&'static str]) -> ValueParser {
         false => Err(format!("enum value must be one of {}, got '{text}'", words.join(","))),
     };
     ValueParser::new(clap::builder::StringValueParser::new().try_map(check))
-}
-
-/// Takes a path; an empty one stands for none.
-///
-/// # Errors
-/// None.
-pub fn path(text: &str) -> Result<PathBuf, Infallible> {
-    Ok(PathBuf::from(text))
 }
 
 /// Labels given as `name="value"`, the value a Go string; sorted by name.

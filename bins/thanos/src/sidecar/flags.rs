@@ -12,7 +12,7 @@ use thanoslib_bins_common::{
     objstore::ObjstoreFlags,
     prometheus_flags::PrometheusFlags,
     server_flags::{GrpcServerFlags, HttpServerFlags, StoreLimitFlags},
-    values::{GoDuration, one_of, path},
+    values::{GoDuration, one_of},
 };
 
 /// Sidecar for Prometheus server.
@@ -50,11 +50,11 @@ pub(crate) struct SidecarFlags {
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct ReloaderFlags {
     /// Config file watched by the reloader.
-    #[arg(long = "reloader.config-file", default_value = "", value_parser = path)]
-    pub config_file: PathBuf,
+    #[arg(long = "reloader.config-file", default_value = "")]
+    pub config_file: String,
     /// Output file for the config file with environment variables filled in.
-    #[arg(long = "reloader.config-envsubst-file", default_value = "", value_parser = path)]
-    pub envsubst_file: PathBuf,
+    #[arg(long = "reloader.config-envsubst-file", default_value = "")]
+    pub envsubst_file: String,
     /// Rule directories for the reloader to refresh; may be repeated.
     #[arg(long = "reloader.rule-dir", action = ArgAction::Append)]
     pub rule_dirs: Vec<PathBuf>,
@@ -139,7 +139,7 @@ impl SidecarFlags {
 
 impl ReloaderFlags {
     fn settings(&self) -> ReloaderSettings {
-        let path = |path: &PathBuf| (!path.as_os_str().is_empty()).then(|| path.clone());
+        let path = |path: &str| (!path.is_empty()).then(|| PathBuf::from(path));
         ReloaderSettings {
             config_file: path(&self.config_file),
             output_file: path(&self.envsubst_file),

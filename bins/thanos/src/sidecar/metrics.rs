@@ -13,8 +13,8 @@ use thanoslib::{
 pub(super) struct SidecarFamilies {
     pub(super) sidecar: Arc<SidecarMetrics>,
     pub(super) reads: Arc<ReadMetrics>,
-    /// How reloads are asked for, if anything is watched.
-    pub(super) reload_method: Option<&'static str>,
+    /// How reloads are asked for.
+    pub(super) reload_method: &'static str,
 }
 
 impl Collect for SidecarFamilies {
@@ -84,9 +84,7 @@ impl Collect for SidecarFamilies {
             out.single(name, help, kind, count.get() as f64);
         }
         out.family("thanos_sidecar_reloader_info", "How reloads are asked for.", Gauge);
-        if let Some(method) = self.reload_method {
-            out.sample("thanos_sidecar_reloader_info", &[("method", method)], 1.0);
-        }
+        out.sample("thanos_sidecar_reloader_info", &[("method", self.reload_method)], 1.0);
         let name = "prometheus_store_received_frames";
         out.family(name, "Frames of remote reads.", Kind::Histogram);
         out.histogram(name, &[], &self.reads.frames);

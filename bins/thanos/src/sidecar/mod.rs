@@ -36,7 +36,6 @@ pub(crate) async fn run(flags: SidecarFlags) -> Result<()> {
         bail!("--http.config: TLS and passwords of the HTTP endpoints are not offered by this command");
     }
     let reload_method = settings.reloader.method.as_str();
-    let watches = settings.reloader.config_file.is_some() || !settings.reloader.rule_dirs.is_empty();
     let store = PrometheusStore::new(flags.prometheus.client()?).with_min_time(flags.min_time()?);
     let store = Arc::new(store);
     let mut sidecar = Sidecar::new(Arc::clone(&store), settings);
@@ -60,7 +59,7 @@ pub(crate) async fn run(flags: SidecarFlags) -> Result<()> {
             Arc::new(metrics::SidecarFamilies {
                 sidecar: Arc::clone(sidecar.metrics()),
                 reads: Arc::clone(store.metrics()),
-                reload_method: watches.then_some(reload_method),
+                reload_method,
             }),
             Arc::clone(&services.metrics) as _,
         ],
