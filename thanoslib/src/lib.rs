@@ -15,6 +15,7 @@
 //! | `store` (feature `store`) | the Store trait and its implementations |
 //! | `promql`, `query` (feature `promql`) | the engine, and queries over stores |
 //! | `apis` (feature `promql`) | what endpoints answer beside series |
+//! | `discovery` (feature `discovery`) | finding endpoints by DNS, files and configuration |
 //! | `tools` (feature `store`) | looking at a bucket's blocks |
 //! | `http` (feature `http`) | Prometheus' HTTP API |
 //! | `testing` (feature `testing`) | fakes and contract suites |
@@ -53,6 +54,7 @@
 //! | `fs` | yes | buckets in local folders |
 //! | `promql` | yes | reading and evaluating PromQL, queries over stores |
 //! | `promql-parser` | yes | taking over syntax trees of the crate of that name |
+//! | `discovery` | no | finding endpoints; hickory-resolver |
 //! | `s3` | no | buckets in S3; reqwest, rustls with ring |
 //! | `http` | no | the HTTP API; axum |
 //! | `testing` | no | fakes, contracts, the runner of scripts, the judge of recordings |
@@ -72,6 +74,8 @@ pub mod clock;
 #[cfg(feature = "store")]
 pub mod context;
 pub mod dedup;
+#[cfg(feature = "discovery")]
+pub mod discovery;
 pub mod downsample;
 pub mod encoding;
 mod error;

@@ -26,7 +26,8 @@ pub(crate) use external::may_match;
 pub use fanout::{Fanout, Member};
 pub use memory::MemoryStore;
 pub use proxy::{
-    MetricNames, Proxy, ProxyMember, ProxySettings, ProxyStatistics, Retrieval, Stores, TsdbSelector,
+    Breaker, MetricNames, Proxy, ProxyMember, ProxySettings, ProxyStatistics, Retrieval, Stores, Tolerance,
+    TsdbSelector,
 };
 pub use request::{
     Grouping, LabelNames, LabelNamesRequest, LabelValues, LabelValuesRequest, PartialResponse, Projection,
