@@ -175,7 +175,7 @@ impl ChunkMerge {
                     floats.runs_with(histograms, &mut self.runs);
                 }
             }
-            Algorithm::Interval => return Err(super::no_interval_merge()),
+            Algorithm::Interval => return Err(no_interval_merge()),
             // Compat: `storage/merge.go` puts the first chunk last, which decides about ties.
             Algorithm::Chain => {
                 let order: Vec<usize> = (1..tracks.len()).chain([0]).collect();
