@@ -147,9 +147,12 @@ impl Discovery {
     pub async fn run(&self, shutdown: impl Future<Output = ()> + Send) {
         let fresh = async {
             let mut resolved = Instant::now();
+            let DiscoverySettings { config_interval, target_files_interval, dns_interval, .. } =
+                self.settings;
+            // What is looked at every second is read in any longer interval, too.
+            let look_every = LOOK_EVERY.min(config_interval).min(target_files_interval).min(dns_interval);
             loop {
-                tokio::time::sleep(LOOK_EVERY.min(self.settings.dns_interval)).await;
-                // What is read every second is read in any longer interval, too.
+                tokio::time::sleep(look_every.max(Duration::from_millis(1))).await;
                 let changed = self.reload().await | self.files.refresh().await;
                 if changed || resolved.elapsed() >= self.settings.dns_interval {
                     self.resolve().await;
