@@ -16,9 +16,8 @@ use thanoslib::{
     testing::store_contract,
 };
 use thanoslib_grpc::{
-    client::StoreClient,
-    server::{Services, Settings, serve},
-    tonic::transport::Endpoint,
+    client::connect,
+    server::{Settings, serve},
 };
 use tokio::{net::TcpListener, sync::oneshot};
 
@@ -49,15 +48,11 @@ async fn the_provider_appears_in_a_querier() {
 
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("bound");
-    let (routes, ready) =
-        Services::new(Arc::clone(&store), Settings::default()).build().await.expect("services");
-    ready.set(true).await;
     let (stop, stopped) = oneshot::channel::<()>();
-    let server = tokio::spawn(serve(routes, listener, async {
+    let server = tokio::spawn(serve(Arc::clone(&store), Settings::default(), listener, async {
         let _ = stopped.await;
     }));
-    let channel = Endpoint::from_shared(format!("http://{address}")).expect("an address").connect_lazy();
-    let peer: Arc<dyn Store> = Arc::new(StoreClient::connect(channel).await.expect("a peer"));
+    let peer = connect(&address.to_string()).await.expect("a peer");
     store_contract(&peer).await.expect("the contract over gRPC");
     assert_eq!(peer.info().label_sets[0].to_string(), r#"{site="home"}"#);
 

@@ -11,6 +11,7 @@
 pub mod blocks;
 pub mod chunks;
 pub mod downsample;
+pub mod grpc;
 pub mod model;
 pub mod promql;
 pub mod values;
@@ -33,6 +34,7 @@ pub const BODIES: &[(&str, Body)] = &[
     ("evaluator", model::evaluator),
     ("float_histogram", chunks::float_histogram),
     ("float_histogram_st", chunks::float_histogram_st),
+    ("grpc_message", grpc::grpc_message),
     ("histogram", chunks::histogram),
     ("histogram_st", chunks::histogram_st),
     ("histograms", values::histograms),
@@ -52,6 +54,7 @@ pub const BODIES: &[(&str, Body)] = &[
     ("regex", values::regex),
     ("segment", blocks::segment),
     ("series_entry", blocks::series_entry),
+    ("series_frame", grpc::series_frame),
     ("texts", values::texts),
     ("tombstones", blocks::tombstones),
     ("verify", blocks::verify),

@@ -1,12 +1,14 @@
-//! The gRPC Store API of thanoslib: protobuf messages, servers and a client.
+//! The gRPC APIs of thanoslib: protobuf messages, servers and clients.
 //!
 //! | module | holds |
 //! |---|---|
 //! | [`pb`] | the messages, services and clients that the `.proto` files give |
 //! | [`convert`] | between messages and the types of thanoslib |
-//! | [`server`] | the services over any [`thanoslib::store::Store`] |
-//! | [`client`] | a Store over a channel |
+//! | [`server`] | the services over any [`thanoslib::apis::Apis`] |
+//! | [`client`] | the APIs of a peer |
 //! | [`codec`] | how messages are framed |
+//! | [`snappy`] | the compression of Go peers |
+//! | [`tls`] | TLS of both sides |
 //! | [`status`] | between errors and gRPC codes |
 
 pub mod client;
@@ -14,7 +16,11 @@ pub mod codec;
 pub mod convert;
 pub mod pb;
 pub mod server;
+pub mod snappy;
 pub mod status;
+#[cfg(feature = "testing")]
+pub mod testing;
+pub mod tls;
 
 pub use tonic;
 
@@ -23,3 +29,6 @@ pub const MESSAGE_MAX_BYTES: usize = i32::MAX as usize;
 
 /// Metadata key that names the tenant of a request.
 pub const TENANT_METADATA: &str = "thanos-tenant";
+
+/// Metadata key that names a request in logs, on its whole way.
+pub const REQUEST_ID_METADATA: &str = "request-id";

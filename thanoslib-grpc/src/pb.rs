@@ -5,7 +5,7 @@
 //!
 //! Invariant: generated code only; `cargo run -p thanoslib-grpc-codegen` rewrites it.
 
-/// Package `thanos`: the Store service, series, labels.
+/// Package `thanos`: all services but Info.
 #[allow(missing_docs, unreachable_pub, reason = "generated code")]
 #[allow(clippy::all, clippy::clone_on_ref_ptr, clippy::future_not_send, reason = "generated code")]
 pub mod thanos {
@@ -15,6 +15,12 @@ pub mod thanos {
     pub mod info {
         include!("generated/thanos.info.rs");
     }
+}
+
+/// Package `prometheus_copy`: samples as remote write has them.
+#[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated code")]
+pub mod prometheus_copy {
+    include!("generated/prometheus_copy.rs");
 }
 
 /// Package `hintspb`: what the `hints` fields may hold.

@@ -65,6 +65,10 @@ pub fn to_error(status: &Status) -> Error {
     if status.code() == Code::Cancelled && status.message() == "Timeout expired" {
         return to_error(&Status::deadline_exceeded("context deadline exceeded"));
     }
+    // What tonic answers for a message that is longer than the call may take.
+    if status.code() == Code::OutOfRange && status.message().contains("message length too large") {
+        return to_error(&Status::resource_exhausted(status.message()));
+    }
     let message = format!("rpc error: code = {} desc = {}", code_name(status.code()), status.message());
     Error::new(kind(status.code()), message)
 }
@@ -124,5 +128,7 @@ mod tests {
         let status = Status::resource_exhausted("too many");
         assert_eq!(to_error(&status).message(), "rpc error: code = ResourceExhausted desc = too many");
         assert_eq!(to_error(&Status::cancelled("Timeout expired")).kind(), ErrorKind::Timeout);
+        let long = Status::out_of_range("Error, decoded message length too large: found 9 bytes");
+        assert_eq!(to_error(&long).kind(), ErrorKind::Limit);
     }
 }

@@ -16,6 +16,8 @@
 //! | `promql`, `query` (feature `promql`) | the engine, and queries over stores |
 //! | `apis` (feature `promql`) | what endpoints answer beside series |
 //! | `discovery` (feature `discovery`) | finding endpoints by DNS, files and configuration |
+//! | `remote` (feature `remote`) | messages of Prometheus' remote read |
+//! | `sidecar` (feature `sidecar`) | what runs beside a Prometheus |
 //! | `tools` (feature `store`) | looking at a bucket's blocks |
 //! | `http` (feature `http`) | Prometheus' HTTP API |
 //! | `testing` (feature `testing`) | fakes and contract suites |
@@ -57,6 +59,9 @@
 //! | `discovery` | no | finding endpoints; hickory-resolver |
 //! | `s3` | no | buckets in S3; reqwest, rustls with ring |
 //! | `http` | no | the HTTP API; axum |
+//! | `remote` | no | messages of Prometheus' remote read |
+//! | `prometheus` | no | a live Prometheus as a store; reqwest, rustls with ring |
+//! | `sidecar` | no | the sidecar: that store, the other APIs of a Prometheus, uploads, reloads; flate2, rustix |
 //! | `testing` | no | fakes, contracts, the runner of scripts, the judge of recordings |
 //! | `e2e` | no | tests that start other programs |
 //!
@@ -82,19 +87,26 @@ mod error;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod index;
+pub mod metrics;
 pub mod model;
 #[cfg(feature = "promql")]
 pub mod promql;
 #[cfg(feature = "promql")]
 pub mod query;
+#[cfg(feature = "remote")]
+pub mod remote;
 #[cfg(feature = "store")]
 pub mod runtime;
 pub mod series;
+#[cfg(feature = "sidecar")]
+pub mod sidecar;
 #[cfg(feature = "store")]
 pub mod store;
 
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg(any(feature = "s3", feature = "prometheus"))]
+mod tls;
 #[cfg(feature = "store")]
 pub mod tools;
 

@@ -15,7 +15,7 @@ use thanoslib::{
     budget::Budget,
     chunk::Encoding,
     context::Context,
-    model::{Aggr, Interval, Matcher},
+    model::{Aggr, FloatColumn, Interval, Matcher},
     series::{BatchBuilder, SeriesBatch},
     store::{
         Abilities, Fanout, Frame, LabelNames, LabelNamesRequest, LabelValues, LabelValuesRequest, Member,
@@ -41,9 +41,9 @@ pub(super) fn cases() -> Vec<(&'static str, Make)> {
 }
 
 /// A store that sends batches it was given.
-struct Prepared {
-    batches: Vec<SeriesBatch>,
-    interval: Interval,
+pub(super) struct Prepared {
+    pub(super) batches: Vec<SeriesBatch>,
+    pub(super) interval: Interval,
 }
 
 impl std::fmt::Debug for Prepared {
@@ -78,6 +78,37 @@ impl Store for Prepared {
     }
 }
 
+/// The series `ids` with a chunk each, which lie together in one buffer for each batch, as a store
+/// reads them; each is written to `file` as well.
+pub(super) fn batches(
+    ids: &[usize],
+    columns: &[FloatColumn],
+    interval: Interval,
+    file: &mut Vec<u8>,
+) -> Vec<SeriesBatch> {
+    let mut batches = Vec::new();
+    for ids in ids.chunks(BATCH) {
+        let mut builder = BatchBuilder::default();
+        let mut buffer = Vec::new();
+        let mut places = Vec::new();
+        for i in ids {
+            let column = &columns[i % columns.len()];
+            let data = xor_chunk(&column.ts, &column.vs);
+            places.push(buffer.len()..buffer.len() + data.len());
+            buffer.extend_from_slice(&data);
+        }
+        let buffer = Bytes::from(buffer);
+        for (i, place) in ids.iter().zip(places) {
+            let (labels, data) = (labels(*i), buffer.slice(place));
+            put_series(file, &labels, interval, &data);
+            builder.series(labels.view());
+            builder.chunk(interval, Aggr::Raw, Encoding::Xor, true, data);
+        }
+        batches.push(builder.finish());
+    }
+    batches
+}
+
 struct Merge {
     fanout: Fanout,
     interval: Interval,
@@ -95,26 +126,7 @@ impl Merge {
             let held = |i: &usize| i * 7 % STORES == store || (i * 7 + 3) % STORES == store;
             let ids: Vec<usize> = (0..SERIES).filter(held).collect();
             file.extend_from_slice(&(ids.len() as u32).to_le_bytes());
-            let mut batches = Vec::new();
-            for ids in ids.chunks(BATCH) {
-                let mut builder = BatchBuilder::default();
-                let mut buffer = Vec::new();
-                let mut places = Vec::new();
-                for i in ids {
-                    let column = &columns[i % columns.len()];
-                    let data = xor_chunk(&column.ts, &column.vs);
-                    places.push(buffer.len()..buffer.len() + data.len());
-                    buffer.extend_from_slice(&data);
-                }
-                let buffer = Bytes::from(buffer);
-                for (i, place) in ids.iter().zip(places) {
-                    let (labels, data) = (labels(*i), buffer.slice(place));
-                    put_series(&mut file, &labels, interval, &data);
-                    builder.series(labels.view());
-                    builder.chunk(interval, Aggr::Raw, Encoding::Xor, true, data);
-                }
-                batches.push(builder.finish());
-            }
+            let batches = batches(&ids, &columns, interval, &mut file);
             members.push(Member {
                 name: format!("store-{store}"),
                 store: Arc::new(Prepared { batches, interval }),

@@ -2,6 +2,7 @@
 
 mod block;
 mod histogram;
+mod hop;
 mod merge;
 mod postings;
 mod promql;
@@ -25,6 +26,7 @@ pub fn all() -> Vec<(&'static str, Make)> {
     all.extend(block::cases());
     all.extend(postings::cases());
     all.extend(merge::cases());
+    all.extend(hop::cases());
     all.extend(rewrite::cases());
     all.extend(promql::cases());
     all

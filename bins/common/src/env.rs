@@ -62,17 +62,28 @@ impl TextPair<'_> {
     /// When both flags are given, the file cannot be read, or a variable is not set.
     pub fn get(self) -> Result<Option<String>> {
         let flag = self.flag;
-        let text = self.text.filter(|text| !text.is_empty());
-        let file = self.file.filter(|file| !file.as_os_str().is_empty());
-        let raw = match (text, file) {
-            (Some(_), Some(_)) => bail!("both {flag}-file and {flag} flags set."),
-            (Some(text), None) => text.to_owned(),
-            (None, Some(file)) => fs::read_to_string(file)
-                .with_context(|| format!("loading file {} of flag {flag}-file", file.display()))?,
-            (None, None) => return Ok(None),
-        };
+        let Some(raw) = self.plain()? else { return Ok(None) };
         let text = expand(&raw).with_context(|| format!("flag {flag}"))?;
         Ok((!text.is_empty()).then_some(text))
+    }
+
+    /// The text as it stands; `None` when neither flag says anything.
+    ///
+    /// # Errors
+    /// When both flags are given, or the file cannot be read.
+    pub fn plain(self) -> Result<Option<String>> {
+        let flag = self.flag;
+        let text = self.text.filter(|text| !text.is_empty());
+        let file = self.file.filter(|file| !file.as_os_str().is_empty());
+        Ok(match (text, file) {
+            (Some(_), Some(_)) => bail!("both {flag}-file and {flag} flags set."),
+            (Some(text), None) => Some(text.to_owned()),
+            (None, Some(file)) => Some(
+                fs::read_to_string(file)
+                    .with_context(|| format!("loading file {} of flag {flag}-file", file.display()))?,
+            ),
+            (None, None) => None,
+        })
     }
 
     /// The text, which must be given.

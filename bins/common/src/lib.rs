@@ -3,7 +3,12 @@
 //! Invariant: translates between the system and the library; decides nothing about data.
 
 pub mod env;
+pub mod kingpin;
 pub mod listen;
 pub mod logging;
 pub mod objstore;
+#[cfg(feature = "prometheus")]
+pub mod prometheus_flags;
+pub mod server_flags;
 pub mod shutdown;
+pub mod values;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::values::one_of;
 use anyhow::{Result, anyhow};
 use thanoslib::{
     clock::{Clock, SystemClock},
@@ -20,10 +21,20 @@ use tracing_subscriber::{
 #[derive(Clone, Debug, clap::Args)]
 pub struct LogFlags {
     /// Log filtering level: error, warn, info or debug.
-    #[arg(long = "log.level", default_value = "info", global = true)]
+    #[arg(
+        long = "log.level",
+        default_value = "info",
+        global = true,
+        value_parser = one_of(&["error", "warn", "info", "debug"])
+    )]
     pub level: String,
-    /// Log format: logfmt or json.
-    #[arg(long = "log.format", default_value = "logfmt", global = true)]
+    /// Log format: logfmt, json or journald, which is logfmt here.
+    #[arg(
+        long = "log.format",
+        default_value = "logfmt",
+        global = true,
+        value_parser = one_of(&["logfmt", "json", "journald"])
+    )]
     pub format: String,
 }
 
@@ -41,7 +52,7 @@ pub fn init(flags: &LogFlags) -> Result<()> {
     };
     let builder = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr);
     match flags.format.as_str() {
-        "logfmt" => builder.event_format(Logfmt).init(),
+        "logfmt" | "journald" => builder.event_format(Logfmt).init(),
         "json" => builder.json().init(),
         other => return Err(anyhow!("unknown --log.format {other:?}: take logfmt or json")),
     }

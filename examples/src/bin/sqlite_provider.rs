@@ -8,7 +8,7 @@ use axum::{body::Body, body::to_bytes, http::Request};
 use rusqlite::{Connection, params};
 use thanoslib::{Budget, Clock, Context, Engine, EngineOptions, Error, Labels, Pool, Result, SystemClock};
 use thanoslib::{SampleSink, SampleSource, Scan, SourceStore, Store, http, testing::store_contract};
-use thanoslib_grpc::server::{self, Services};
+use thanoslib_grpc::server;
 use tokio::net::TcpListener;
 use tower::ServiceExt;
 
@@ -55,21 +55,22 @@ async fn main() -> anyhow::Result<()> {
 
     let engine = Engine::new(EngineOptions::default(), Arc::new(Pool::new(2)?));
     let budget = Budget::new("process memory", 1 << 30);
-    let (settings, clock) = (http::Settings::default(), Arc::new(SystemClock));
-    let api = http::router(http::Api::new(settings, engine, Arc::clone(&store), clock, budget));
+    let served = http::Served { budget, ..http::Served::new(engine, Arc::clone(&store)) };
+    let api = http::router(http::Api::new(http::Settings::default(), served));
     let query = "/api/v1/query?query=max_over_time(room_celsius[1h])";
     if std::env::args().any(|a| a == "--once") {
         let answer = api.oneshot(Request::get(query).body(Body::empty())?).await?;
         println!("{}", str::from_utf8(&to_bytes(answer.into_body(), 1 << 20).await?)?);
         return Ok(());
     }
-    let (routes, ready) = Services::new(store, server::Settings::default()).build().await?;
     let (http, grpc) =
         (TcpListener::bind("127.0.0.1:10912").await?, TcpListener::bind("127.0.0.1:10911").await?);
-    ready.set(true).await;
     println!("HTTP: curl -g 'http://127.0.0.1:10912{query}'");
     println!("gRPC: thanos query --endpoint=127.0.0.1:10911");
-    let (http, grpc) = tokio::join!(axum::serve(http, api), server::serve(routes, grpc, pending()));
+    let (http, grpc) = tokio::join!(
+        axum::serve(http, api),
+        server::serve(store, server::Settings::default(), grpc, pending())
+    );
     http?;
     Ok(grpc?)
 }

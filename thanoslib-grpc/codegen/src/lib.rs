@@ -10,12 +10,19 @@ use prost::Message;
 use prost_types::{FileDescriptorSet, field_descriptor_proto::Type};
 
 /// The files to compile, below the folder `proto`.
-const FILES: [&str; 5] = [
+const FILES: [&str; 12] = [
+    "api/query/querypb/query.proto",
+    "exemplars/exemplarspb/rpc.proto",
     "info/infopb/rpc.proto",
+    "metadata/metadatapb/rpc.proto",
+    "rules/rulespb/rpc.proto",
+    "status/statuspb/rpc.proto",
     "store/hintspb/hints.proto",
     "store/labelpb/types.proto",
+    "store/storepb/prompb/types.proto",
     "store/storepb/rpc.proto",
     "store/storepb/types.proto",
+    "targets/targetspb/rpc.proto",
 ];
 
 /// String fields that the Rust code holds as bytes, as message and field.
@@ -23,7 +30,10 @@ const FILES: [&str; 5] = [
 /// Go peers send what they store without a check for UTF-8, and one bad string must not
 /// fail its whole frame. The bytes on the wire are the same for both types, so the
 /// descriptors of the reflection service keep `string`.
-const LENIENT: [(&str, &str); 8] = [
+const LENIENT: [(&str, &str); 20] = [
+    ("ActiveTarget", "lastError"),
+    ("Alert", "last_error"),
+    ("ExemplarsResponse", "warning"),
     ("Label", "name"),
     ("Label", "value"),
     ("LabelMatcher", "value"),
@@ -31,8 +41,20 @@ const LENIENT: [(&str, &str); 8] = [
     ("LabelNamesResponse", "warnings"),
     ("LabelValuesResponse", "values"),
     ("LabelValuesResponse", "warnings"),
+    ("Meta", "help"),
+    ("MetricMetadataResponse", "warning"),
+    ("QueryRangeResponse", "warnings"),
+    ("QueryResponse", "warnings"),
+    ("RecordingRule", "last_error"),
+    ("RulesResponse", "warning"),
     ("SeriesResponse", "warning"),
+    ("Statistic", "name"),
+    ("TSDBStatisticsResponse", "warning"),
+    ("TargetsResponse", "warning"),
 ];
+
+/// The type of Series answers in services and clients: frames that are encoded and decoded by hand.
+const SERIES_FRAME: (&str, &str) = (".thanos.SeriesFrame", "crate::codec::SeriesFrame");
 
 /// Name of the descriptor set among the generated files.
 pub const DESCRIPTORS: &str = "descriptors.bin";
@@ -54,8 +76,10 @@ pub fn generate(proto: &Path, out: &Path) -> Result<()> {
     fs::write(out.join(DESCRIPTORS), shown.encode_to_vec()).context("write the descriptors")?;
     let changed = soften(&mut files);
     ensure!(changed == LENIENT.len(), "{changed} of {} lenient fields found", LENIENT.len());
+    ensure!(stream_frames(&mut files) == 1, "no method Store.Series");
     let mut config = tonic_prost_build::Config::new();
-    config.bytes(["."]).enable_type_names();
+    // Maps in name order, so that equal messages have equal bytes.
+    config.bytes(["."]).btree_map(["."]).enable_type_names().extern_path(SERIES_FRAME.0, SERIES_FRAME.1);
     tonic_prost_build::configure()
         .out_dir(out)
         .emit_rerun_if_changed(false)
@@ -78,4 +102,12 @@ fn soften(files: &mut FileDescriptorSet) -> usize {
         }
     }
     changed
+}
+
+/// Lets the method Series answer frames instead of messages; returns how many methods that is.
+fn stream_frames(files: &mut FileDescriptorSet) -> usize {
+    let services = files.file.iter_mut().filter(|f| f.package() == "thanos").flat_map(|f| &mut f.service);
+    let methods = services.filter(|s| s.name() == "Store").flat_map(|s| &mut s.method);
+    let series = methods.filter(|m| m.name() == "Series");
+    series.map(|m| m.output_type = Some(SERIES_FRAME.0.to_owned())).count()
 }

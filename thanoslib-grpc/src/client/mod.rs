@@ -1,8 +1,24 @@
-//! A store behind a channel.
+//! Peers behind connections: their store, their other APIs.
 //!
-//! Invariant: one peer, one connection; knows neither discovery nor retries.
+//! [`connect`] gives the store at an address. [`Connector`] makes whole
+//! [`Peer`](thanoslib::query::Peer)s for a querier, with TLS, compression, and groups of
+//! interchangeable addresses.
+//!
+//! Invariant: one peer, one link; knows neither discovery nor which peers there are.
 
+mod apis;
+mod call;
+mod connect;
+mod connector;
+mod link;
+mod peer;
+mod query;
 mod series;
 mod store;
 
+pub use apis::ApisClient;
+pub use connector::{ClientSettings, Connector, connect};
+pub use link::{Compression, GroupMembers, Link};
+pub use peer::GrpcPeer;
+pub use query::QueryClient;
 pub use store::StoreClient;

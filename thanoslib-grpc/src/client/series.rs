@@ -1,6 +1,6 @@
 //! The frames of a peer as batches.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::collections::VecDeque;
 
 use futures::{
     StreamExt,
@@ -10,33 +10,35 @@ use thanoslib::{
     Result,
     context::Context,
     model::Warning,
-    series::SeriesBatch,
     store::{Frame, Hints, SeriesStream},
 };
 use tonic::{Status, Streaming};
 
 use crate::{
+    codec::{FrameReader, Received, SeriesFrame},
     convert,
-    pb::thanos::{SeriesResponse, series_response::Result as Wire},
     status::to_error,
 };
 
 /// Frames that are made into one batch when they have arrived together.
 const FRAMES_PER_BATCH: usize = 64;
 
+/// Bytes after which a batch is made in any case.
+const BATCH_BYTES: usize = 4 << 20;
+
 struct Answer {
-    frames: ReadyChunks<Streaming<SeriesResponse>>,
-    decoder: convert::Decoder,
+    frames: ReadyChunks<Streaming<SeriesFrame>>,
+    reader: FrameReader,
     ready: VecDeque<Result<Frame>>,
     ctx: Context,
     done: bool,
 }
 
 /// The answer of a peer; it ends with an error when the context does.
-pub(super) fn stream(frames: Streaming<SeriesResponse>, ctx: Context) -> SeriesStream {
+pub(super) fn stream(frames: Streaming<SeriesFrame>, ctx: Context) -> SeriesStream {
     let frames = frames.ready_chunks(FRAMES_PER_BATCH);
     let ready = VecDeque::new();
-    let answer = Answer { frames, decoder: convert::Decoder::default(), ready, ctx, done: false };
+    let answer = Answer { frames, reader: FrameReader::default(), ready, ctx, done: false };
     stream::unfold(answer, |mut answer| async move {
         let next = answer.next().await.transpose()?;
         Some((next, answer))
@@ -69,43 +71,31 @@ impl Answer {
         }
     }
 
-    fn absorb(&mut self, frames: Vec<Result<SeriesResponse, Status>>) -> Result<()> {
+    fn absorb(&mut self, frames: Vec<Result<SeriesFrame, Status>>) -> Result<()> {
         for frame in frames {
-            match frame.map_err(|s| to_error(&s))?.result {
-                Some(Wire::Series(series)) => self.decoder.push(&series)?,
-                Some(Wire::Batch(batch)) => {
-                    for series in &batch.series {
-                        self.decoder.push(series)?;
-                    }
-                }
-                Some(Wire::Warning(text)) => {
+            match self.reader.read(frame.map_err(|s| to_error(&s))?.encoded())? {
+                Received::Series if self.reader.held_bytes() >= BATCH_BYTES => self.flush()?,
+                Received::Series => {}
+                Received::Warning(text) => {
                     self.flush()?;
                     self.ready.push_back(Ok(Frame::Warning(Warning::new(convert::text(&text)))));
                 }
-                Some(Wire::Hints(any)) => {
+                Received::Hints(any) => {
                     self.flush()?;
                     let mut hints = Hints::default();
                     hints.queried_blocks = convert::queried_blocks(&any);
                     self.ready.push_back(Ok(Frame::Hints(hints)));
                 }
-                // A kind of frame that is newer than this client.
-                None => {}
             }
         }
         Ok(())
     }
 
+    /// Makes a batch of the series so far, which takes what it holds from the budget.
     fn flush(&mut self) -> Result<()> {
-        if let Some(batch) = self.decoder.finish() {
-            let batch = charge(&self.ctx, batch)?;
+        if let Some(batch) = self.reader.finish_charged(&self.ctx)? {
             self.ready.push_back(Ok(Frame::Batch(batch)));
         }
         Ok(())
     }
-}
-
-/// Takes what the batch holds from the budget for as long as it lives.
-fn charge(ctx: &Context, batch: SeriesBatch) -> Result<SeriesBatch> {
-    let lease = ctx.budget().reserve(batch.size_bytes() as u64)?;
-    Ok(batch.with_lease(Arc::new(lease)))
 }

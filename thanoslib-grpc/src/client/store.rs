@@ -9,53 +9,63 @@ use async_trait::async_trait;
 use thanoslib::{
     Error, Result,
     context::Context,
+    model::Interval,
+    query::EndpointInfo,
     store::{
         Abilities, LabelNames, LabelNamesRequest, LabelValues, LabelValuesRequest, SeriesRequest,
         SeriesStream, Store, StoreInfo,
     },
 };
-use tonic::{Request, transport::Channel};
 
-use super::series;
+use super::{
+    call::{call, client},
+    link::Link,
+    series,
+};
 use crate::{
-    MESSAGE_MAX_BYTES, TENANT_METADATA, convert,
+    convert,
     pb::thanos::{
         self as pb,
         info::{InfoRequest, info_client::InfoClient},
-        store_client,
+        store_client::StoreClient as Client,
     },
-    status::to_error,
 };
 
 /// How long a peer may take to tell what it is.
-const INFO_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Longest deadline that is told to a peer.
-const TIMEOUT_MAX: Duration = Duration::from_secs(99_999_999);
+pub(super) const INFO_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The store of one peer.
 ///
-/// What it is comes from the Info call that [`connect`](Self::connect) or
-/// [`refresh`](Self::refresh) made last.
+/// What it is comes from the Info call that was made last. Before the first, it may hold anything
+/// and does nothing beyond answering.
 #[derive(Debug)]
 pub struct StoreClient {
-    store: store_client::StoreClient<Channel>,
-    peer: InfoClient<Channel>,
+    link: Link,
     info: RwLock<StoreInfo>,
 }
 
 impl StoreClient {
-    /// Asks the peer at the other end of `channel` what it is.
+    /// The store at the other end of a link or channel, which is asked what it is.
     ///
     /// # Errors
     /// Whatever the call gives; `Unsupported` when the peer serves no Store.
-    pub async fn connect(channel: Channel) -> Result<Self> {
-        let peer = InfoClient::new(channel.clone()).max_decoding_message_size(MESSAGE_MAX_BYTES);
-        let info = ask(&peer).await?;
-        let store = store_client::StoreClient::new(channel)
-            .max_decoding_message_size(MESSAGE_MAX_BYTES)
-            .max_encoding_message_size(MESSAGE_MAX_BYTES);
-        Ok(Self { store, peer, info: RwLock::new(info) })
+    pub async fn connect(link: impl Into<Link> + Send) -> Result<Self> {
+        let client = Self::unasked(link.into());
+        client.refresh().await?;
+        Ok(client)
+    }
+
+    /// The store of a peer that did not say yet what it is.
+    pub(super) fn unasked(link: Link) -> Self {
+        let abilities = Abilities { external_labels: true, ..Abilities::default() };
+        let info = StoreInfo {
+            component: "",
+            label_sets: Vec::new(),
+            interval: Some(Interval::ALL),
+            tsdbs: Vec::new(),
+            abilities,
+        };
+        Self { link, info: RwLock::new(info) }
     }
 
     /// Asks the peer again what it is.
@@ -63,35 +73,26 @@ impl StoreClient {
     /// # Errors
     /// As [`connect`](Self::connect); what is known stays then.
     pub async fn refresh(&self) -> Result<()> {
-        let info = ask(&self.peer).await?;
-        *self.info.write().unwrap_or_else(PoisonError::into_inner) = info;
-        Ok(())
+        let info = self.ask(&Context::default().with_timeout(INFO_TIMEOUT)).await?;
+        match info.store {
+            Some(_) => Ok(()),
+            None => Err(Error::unsupported(format!("peer of type {:?} serves no Store", info.component))),
+        }
     }
-}
 
-async fn ask(peer: &InfoClient<Channel>) -> Result<StoreInfo> {
-    let mut request = Request::new(InfoRequest {});
-    request.set_timeout(INFO_TIMEOUT);
-    let call = async { peer.clone().info(request).await.map_err(|s| to_error(&s)) };
-    let answer = Context::default().with_timeout(INFO_TIMEOUT).run(call).await?.into_inner();
-    convert::store_info(&answer).ok_or_else(|| {
-        Error::unsupported(format!("peer of type {:?} serves no Store", answer.component_type))
-    })
-}
-
-/// A request with the deadline and the tenant of the context.
-fn request<T>(ctx: &Context, message: T) -> Result<Request<T>> {
-    let mut request = Request::new(message);
-    if let Some(deadline) = ctx.deadline() {
-        let left = deadline.saturating_duration_since(tokio::time::Instant::now());
-        // The wire form has eight digits; the context keeps the deadline in any case.
-        request.set_timeout(left.min(TIMEOUT_MAX));
+    /// Asks the peer what it is; what it says of its store is kept.
+    pub(super) async fn ask(&self, ctx: &Context) -> Result<EndpointInfo> {
+        let make = |request| {
+            let mut client = client!(InfoClient, self.link, ctx);
+            async move { client.info(request).await }
+        };
+        let answer = call(&self.link, ctx, InfoRequest {}, make).await?;
+        let info = convert::endpoint_info(&answer);
+        if let Some(store) = &info.store {
+            *self.info.write().unwrap_or_else(PoisonError::into_inner) = store.clone();
+        }
+        Ok(info)
     }
-    let tenant = ctx.tenant().parse().map_err(|_| {
-        Error::invalid(format!("tenant {:?} cannot be sent: not printable ASCII", ctx.tenant()))
-    })?;
-    request.metadata_mut().insert(TENANT_METADATA, tenant);
-    Ok(request)
 }
 
 #[async_trait]
@@ -104,25 +105,28 @@ impl Store for StoreClient {
         self.info.read().unwrap_or_else(PoisonError::into_inner).abilities
     }
 
-    async fn series(&self, ctx: &Context, message: SeriesRequest) -> Result<SeriesStream> {
-        let request = request(ctx, pb::SeriesRequest::from(&message))?;
-        let mut client = self.store.clone();
-        let call = async move { client.series(request).await.map_err(|s| to_error(&s)) };
-        let frames = ctx.run(call).await?.into_inner();
+    async fn series(&self, ctx: &Context, request: SeriesRequest) -> Result<SeriesStream> {
+        let make = |request| {
+            let mut client = client!(Client, self.link, ctx);
+            async move { client.series(request).await }
+        };
+        let frames = call(&self.link, ctx, pb::SeriesRequest::from(&request), make).await?;
         Ok(series::stream(frames, ctx.clone()))
     }
 
-    async fn label_names(&self, ctx: &Context, message: LabelNamesRequest) -> Result<LabelNames> {
-        let request = request(ctx, pb::LabelNamesRequest::from(&message))?;
-        let mut client = self.store.clone();
-        let call = async move { client.label_names(request).await.map_err(|s| to_error(&s)) };
-        Ok(ctx.run(call).await?.into_inner().into())
+    async fn label_names(&self, ctx: &Context, request: LabelNamesRequest) -> Result<LabelNames> {
+        let make = |request| {
+            let mut client = client!(Client, self.link, ctx);
+            async move { client.label_names(request).await }
+        };
+        Ok(call(&self.link, ctx, pb::LabelNamesRequest::from(&request), make).await?.into())
     }
 
-    async fn label_values(&self, ctx: &Context, message: LabelValuesRequest) -> Result<LabelValues> {
-        let request = request(ctx, pb::LabelValuesRequest::from(&message))?;
-        let mut client = self.store.clone();
-        let call = async move { client.label_values(request).await.map_err(|s| to_error(&s)) };
-        Ok(ctx.run(call).await?.into_inner().into())
+    async fn label_values(&self, ctx: &Context, request: LabelValuesRequest) -> Result<LabelValues> {
+        let make = |request| {
+            let mut client = client!(Client, self.link, ctx);
+            async move { client.label_values(request).await }
+        };
+        Ok(call(&self.link, ctx, pb::LabelValuesRequest::from(&request), make).await?.into())
     }
 }

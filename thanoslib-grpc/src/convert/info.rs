@@ -1,7 +1,9 @@
 //! Info: what an endpoint is and holds.
 
 use thanoslib::{
+    apis::Apis,
     model::{Interval, Labels},
+    query::EndpointInfo,
     store::{Abilities, StoreInfo, TsdbInfo},
 };
 
@@ -34,7 +36,7 @@ impl From<&StoreInfo> for InfoResponse {
                 supports_sharding: store.abilities.sharding,
                 supports_without_replica_labels: store.abilities.without_replica_labels,
                 tsdb_infos: store.tsdbs.iter().map(info::TsdbInfo::from).collect(),
-                supports_projections: false,
+                supports_projections: store.abilities.projection,
             }),
             ..Self::default()
         }
@@ -55,10 +57,9 @@ impl From<&TsdbInfo> for info::TsdbInfo {
 pub fn store_info(info: &InfoResponse) -> Option<StoreInfo> {
     let store = info.store.as_ref()?;
     let interval = Interval::new(store.min_time, store.max_time);
-    let known = COMPONENTS.iter().find(|c| **c == info.component_type);
     Some(StoreInfo {
-        component: known.copied().unwrap_or(UNKNOWN_COMPONENT),
-        label_sets: info.label_sets.iter().map(Labels::from).filter(|l| !l.is_empty()).collect(),
+        component: component(&info.component_type),
+        label_sets: label_sets(info),
         interval: (interval.mint <= interval.maxt).then_some(interval),
         tsdbs: store
             .tsdb_infos
@@ -74,9 +75,47 @@ pub fn store_info(info: &InfoResponse) -> Option<StoreInfo> {
             sharding: store.supports_sharding,
             external_labels: true,
             limit: false,
-            projection: false,
+            projection: store.supports_projections,
         },
     })
+}
+
+/// The same answer with what else an endpoint serves.
+pub fn advertised(info: InfoResponse, apis: &Apis) -> InfoResponse {
+    InfoResponse {
+        rules: apis.rules.as_ref().map(|_| info::RulesInfo {}),
+        targets: apis.targets.as_ref().map(|_| info::TargetsInfo {}),
+        metric_metadata: apis.metadata.as_ref().map(|_| info::MetricMetadataInfo {}),
+        // Compat: both times are 0 in Thanos, which stands for all time.
+        exemplars: apis.exemplars.as_ref().map(|_| info::ExemplarsInfo::default()),
+        status: apis.status.as_ref().map(|_| info::StatusInfo {}),
+        query: apis.query.as_ref().map(|_| info::QueryApiInfo {}),
+        ..info
+    }
+}
+
+/// What a peer says of itself: it serves what it says something of.
+pub fn endpoint_info(info: &InfoResponse) -> EndpointInfo {
+    EndpointInfo {
+        component: component(&info.component_type),
+        label_sets: label_sets(info),
+        store: store_info(info),
+        rules: info.rules.is_some(),
+        targets: info.targets.is_some(),
+        metadata: info.metric_metadata.is_some(),
+        exemplars: info.exemplars.as_ref().map(|e| Interval::new(e.min_time, e.max_time)),
+        status: info.status.is_some(),
+        query: info.query.is_some(),
+    }
+}
+
+fn component(name: &str) -> &'static str {
+    COMPONENTS.into_iter().find(|c| *c == name).unwrap_or(UNKNOWN_COMPONENT)
+}
+
+/// Empty label sets tell nothing.
+fn label_sets(info: &InfoResponse) -> Vec<Labels> {
+    info.label_sets.iter().map(Labels::from).filter(|l| !l.is_empty()).collect()
 }
 
 #[cfg(test)]
@@ -110,7 +149,24 @@ mod tests {
         check(|_| ());
         check(|s| s.interval = None);
         check(|s| s.abilities.sharding = false);
+        check(|s| s.abilities.projection = true);
         check(|s| s.tsdbs[0].labels = Labels::empty());
+    }
+
+    #[test]
+    fn presence_is_what_tells_an_api() {
+        let endpoint =
+            endpoint_info(&InfoResponse { component_type: "new".to_owned(), ..Default::default() });
+        assert_eq!((endpoint.component, endpoint.store.is_some()), ("unknown-store-api", false));
+        assert!(!endpoint.rules && endpoint.exemplars.is_none() && !endpoint.query);
+        let endpoint = endpoint_info(&InfoResponse {
+            rules: Some(info::RulesInfo {}),
+            exemplars: Some(info::ExemplarsInfo { min_time: 3, max_time: 7 }),
+            status: Some(info::StatusInfo {}),
+            ..Default::default()
+        });
+        assert!(endpoint.rules && endpoint.status && !endpoint.targets && !endpoint.metadata);
+        assert_eq!(endpoint.exemplars, Some(Interval::new(3, 7)));
     }
 
     #[test]

@@ -5,30 +5,85 @@ use thanoslib::model::{self, Labels, LabelsBuilder, LabelsRef};
 
 use crate::pb::thanos::{Label, ZLabelSet};
 
-/// A label set from a message; sorted if the peer did not.
-pub fn to_labels(labels: &[Label]) -> Labels {
-    let mut flat = Vec::new();
-    append_flat(labels, &mut flat);
-    LabelsRef::from_flat(&flat).to_labels()
+/// Collects the labels of one set in flat form, sorted if the peer did not.
+#[derive(Debug, Default)]
+pub(crate) struct FlatLabels {
+    flat: Vec<u8>,
+    /// Where the name seen last lies in `flat`, and how long it is.
+    last: (usize, usize),
+    any: bool,
+    /// All labels so far, once they are not in order.
+    unsorted: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
-/// Appends the flat bytes of a label set.
-pub(super) fn append_flat(labels: &[Label], out: &mut Vec<u8>) {
-    let strict = labels.is_sorted_by(|a, b| a.name < b.name);
-    if strict {
-        for label in labels.iter().filter(|l| !l.value.is_empty()) {
-            model::Label { name: &label.name, value: &label.value }.append_flat(out);
+impl FlatLabels {
+    /// Begins a new set.
+    pub(crate) fn clear(&mut self) {
+        self.flat.clear();
+        self.unsorted.clear();
+        self.any = false;
+    }
+
+    /// Adds a label; an empty value means that it is absent, of equal names the last wins.
+    #[inline]
+    pub(crate) fn push(&mut self, name: &[u8], value: &[u8]) {
+        let (start, len) = self.last;
+        let ordered = !self.any || self.flat.get(start..start + len).is_some_and(|last| last < name);
+        if !ordered || !self.unsorted.is_empty() || value.is_empty() {
+            self.push_slowly(name, value);
+            return;
         }
-        return;
+        let before = self.flat.len();
+        model::Label { name, value }.append_flat(&mut self.flat);
+        let prefix = if name.len() < 0xff { 1 } else { 4 };
+        self.last = (before + prefix, name.len());
+        self.any = true;
     }
-    // The builder inserts, which is slow for many labels in the wrong order.
-    let mut sorted: Vec<&Label> = labels.iter().collect();
-    sorted.sort_by(|a, b| a.name.cmp(&b.name));
-    let mut builder = LabelsBuilder::default();
-    for label in sorted {
-        builder.set(&label.name, &label.value);
+
+    #[cold]
+    fn push_slowly(&mut self, name: &[u8], value: &[u8]) {
+        if self.unsorted.is_empty() {
+            let so_far = LabelsRef::from_flat(&self.flat);
+            self.unsorted.extend(so_far.iter().map(|l| (l.name.to_vec(), l.value.to_vec())));
+        }
+        self.unsorted.push((name.to_vec(), value.to_vec()));
     }
-    builder.append_flat(out);
+
+    /// Ends the set.
+    #[inline]
+    pub(crate) fn finish(&mut self) {
+        if !self.unsorted.is_empty() {
+            self.sort();
+        }
+    }
+
+    #[cold]
+    fn sort(&mut self) {
+        // The builder inserts, which is slow for many labels in the wrong order.
+        self.unsorted.sort_by(|a, b| a.0.cmp(&b.0));
+        let mut builder = LabelsBuilder::default();
+        for (name, value) in self.unsorted.drain(..) {
+            builder.set(name, value);
+        }
+        self.flat.clear();
+        builder.append_flat(&mut self.flat);
+    }
+
+    /// The set that was ended last.
+    #[inline]
+    pub(crate) fn view(&self) -> LabelsRef<'_> {
+        LabelsRef::from_flat(&self.flat)
+    }
+}
+
+/// A label set from a message; sorted if the peer did not.
+pub fn to_labels(labels: &[Label]) -> Labels {
+    let mut flat = FlatLabels::default();
+    for label in labels {
+        flat.push(&label.name, &label.value);
+    }
+    flat.finish();
+    flat.view().to_labels()
 }
 
 /// Labels for a message; all strings share one allocation.

@@ -5,18 +5,38 @@
 //!
 //! Invariant: knows messages and plain types; no channel, no server, no clock.
 
+mod exemplars;
 mod hints;
 mod info;
 mod labels;
 mod matcher;
+mod metadata;
+mod query;
+mod rules;
 mod series;
+mod status;
 mod store;
+mod targets;
+mod time;
+mod timeseries;
+mod write;
 
+pub use exemplars::add_exemplars;
 pub use hints::{any, queried_blocks, request_matchers};
-pub use info::store_info;
+pub use info::{advertised, endpoint_info, store_info};
+pub(crate) use labels::FlatLabels;
 pub use labels::{from_labels, to_labels};
 pub use matcher::to_matchers;
-pub use series::{Decoder, FRAME_CHUNKS_MAX_BYTES, parts};
+pub use metadata::{add_metadata, metadata_response};
+pub use query::QueryMessage;
+pub(crate) use query::QueryPart;
+pub use rules::add_rules;
+pub use series::FRAME_CHUNKS_MAX_BYTES;
+pub(crate) use series::encoding;
+pub use status::{add_status, status_response};
+pub use targets::{add_targets, targets_response};
+pub use timeseries::{from_histogram, to_histogram};
+pub use write::{tenants, write_request};
 
 use thanoslib::{Error, Result};
 
@@ -50,6 +70,11 @@ fn partial_response(disabled: bool, strategy: i32) -> Result<thanoslib::store::P
         Ok(_) => Ok(PartialResponse::Abort),
         Err(_) => Err(unknown("partial_response_strategy", strategy.into())),
     }
+}
+
+/// The same from the one field of an answer.
+fn strategy(strategy: i32) -> Result<thanoslib::store::PartialResponse> {
+    partial_response(false, strategy).map_err(|e| Error::corrupt(e.message().to_owned()))
 }
 
 /// The two fields of the wire: disabled, strategy.

@@ -5,8 +5,8 @@ use thanoslib::{
     Error, Result,
     model::{Aggr, Interval, Warning, Warnings},
     store::{
-        Grouping, LabelNames, LabelNamesRequest, LabelValues, LabelValuesRequest, SelectHints, SeriesRequest,
-        ShardInfo,
+        Grouping, LabelNames, LabelNamesRequest, LabelValues, LabelValuesRequest, Projection, SelectHints,
+        SeriesRequest, ShardInfo,
     },
 };
 
@@ -35,8 +35,7 @@ impl TryFrom<pb::SeriesRequest> for SeriesRequest {
             without_replica_labels: r.without_replica_labels,
             limit: limit(r.limit),
             shard: r.shard_info.map(shard).transpose()?.flatten(),
-            // A peer may ask for a projection only of a store that advertises it.
-            projection: None,
+            projection: r.query_hints.as_ref().and_then(projection),
             hints: r.query_hints.map(SelectHints::from).unwrap_or_default(),
             partial_response: partial_response(r.partial_response_disabled, r.partial_response_strategy)?,
             block_matchers: hints::request_matchers::<hintspb::SeriesRequestHints>(r.hints.as_ref())?,
@@ -60,7 +59,7 @@ impl From<&SeriesRequest> for pb::SeriesRequest {
             partial_response_strategy,
             skip_chunks: r.skip_chunks,
             hints: hints::from_request_matchers::<hintspb::SeriesRequestHints>(&r.block_matchers),
-            query_hints: (r.hints != SelectHints::default()).then(|| (&r.hints).into()),
+            query_hints: query_hints(r),
             shard_info: r.shard.as_ref().map(pb::ShardInfo::from),
             without_replica_labels: r.without_replica_labels.clone(),
             limit: limit_to_wire(r.limit),
@@ -68,6 +67,32 @@ impl From<&SeriesRequest> for pb::SeriesRequest {
             ..Self::default()
         }
     }
+}
+
+/// The projection of a request: there is one when the label of the hash has a name.
+///
+/// Compat: a querier of Thanos fills these fields alone, with label names only.
+fn projection(h: &pb::QueryHints) -> Option<Projection> {
+    (!h.series_hash_label_name.is_empty()).then(|| Projection {
+        include: h.projection_include,
+        labels: h.projection_labels.clone(),
+        hash_label: h.series_hash_label_name.clone(),
+    })
+}
+
+fn query_hints(r: &SeriesRequest) -> Option<pb::QueryHints> {
+    // The labels that a query looks at have no field of their own.
+    let hints = SelectHints { projection: None, ..r.hints.clone() };
+    let there = hints != SelectHints::default() || r.projection.is_some();
+    there.then(|| {
+        let mut message = pb::QueryHints::from(&hints);
+        if let Some(projection) = &r.projection {
+            message.projection_labels = projection.labels.clone();
+            message.projection_include = projection.include;
+            message.series_hash_label_name = projection.hash_label.clone();
+        }
+        message
+    })
 }
 
 fn aggregates(list: &[i32]) -> Result<Vec<Aggr>> {
@@ -99,7 +124,7 @@ impl From<Aggr> for Wire {
 }
 
 /// The part wanted; `None` when there is one part only.
-fn shard(s: pb::ShardInfo) -> Result<Option<ShardInfo>> {
+pub(super) fn shard(s: pb::ShardInfo) -> Result<Option<ShardInfo>> {
     if s.total_shards < 1 {
         return Ok(None);
     }
@@ -121,7 +146,7 @@ impl From<pb::QueryHints> for SelectHints {
             func: h.func.map(|f| f.name).unwrap_or_default(),
             range_ms: h.range.map(|r| r.millis).unwrap_or_default(),
             grouping: h.grouping.map(|g| Grouping { by: g.by, labels: g.labels }),
-            // What is asked for by these fields is part of the request.
+            // What is asked for by the fields of a projection is part of the request.
             projection: None,
         }
     }
@@ -313,6 +338,10 @@ mod tests {
                 grouping: Some(Grouping { by: false, labels: vec!["le".to_owned()] }),
                 projection: None,
             }
+        });
+        check(|r| {
+            let labels = vec!["job".to_owned()];
+            r.projection = Some(Projection { include: true, labels, hash_label: "hash".to_owned() });
         });
         check(|r| {
             (r.limit, r.batch_series, r.skip_chunks, r.max_resolution_ms) = (5, 64, true, 300_000);

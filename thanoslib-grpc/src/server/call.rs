@@ -1,13 +1,15 @@
 //! What accompanies one call: its deadline, its tenant, and that it ends with the client.
 
-use std::{future::Future, panic::AssertUnwindSafe, time::Duration};
+use std::time::Duration;
 
-use futures::FutureExt;
-use thanoslib::context::Context;
+use bytes::Bytes;
+use futures::{StreamExt, stream::BoxStream};
+use thanoslib::{context::Context, model::Warnings, store::PartialResponse};
 use tokio_util::sync::DropGuard;
-use tonic::{Status, metadata::MetadataMap};
+use tonic::{Response, Status, metadata::MetadataMap};
 
-use crate::TENANT_METADATA;
+use super::unknown::Empty;
+use crate::{REQUEST_ID_METADATA, TENANT_METADATA};
 
 /// Our answer to a deadline must leave before the transport gives up with the wrong code.
 const HEAD_START: Duration = Duration::from_millis(5);
@@ -22,7 +24,42 @@ pub(super) fn context(base: &Context, metadata: &MetadataMap) -> (Context, DropG
     if let Some(tenant) = tenant.filter(|t| !t.is_empty()) {
         ctx = ctx.with_tenant(tenant);
     }
+    let id = metadata.get(REQUEST_ID_METADATA).and_then(|id| id.to_str().ok());
+    if let Some(id) = id.filter(|id| !id.is_empty()) {
+        ctx = ctx.with_request_id(id);
+    }
     (ctx, guard)
+}
+
+/// The messages of an answer, as tonic sends them.
+pub(super) type Messages<T> = BoxStream<'static, Result<T, Status>>;
+
+/// An answer of messages that are there already.
+pub(super) fn messages<T: Send + 'static>(all: Vec<T>) -> Response<Messages<T>> {
+    let empty = all.is_empty();
+    let mut response = Response::new(futures::stream::iter(all.into_iter().map(Ok)).boxed());
+    if empty {
+        response.extensions_mut().insert(Empty);
+    }
+    response
+}
+
+/// The warnings of an answer as messages, or the failure of a call that must be complete.
+pub(super) fn warnings<T>(
+    partial: PartialResponse,
+    warnings: &Warnings,
+    message: impl Fn(Bytes) -> T,
+) -> Result<Vec<T>, Status> {
+    complete(partial, warnings)?;
+    Ok(warnings.iter().map(|w| message(Bytes::from(w.to_string()))).collect())
+}
+
+/// Fails a call that must be complete but is not.
+pub(super) fn complete(partial: PartialResponse, warnings: &Warnings) -> Result<(), Status> {
+    match warnings.iter().next() {
+        Some(warning) if partial == PartialResponse::Abort => Err(Status::aborted(warning.to_string())),
+        _ => Ok(()),
+    }
 }
 
 /// Up to eight digits and a unit.
@@ -45,18 +82,6 @@ fn timeout(text: &[u8]) -> Option<Duration> {
     })
 }
 
-/// Awaits `work`; a panic inside fails this call alone.
-pub(super) async fn guarded<T>(work: impl Future<Output = Result<T, Status>> + Send) -> Result<T, Status> {
-    match AssertUnwindSafe(work).catch_unwind().await {
-        Ok(out) => out,
-        Err(panic) => {
-            let text = panic.downcast_ref::<&str>().copied();
-            let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-            Err(Status::internal(format!("panic: {}", text.unwrap_or("without a message"))))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,21 +100,18 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn a_panic_is_an_error_of_the_call() {
-        let status = guarded::<()>(async { panic!("number {}", 7) }).await.expect_err("a panic");
-        assert_eq!((status.code(), status.message()), (tonic::Code::Internal, "panic: number 7"));
-    }
-
     #[test]
-    fn tenant_and_deadline_come_from_metadata() {
+    fn tenant_deadline_and_name_come_from_metadata() {
         let mut metadata = MetadataMap::new();
         let (ctx, _guard) = context(&Context::default(), &metadata);
         assert_eq!((ctx.tenant(), ctx.deadline()), (thanoslib::context::DEFAULT_TENANT, None));
         metadata.insert(TENANT_METADATA, "team-a".parse().expect("ASCII"));
         metadata.insert("grpc-timeout", "1S".parse().expect("ASCII"));
-        let (ctx, guard) = context(&Context::default(), &metadata);
-        assert_eq!((ctx.tenant(), ctx.deadline().is_some()), ("team-a", true));
+        let (ctx, _guard) = context(&Context::default(), &metadata);
+        assert_eq!((ctx.tenant(), ctx.deadline().is_some(), ctx.request_id()), ("team-a", true, None));
+        metadata.insert(REQUEST_ID_METADATA, "01X".parse().expect("ASCII"));
+        let (ctx, guard) = context(&ctx, &metadata);
+        assert_eq!(ctx.request_id(), Some("01X"));
         drop(guard);
         assert!(ctx.check().is_err());
     }

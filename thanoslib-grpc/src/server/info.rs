@@ -1,27 +1,40 @@
 //! The Info service.
 
-use std::sync::Arc;
-
-use thanoslib::store::Store;
+use thanoslib::{apis::Apis, model::Labels};
 use tonic::{Request, Response, Status, async_trait};
 
 use super::Readiness;
 use crate::{
-    MESSAGE_MAX_BYTES,
-    pb::thanos::info::{InfoRequest, InfoResponse, info_server},
+    MESSAGE_MAX_BYTES, convert,
+    pb::thanos::{
+        ZLabelSet,
+        info::{InfoRequest, InfoResponse, info_server},
+    },
 };
 
-/// Serves the Info service of one store.
+/// What an endpoint without a store says of itself; with one, the store says it.
+#[derive(Clone, Debug, Default)]
+pub struct About {
+    /// What it is: `rule`, `query`, …
+    pub component: &'static str,
+    /// One label set for each producer.
+    pub label_sets: Vec<Labels>,
+}
+
+/// Serves the Info service of one endpoint.
 #[derive(Clone, Debug)]
 pub struct InfoServer {
-    store: Arc<dyn Store>,
+    apis: Apis,
+    about: About,
+    projections: bool,
     readiness: Readiness,
 }
 
 impl InfoServer {
-    /// A server that refuses to answer until the readiness is set.
-    pub fn new(store: Arc<dyn Store>, readiness: Readiness) -> Self {
-        Self { store, readiness }
+    /// A server that refuses to answer until the readiness is set; `projections` says whether the
+    /// Store service honours them.
+    pub fn new(apis: Apis, about: About, projections: bool, readiness: Readiness) -> Self {
+        Self { apis, about, projections, readiness }
     }
 
     /// The service with the message limits of Thanos.
@@ -39,6 +52,17 @@ impl info_server::Info for InfoServer {
             // Compat: text and code of Thanos `pkg/info/info.go`; queriers take it for unhealthy.
             return Err(Status::unknown("Not ready"));
         }
-        Ok(Response::new(InfoResponse::from(&self.store.info())))
+        let mut info = match &self.apis.store {
+            Some(store) => InfoResponse::from(&store.info()),
+            None => InfoResponse {
+                label_sets: self.about.label_sets.iter().map(ZLabelSet::from).collect(),
+                component_type: self.about.component.to_owned(),
+                ..InfoResponse::default()
+            },
+        };
+        if let Some(store) = &mut info.store {
+            store.supports_projections &= self.projections;
+        }
+        Ok(Response::new(convert::advertised(info, &self.apis)))
     }
 }

@@ -1,50 +1,62 @@
-//! Serves any [`Store`](thanoslib::store::Store) over gRPC: Store, Info, health and reflection.
+//! Serves the APIs of an endpoint over gRPC: Store, Rules, Targets, Metadata, Exemplars, Status,
+//! Query, and with them Info, health and reflection.
 //!
-//! ```no_run
-//! use std::sync::Arc;
-//! use thanoslib::store::Store;
-//! use thanoslib_grpc::server::{self, Services, Settings};
+//! [`serve`] does it in one call. [`Services`] leaves choices: which services there are, when the
+//! endpoint is ready, what it counts.
 //!
-//! async fn serve(store: Arc<dyn Store>) -> Result<(), Box<dyn std::error::Error>> {
-//!     let (routes, readiness) = Services::new(store, Settings::default()).build().await?;
-//!     readiness.set(true).await;
-//!     let address = ([127, 0, 0, 1], 10901).into();
-//!     server::transport(&server::TransportSettings::default()).add_routes(routes).serve(address).await?;
-//!     Ok(())
-//! }
-//! ```
+//! Messages that come compressed with `snappy` are answered in kind, as Go peers do; any other
+//! compression is answered `Unimplemented`.
 //!
-//! Messages travel uncompressed. A call that comes compressed is answered `Unimplemented`,
-//! also with the codec `snappy` that Thanos can be told to use (`--grpc-compression`).
-//!
-//! Invariant: knows the protocol and the Store trait, no implementation of it; starts no task.
+//! Invariant: knows the protocol and the traits of the APIs, no implementation of them; starts no
+//! task.
 
 mod call;
-mod frames;
+mod connection;
+mod exemplars;
 mod info;
+mod metadata;
+mod metrics;
+mod observe;
+mod query;
 mod readiness;
+mod rules;
 mod series;
 mod serve;
 mod services;
+mod status;
 mod store;
+mod targets;
 mod transport;
 mod unknown;
 
-use thanoslib::context::AdmissionSettings;
+use thanoslib::{context::AdmissionSettings, store::StoreLimits};
 
-pub use info::InfoServer;
+pub use exemplars::ExemplarsServer;
+pub use info::{About, InfoServer};
+pub use metadata::MetadataServer;
+pub use metrics::ServerMetrics;
+pub use query::QueryServer;
 pub use readiness::Readiness;
+pub use rules::RulesServer;
 pub use series::ResponseStream;
-pub use serve::serve;
+pub use serve::{serve, serve_routes};
 pub use services::Services;
+pub use status::StatusServer;
 pub use store::StoreServer;
+pub use targets::TargetsServer;
 pub use transport::{TransportSettings, transport};
 
-/// How a store is served.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How an endpoint is served.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     /// Sends hints in Series answers, too; Thanos' own store gateway does not.
     pub series_hints: bool,
     /// How many calls of the Store service run and wait, and for how much memory.
     pub admission: AdmissionSettings,
+    /// How much one Series call may send.
+    pub limits: StoreLimits,
+    /// Offers projections of labels and honours them; Thanos' own stores do not.
+    pub projections: bool,
+    /// How connections are kept.
+    pub transport: TransportSettings,
 }

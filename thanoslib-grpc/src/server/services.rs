@@ -2,23 +2,28 @@
 
 use std::sync::Arc;
 
-use thanoslib::{Error, Result, context::Context, store::Store};
+use thanoslib::{Error, Result, apis::Apis, context::Context};
 use tonic::service::Routes;
 
-use super::{InfoServer, Readiness, Settings, StoreServer, unknown::NameUnknown};
-use crate::pb;
+use super::{
+    About, ExemplarsServer, InfoServer, MetadataServer, QueryServer, Readiness, RulesServer, ServerMetrics,
+    Settings, StatusServer, StoreServer, TargetsServer, observe::Observe, unknown::NameUnknown,
+};
+use crate::{pb, snappy::SnappyLayer};
 
-/// Which services an endpoint has; all of them by default.
+/// The services of an endpoint: one for each of its APIs, and those that tell of them.
 #[derive(Clone, Debug)]
 pub struct Services {
     /// What is served.
-    pub source: Arc<dyn Store>,
+    pub apis: Apis,
     /// How it is served.
     pub settings: Settings,
     /// What all calls draw on and end with.
     pub context: Context,
-    /// Serves `thanos.Store`.
-    pub store: bool,
+    /// What is told when there is no store to tell it.
+    pub about: About,
+    /// What is counted.
+    pub metrics: Arc<ServerMetrics>,
     /// Serves `thanos.info.Info`.
     pub info: bool,
     /// Serves `grpc.health.v1.Health`.
@@ -28,13 +33,14 @@ pub struct Services {
 }
 
 impl Services {
-    /// All services over one store.
-    pub fn new(source: Arc<dyn Store>, settings: Settings) -> Self {
+    /// The services of some APIs, or of a store alone.
+    pub fn new(apis: impl Into<Apis>, settings: Settings) -> Self {
         Self {
-            source,
+            apis: apis.into(),
             settings,
             context: Context::default(),
-            store: true,
+            about: About::default(),
+            metrics: Arc::default(),
             info: true,
             health: true,
             reflection: true,
@@ -50,12 +56,10 @@ impl Services {
         let readiness = Readiness::new(reporter).await;
         let mut routes = Routes::builder();
         let mut names = Vec::new();
-        if self.store {
-            let server = StoreServer::new(Arc::clone(&self.source), self.settings, self.context);
-            add(&mut routes, &mut names, server.into_service());
-        }
+        self.add_apis(&mut routes, &mut names);
         if self.info {
-            let server = InfoServer::new(Arc::clone(&self.source), readiness.clone());
+            let projections = self.settings.projections;
+            let server = InfoServer::new(self.apis, self.about, projections, readiness.clone());
             add(&mut routes, &mut names, server.into_service());
         }
         if self.health {
@@ -69,8 +73,40 @@ impl Services {
             add(&mut routes, &mut names, descriptors(&shown).build_v1().map_err(failed)?);
             add(&mut routes, &mut names, descriptors(&shown).build_v1alpha().map_err(failed)?);
         }
-        let router = routes.routes().into_axum_router().layer(NameUnknown::new(names));
+        self.metrics.serve(&names);
+        let router = routes.routes().into_axum_router();
+        // The last layer is the outermost.
+        let router = router.layer(SnappyLayer).layer(NameUnknown::new(names)).layer(Observe(self.metrics));
         Ok((Routes::from(router), readiness))
+    }
+
+    fn add_apis(&self, routes: &mut tonic::service::RoutesBuilder, names: &mut Vec<&'static str>) {
+        let Apis { store, rules, targets, metadata, exemplars, status, query } = self.apis.clone();
+        let component = store.as_ref().map_or(self.about.component, |store| store.info().component);
+        let ctx = || self.context.clone();
+        if let Some(store) = store {
+            let metrics = Arc::clone(&self.metrics);
+            let server = StoreServer::new(store, self.settings.clone(), ctx(), metrics);
+            add(routes, names, server.into_service());
+        }
+        if let Some(api) = rules {
+            add(routes, names, RulesServer::new(api, ctx()).into_service());
+        }
+        if let Some(api) = targets {
+            add(routes, names, TargetsServer::new(api, component, ctx()).into_service());
+        }
+        if let Some(api) = metadata {
+            add(routes, names, MetadataServer::new(api, component, ctx()).into_service());
+        }
+        if let Some(api) = exemplars {
+            add(routes, names, ExemplarsServer::new(api, component, ctx()).into_service());
+        }
+        if let Some(api) = status {
+            add(routes, names, StatusServer::new(api, component, ctx()).into_service());
+        }
+        if let Some(api) = query {
+            add(routes, names, QueryServer::new(api, ctx()).into_service());
+        }
     }
 }
 

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use thanoslib::{
     Error, Result,
     context::{Admission, Context},
-    model::Warnings,
-    store::{LabelNamesRequest, LabelValuesRequest, PartialResponse, SeriesRequest, Store},
+    store::{LabelNamesRequest, LabelValuesRequest, SeriesRequest, Store},
 };
 use tokio_util::sync::DropGuard;
 use tonic::{Request, Response, Status, async_trait, metadata::MetadataMap};
 
 use super::{
-    Settings, call,
+    ServerMetrics, Settings, call,
     series::{self, ResponseStream},
 };
 use crate::{
@@ -24,16 +23,23 @@ use crate::{
 /// Serves the Store service of one store.
 #[derive(Clone, Debug)]
 pub struct StoreServer {
-    store: Arc<dyn Store>,
-    settings: Settings,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) settings: Settings,
+    pub(super) metrics: Arc<ServerMetrics>,
     admission: Arc<Admission>,
     base: Context,
 }
 
 impl StoreServer {
     /// A server whose calls draw on the budget of `base` and end with it.
-    pub fn new(store: Arc<dyn Store>, settings: Settings, base: Context) -> Self {
-        Self { store, settings, admission: Arc::new(Admission::new(settings.admission)), base }
+    pub fn new(
+        store: Arc<dyn Store>,
+        settings: Settings,
+        base: Context,
+        metrics: Arc<ServerMetrics>,
+    ) -> Self {
+        let admission = Arc::new(Admission::new(settings.admission));
+        Self { store, settings, metrics, admission, base }
     }
 
     /// The service with the message limits of Thanos.
@@ -72,12 +78,14 @@ impl store_server::Store for StoreServer {
 
     async fn series(&self, request: Request<pb::SeriesRequest>) -> Result<Response<ResponseStream>, Status> {
         let (ctx, guard) = self.context(request.metadata());
-        let request = SeriesRequest::try_from(request.into_inner()).map_err(|e| from_error(&e))?;
-        call::guarded(async {
-            let place = self.admission.enter(&ctx).await.map_err(|e| from_error(&e))?;
-            series::answer(&*self.store, self.settings, request, ctx, (place, guard)).await
-        })
-        .await
+        let mut request = SeriesRequest::try_from(request.into_inner()).map_err(|e| from_error(&e))?;
+        if !self.settings.projections {
+            // It was not offered; Thanos leaves it out of account as well.
+            request.projection = None;
+        }
+        let pending = self.metrics.pending();
+        let place = self.admission.enter(&ctx).await.map_err(|e| from_error(&e))?;
+        series::answer(self, request, ctx, (place, guard, pending)).await
     }
 
     async fn label_names(
@@ -87,14 +95,11 @@ impl store_server::Store for StoreServer {
         let (ctx, _guard) = self.context(request.metadata());
         let request = LabelNamesRequest::try_from(request.into_inner()).map_err(|e| self.refused(e))?;
         let partial = request.partial_response;
-        call::guarded(async {
-            let _place = self.admission.enter(&ctx).await.map_err(|e| from_error(&e))?;
-            let work = self.store.label_names(&ctx, request);
-            let answer = ctx.run(work).await.map_err(|e| from_error(&e))?;
-            complete(partial, &answer.warnings)?;
-            Ok(Response::new(answer.into()))
-        })
-        .await
+        let _place = self.admission.enter(&ctx).await.map_err(|e| from_error(&e))?;
+        let work = self.store.label_names(&ctx, request);
+        let answer = ctx.run(work).await.map_err(|e| from_error(&e))?;
+        call::complete(partial, &answer.warnings)?;
+        Ok(Response::new(answer.into()))
     }
 
     async fn label_values(
@@ -109,26 +114,15 @@ impl store_server::Store for StoreServer {
         }
         let all = request.matchers.is_empty();
         let partial = request.partial_response;
-        call::guarded(async {
-            let _place = self.admission.enter(&ctx).await.map_err(|e| from_error(&e))?;
-            let work = self.store.label_values(&ctx, request);
-            let mut answer = ctx.run(work).await.map_err(|e| from_error(&e))?;
-            complete(partial, &answer.warnings)?;
-            // Compat: in the index of a block the empty name has one value, the empty one; only
-            // the store gateway shows it (Thanos `pkg/store/bucket.go`).
-            if empty_name && all && !answer.queried_blocks.is_empty() {
-                answer.values = vec![String::new()];
-            }
-            Ok(Response::new(answer.into()))
-        })
-        .await
-    }
-}
-
-/// Fails a call that must be complete but is not.
-fn complete(partial: PartialResponse, warnings: &Warnings) -> Result<(), Status> {
-    match warnings.iter().next() {
-        Some(warning) if partial == PartialResponse::Abort => Err(Status::aborted(warning.to_string())),
-        _ => Ok(()),
+        let _place = self.admission.enter(&ctx).await.map_err(|e| from_error(&e))?;
+        let work = self.store.label_values(&ctx, request);
+        let mut answer = ctx.run(work).await.map_err(|e| from_error(&e))?;
+        call::complete(partial, &answer.warnings)?;
+        // Compat: in the index of a block the empty name has one value, the empty one; only
+        // the store gateway shows it (Thanos `pkg/store/bucket.go`).
+        if empty_name && all && !answer.queried_blocks.is_empty() {
+            answer.values = vec![String::new()];
+        }
+        Ok(Response::new(answer.into()))
     }
 }

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use tonic::transport::Server;
 
+use crate::tls::ServerTlsSettings;
+
 /// How connections are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TransportSettings {
     /// Time without traffic after which a client is pinged.
     pub keepalive_interval: Duration,
@@ -15,6 +17,10 @@ pub struct TransportSettings {
     pub connection_age_max: Duration,
     /// Calls that run at the same time on one connection.
     pub streams_max: u32,
+    /// How long calls under way may go on when the server stops.
+    pub grace: Duration,
+    /// TLS; `None` for clear text.
+    pub tls: Option<ServerTlsSettings>,
 }
 
 impl Default for TransportSettings {
@@ -24,18 +30,20 @@ impl Default for TransportSettings {
             keepalive_timeout: Duration::from_secs(20),
             connection_age_max: Duration::from_secs(3600),
             streams_max: 1024,
+            grace: Duration::from_secs(120),
+            tls: None,
         }
     }
 }
 
-/// A server that pings idle clients and lets windows grow with the traffic.
+/// A server that pings idle clients and lets windows grow with the traffic. Pings of clients are
+/// answered however often they come, as those of grpc-go are every ten seconds.
 pub fn transport(settings: &TransportSettings) -> Server {
     let server = Server::builder()
         .http2_keepalive_interval(Some(settings.keepalive_interval))
         .http2_keepalive_timeout(Some(settings.keepalive_timeout))
         .http2_adaptive_window(Some(true))
-        .max_concurrent_streams(settings.streams_max)
-        .tcp_nodelay(true);
+        .max_concurrent_streams(settings.streams_max);
     if settings.connection_age_max.is_zero() {
         server
     } else {

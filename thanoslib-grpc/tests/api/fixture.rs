@@ -13,9 +13,11 @@ use bytes::Bytes;
 use futures::{StreamExt, stream};
 use thanoslib::{
     Error, ErrorKind, Result,
+    apis::Apis,
     chunk::Encoding,
     context::Context,
     model::{Aggr, Interval, Labels, Warning},
+    query::{Connect, EndpointSpec, Peer},
     series::BatchBuilder,
     store::{
         Abilities, Frame, Hints, LabelNames, LabelNamesRequest, LabelValues, LabelValuesRequest,
@@ -23,7 +25,7 @@ use thanoslib::{
     },
 };
 use thanoslib_grpc::{
-    client::StoreClient,
+    client::{ClientSettings, Connector, StoreClient},
     server::{Readiness, Services, Settings, TransportSettings, transport},
     tonic::transport::{Channel, Endpoint},
 };
@@ -43,6 +45,8 @@ pub(crate) enum Step {
     Error(ErrorKind, &'static str),
     /// Nothing more, ever.
     Hang,
+    /// A bug.
+    Panic,
 }
 
 /// A store that answers as it is told and remembers how it was asked.
@@ -156,6 +160,7 @@ async fn frame(step: Step) -> Result<Frame> {
         }
         Step::Error(kind, text) => return Err(Error::new(kind, text)),
         Step::Hang => std::future::pending().await,
+        Step::Panic => panic!("a bug"),
     })
 }
 
@@ -219,4 +224,23 @@ pub(crate) async fn scripted(store: Scripted, settings: Settings) -> Server {
 /// A ready server over a store that answers Series with these steps.
 pub(crate) async fn steps(steps: Vec<Step>) -> Server {
     scripted(Scripted { component: "sidecar", steps, ..Scripted::default() }, Settings::default()).await
+}
+
+/// Serves APIs on a free port until the sender is dropped; the address, and the server's end.
+pub(crate) async fn serve_apis(
+    apis: Apis,
+    settings: Settings,
+) -> (String, oneshot::Sender<()>, JoinHandle<Result<()>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address").to_string();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let ended = async { drop(stopped.await) };
+    let task = tokio::spawn(thanoslib_grpc::server::serve(apis, settings, listener, ended));
+    (address, stop, task)
+}
+
+/// The peer at an address.
+pub(crate) async fn peer(address: &str, settings: ClientSettings) -> Arc<dyn Peer> {
+    let connector = Connector::new(settings).expect("sound settings");
+    connector.connect(&EndpointSpec::new(address)).await.expect("a peer")
 }

@@ -23,12 +23,14 @@ async fn ask(server: &Server, request: SeriesRequest) -> (Vec<String>, Result<()
     };
     loop {
         match frames.message().await {
-            Ok(Some(frame)) => words.push(match frame.result.expect("a frame holds something") {
-                Frame::Series(s) => format!("series {}", s.chunks.len()),
-                Frame::Batch(b) => format!("batch {}", b.series.len()),
-                Frame::Warning(w) => format!("warning {}", convert::text(&w)),
-                Frame::Hints(h) => format!("hints {:?}", convert::queried_blocks(&h)),
-            }),
+            Ok(Some(frame)) => {
+                words.push(match frame.message().expect("our own").result.expect("a frame holds something") {
+                    Frame::Series(s) => format!("series {}", s.chunks.len()),
+                    Frame::Batch(b) => format!("batch {}", b.series.len()),
+                    Frame::Warning(w) => format!("warning {}", convert::text(&w)),
+                    Frame::Hints(h) => format!("hints {:?}", convert::queried_blocks(&h)),
+                })
+            }
             Ok(None) => return (words, Ok(())),
             Err(status) => return (words, Err(status)),
         }

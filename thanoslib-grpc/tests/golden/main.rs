@@ -1,7 +1,7 @@
-//! Recorded gRPC calls to Thanos, made again to our server over a real connection.
+//! Recorded gRPC calls to Thanos: their messages read and written, and those of the store gateway
+//! made again to our server over a real connection.
 
-mod call;
-mod compare;
+mod messages;
 mod store;
 
 use std::process::ExitCode;
@@ -11,5 +11,6 @@ use thanoslib::testing::golden::Golden;
 fn main() -> ExitCode {
     let mut golden = Golden::new(env!("CARGO_MANIFEST_DIR"), &["query/grpc", "query_seams/grpc"]);
     store::run(&mut golden);
+    messages::run(&mut golden);
     golden.finish()
 }

@@ -37,10 +37,10 @@ pub use targets::{ActiveTarget, TargetHealth, TargetState, TargetsAnswer, Target
 ///
 /// ```
 /// use std::sync::Arc;
-/// use thanoslib::{Labels, MemoryStore, apis::Apis};
-/// let store = Arc::new(MemoryStore::new(Labels::empty()));
-/// let apis = Apis { store: Some(store), ..Apis::default() };
-/// assert!(apis.rules.is_none());
+/// use thanoslib::{Labels, MemoryStore, Store, apis::Apis};
+/// let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Labels::empty()));
+/// let apis = Apis::from(store);
+/// assert!(apis.store.is_some() && apis.rules.is_none());
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Apis {
@@ -58,4 +58,11 @@ pub struct Apis {
     pub status: Option<Arc<dyn TsdbStatusApi>>,
     /// PromQL.
     pub query: Option<Arc<dyn QueryApi>>,
+}
+
+impl From<Arc<dyn Store>> for Apis {
+    /// Series and labels only.
+    fn from(store: Arc<dyn Store>) -> Self {
+        Self { store: Some(store), ..Self::default() }
+    }
 }

@@ -3,7 +3,7 @@
 //! Invariant: says when to start and when to stop, never what to do.
 
 mod admission;
-mod fetches;
+mod tally;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -16,7 +16,7 @@ use crate::{
 };
 
 pub use admission::{Admission, AdmissionSettings, Admitted};
-pub use fetches::{Fetch, FetchLog};
+pub use tally::{StoreCost, Tally};
 
 /// Tenant of requests that name none.
 pub const DEFAULT_TENANT: &str = "default-tenant";
@@ -36,8 +36,9 @@ pub struct Context {
     cancel: CancellationToken,
     deadline: Option<Instant>,
     tenant: Arc<str>,
+    request_id: Option<Arc<str>>,
     budget: Arc<Budget>,
-    fetches: Option<Arc<FetchLog>>,
+    tally: Option<Tally>,
 }
 
 impl Default for Context {
@@ -49,13 +50,8 @@ impl Default for Context {
 impl Context {
     /// A context without deadline for the default tenant.
     pub fn new(budget: Arc<Budget>) -> Self {
-        Self {
-            cancel: CancellationToken::new(),
-            deadline: None,
-            tenant: Arc::from(DEFAULT_TENANT),
-            budget,
-            fetches: None,
-        }
+        let (cancel, tenant) = (CancellationToken::new(), Arc::from(DEFAULT_TENANT));
+        Self { cancel, deadline: None, tenant, request_id: None, budget, tally: None }
     }
 
     /// A context that is cancelled with this one and ends `timeout` from now at the latest.
@@ -75,21 +71,27 @@ impl Context {
         Self { tenant: Arc::from(tenant), ..self.clone() }
     }
 
+    /// The same context for a request that goes by this name in logs, here and at peers.
+    #[must_use]
+    pub fn with_request_id(&self, id: &str) -> Self {
+        Self { request_id: Some(Arc::from(id)), ..self.clone() }
+    }
+
     /// The same context that draws on another budget.
     #[must_use]
     pub fn with_budget(&self, budget: Arc<Budget>) -> Self {
         Self { budget, ..self.clone() }
     }
 
-    /// The same context with a log of what stores far away are asked and answer.
+    /// The same context with a tally of the stores that answer, or with none.
     #[must_use]
-    pub fn with_fetches(&self, log: Arc<FetchLog>) -> Self {
-        Self { fetches: Some(log), ..self.clone() }
+    pub fn with_tally(&self, tally: Option<Tally>) -> Self {
+        Self { tally, ..self.clone() }
     }
 
-    /// Where the answers of stores far away are noted, if somebody wants to know.
-    pub fn fetches(&self) -> Option<&Arc<FetchLog>> {
-        self.fetches.as_ref()
+    /// Where to tell what each of several stores cost, if somebody wants to know.
+    pub fn tally(&self) -> Option<&Tally> {
+        self.tally.as_ref()
     }
 
     /// A context that can be cancelled alone; it is when the guard is dropped.
@@ -106,6 +108,11 @@ impl Context {
     /// The tenant on whose behalf the work is done.
     pub fn tenant(&self) -> &str {
         &self.tenant
+    }
+
+    /// The name of the request in logs, if it has one.
+    pub fn request_id(&self) -> Option<&str> {
+        self.request_id.as_deref()
     }
 
     /// The budget that the work draws on.

@@ -15,7 +15,7 @@ pub(crate) use buf::{Take, put_uvarint, put_varint};
 pub use crc::{Crc32c, crc32c};
 pub(crate) use md5::md5;
 pub use snappy::SnappyReader;
-#[cfg(test)]
+#[cfg(any(test, feature = "remote"))]
 pub(crate) use snappy::put_snappy_block;
 pub(crate) use snappy::{SnappyWriter, take_snappy_block};
 pub(crate) use words::Words;

@@ -93,6 +93,23 @@ pub(super) fn find(path: &str) -> Option<(Endpoint<'_>, &'static [Method])> {
 }
 
 impl Endpoint<'_> {
+    /// True when the answer depends on who asks.
+    ///
+    /// Compat: thanos `pkg/api/query/v1.go` looks at the tenant of these calls only.
+    pub(super) fn is_of_tenants(self) -> bool {
+        matches!(
+            self,
+            Self::Query
+                | Self::QueryRange
+                | Self::QueryExplain
+                | Self::QueryRangeExplain
+                | Self::Labels
+                | Self::LabelValues(_)
+                | Self::Series
+                | Self::Tsdb
+        )
+    }
+
     /// The `handler` label of the request metrics, as upstream names it.
     pub(super) fn handler_name(self) -> &'static str {
         match self {

@@ -73,12 +73,26 @@ impl ApiError {
         Self { kind: ApiErrorKind::Internal, message: message.into() }
     }
 
+    /// A call for something else than series that failed.
+    pub(super) fn beside_series(what: &str, e: &Error) -> Self {
+        let kind = match e.kind() {
+            ErrorKind::Cancelled => ApiErrorKind::Canceled,
+            ErrorKind::Timeout => ApiErrorKind::Timeout,
+            _ => ApiErrorKind::Internal,
+        };
+        Self { kind, message: format!("{what}: {}", e.message()) }
+    }
+
     /// A query that was not let in.
     pub(super) fn admission(e: &Error) -> Self {
-        match e.kind() {
-            ErrorKind::Unavailable => Self::unavailable(e.message()),
-            _ => Self::execution(e),
-        }
+        // Compat: the texts of promql/engine.go.
+        let (kind, message) = match e.kind() {
+            ErrorKind::Unavailable => return Self::unavailable(e.message()),
+            ErrorKind::Cancelled => (ApiErrorKind::Canceled, "query was canceled in query queue"),
+            ErrorKind::Timeout => (ApiErrorKind::Timeout, "query timed out in query queue"),
+            _ => return Self::execution(e),
+        };
+        Self { kind, message: message.to_owned() }
     }
 
     /// A query or select that failed while it ran.

@@ -11,24 +11,25 @@ use super::{
     query::{self, instant_query, range_query, success},
 };
 use crate::{
+    context::Context,
     promql::{Engine, Explained},
     query::StoreQueryable,
 };
 
 /// Names the operators of an instant query.
-pub(super) fn instant(api: &Arc<Api>, params: &Params) -> Result<Response, ApiError> {
+pub(super) fn instant(api: &Arc<Api>, ctx: &Context, params: &Params) -> Result<Response, ApiError> {
     explainable(params)?;
-    let (query, options) = instant_query(api, params)?;
-    let queryable = StoreQueryable::new(Arc::clone(&api.store), options);
-    answer(api.engine.explain_instant(&queryable, query))
+    let (query, options) = instant_query(api, ctx, params)?;
+    let queryable = StoreQueryable::new(Arc::clone(&api.served.store), options);
+    answer(api.served.engine.explain_instant(&queryable, query))
 }
 
 /// Names the operators of a range query.
-pub(super) fn range(api: &Arc<Api>, params: &Params) -> Result<Response, ApiError> {
+pub(super) fn range(api: &Arc<Api>, ctx: &Context, params: &Params) -> Result<Response, ApiError> {
     explainable(params)?;
-    let (query, options) = range_query(api, params)?;
-    let queryable = StoreQueryable::new(Arc::clone(&api.store), options);
-    answer(api.engine.explain_range(&queryable, query))
+    let (query, options) = range_query(api, ctx, params)?;
+    let queryable = StoreQueryable::new(Arc::clone(&api.served.store), options);
+    answer(api.served.engine.explain_range(&queryable, query))
 }
 
 fn answer(explained: crate::error::Result<Explained>) -> Result<Response, ApiError> {

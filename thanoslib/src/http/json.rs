@@ -2,8 +2,15 @@
 
 use std::fmt::Write;
 
+use axum::response::Response;
+
+use super::query::success;
 use crate::{
-    model::{FloatHistogram, Labels, Value, float},
+    model::{
+        FloatHistogram, Labels, Value, Warnings,
+        duration::{UnixTime, format_rfc3339},
+        float,
+    },
     promql::{MatrixSeries, QueryResult, QueryValue, VectorSample},
 };
 
@@ -84,6 +91,51 @@ pub(super) fn labels(out: &mut String, labels: &Labels) {
         text(out, &String::from_utf8_lossy(label.value));
     }
     out.push('}');
+}
+
+/// Appends a label set as an object, escaped as Go does for what is not the result of a query.
+pub(super) fn html_safe_labels(out: &mut String, labels: &Labels) {
+    out.push('{');
+    for (i, label) in labels.iter().enumerate() {
+        if i > 0 {
+            out.push(',');
+        }
+        html_safe_text(out, &String::from_utf8_lossy(label.name));
+        out.push(':');
+        html_safe_text(out, &String::from_utf8_lossy(label.value));
+    }
+    out.push('}');
+}
+
+/// Appends a number as Go's `encoding/json` does; what JSON has no word for is 0.
+pub(super) fn number(out: &mut String, v: f64) {
+    // Writing to a String cannot fail, here and below.
+    let _ = float::write_api_value(out, if v.is_finite() { v } else { 0.0 });
+}
+
+/// Appends a value in decimals, without quotes.
+pub(super) fn plain_value(out: &mut String, v: f64) {
+    let _ = float::write_plain(out, v);
+}
+
+/// Appends a time, that of the year 1 for never.
+pub(super) fn time(out: &mut String, time: Option<UnixTime>) {
+    out.push('"');
+    match time {
+        Some(time) => out.push_str(&format_rfc3339(time)),
+        None => out.push_str("0001-01-01T00:00:00Z"),
+    }
+    out.push('"');
+}
+
+/// Ends an answer whose data is complete, with its warnings.
+pub(super) fn finish(mut out: String, warnings: &Warnings) -> Response {
+    if !warnings.is_empty() {
+        out.push_str(r#","warnings":"#);
+        items(&mut out, warnings.iter(), |out, w| html_safe_text(out, &w.message));
+    }
+    out.push('}');
+    success(out, !warnings.is_empty())
 }
 
 /// Appends `"resultType":…,"result":…`.

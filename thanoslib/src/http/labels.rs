@@ -3,34 +3,37 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use axum::response::Response;
+use futures::TryFutureExt;
 
 use super::{
     Api,
     error::ApiError,
     json,
     params::{Params, unescape},
-    query::{partial_response, select_options, selector, success, time},
+    query::{partial_response, select_options, selector, store_matchers, time},
 };
 use crate::{
     context::Context,
     error::{Error, Result as StoreResult},
     model::{Interval, Labels, Matcher, Warning, Warnings, float::Quoted},
-    query::StoreQueryable,
+    query::{StoreQueryable, proxied},
     store::{LabelNamesRequest, LabelValuesRequest, PartialResponse},
 };
 
 const TRUNCATED: &str = "results truncated due to limit";
 
 pub(super) async fn names(api: &Arc<Api>, ctx: &Context, params: &Params) -> Result<Response, ApiError> {
-    let request = LabelCall::read(api, params)?;
+    let request = LabelCall::read(api, ctx, params, false)?;
     let (mut names, mut warnings) = (BTreeSet::new(), Warnings::default());
     for matchers in request.sets() {
         let one = LabelNamesRequest {
             limit: request.fetch_limit(),
             partial_response: request.partial_response,
+            store_matchers: request.store_matchers.clone(),
             ..LabelNamesRequest::new(request.interval, matchers)
         };
-        let answer = run(ctx, api.store.label_names(ctx, one)).await?;
+        let answer =
+            run(ctx, api.served.store.label_names(ctx, one).map_err(|e| proxied(e, "LabelNames"))).await?;
         names.extend(answer.names);
         warnings.extend(answer.warnings.iter().cloned());
     }
@@ -51,15 +54,17 @@ pub(super) async fn values(
             return Err(ApiError::bad_data(format!("invalid label name: {}", Quoted(&raw))));
         }
     };
-    let request = LabelCall::read(api, params)?;
+    let request = LabelCall::read(api, ctx, params, false)?;
     let (mut found, mut warnings) = (BTreeSet::new(), Warnings::default());
     for matchers in request.sets() {
         let one = LabelValuesRequest {
             limit: request.fetch_limit(),
             partial_response: request.partial_response,
+            store_matchers: request.store_matchers.clone(),
             ..LabelValuesRequest::new(name.clone(), request.interval, matchers)
         };
-        let answer = run(ctx, api.store.label_values(ctx, one)).await?;
+        let answer =
+            run(ctx, api.served.store.label_values(ctx, one).map_err(|e| proxied(e, "LabelValues"))).await?;
         found.extend(answer.values);
         warnings.extend(answer.warnings.iter().cloned());
     }
@@ -67,7 +72,7 @@ pub(super) async fn values(
 }
 
 pub(super) async fn series(api: &Arc<Api>, ctx: &Context, params: &Params) -> Result<Response, ApiError> {
-    let request = LabelCall::read(api, params)?;
+    let request = LabelCall::read(api, ctx, params, true)?;
     if request.matcher_sets.is_empty() {
         return Err(ApiError::bad_data("no match[] parameter provided"));
     }
@@ -81,7 +86,7 @@ pub(super) async fn series(api: &Arc<Api>, ctx: &Context, params: &Params) -> Re
     }
     let mut options = select_options(api, params, 0)?;
     options.max_resolution_ms = i64::MAX;
-    let queryable = StoreQueryable::new(Arc::clone(&api.store), options);
+    let queryable = StoreQueryable::new(Arc::clone(&api.served.store), options);
     let (mut found, mut warnings) = (BTreeSet::<Labels>::new(), Warnings::default());
     for matchers in request.sets() {
         let answer =
@@ -96,7 +101,7 @@ pub(super) async fn series(api: &Arc<Api>, ctx: &Context, params: &Params) -> Re
     let kept = if cut { request.limit } else { found.len() };
     let mut out = String::from(r#"{"status":"success","data":"#);
     json::items(&mut out, found.iter().take(kept), json::labels);
-    Ok(finish(out, &warnings))
+    Ok(json::finish(out, &warnings))
 }
 
 async fn run<T>(ctx: &Context, call: impl Future<Output = StoreResult<T>> + Send) -> Result<T, ApiError> {
@@ -109,17 +114,26 @@ struct LabelCall {
     matcher_sets: Vec<Vec<Matcher>>,
     limit: usize,
     partial_response: PartialResponse,
+    store_matchers: Vec<Vec<Matcher>>,
 }
 
 impl LabelCall {
-    fn read(api: &Api, params: &Params) -> Result<Self, ApiError> {
+    /// Reads a call of a tenant; `needs_matchers` when one without matchers is refused.
+    fn read(api: &Api, ctx: &Context, params: &Params, needs_matchers: bool) -> Result<Self, ApiError> {
         let interval = interval(api, params)?;
-        for text in params.all("storeMatch[]") {
-            selector(api, text)?;
-        }
+        let store_matchers = store_matchers(api, params)?;
         let partial_response = partial_response(api, params)?;
-        let matcher_sets = params.all("match[]").map(|text| selector(api, text)).collect::<Result<_, _>>()?;
-        Ok(Self { interval, matcher_sets, limit: params.limit()?, partial_response })
+        let mut matcher_sets =
+            params.all("match[]").map(|text| selector(api, text)).collect::<Result<Vec<_>, _>>()?;
+        if api.settings.tenancy.enforced_label.is_some() {
+            if matcher_sets.is_empty() && !needs_matchers {
+                matcher_sets.push(Vec::new());
+            }
+            for matchers in &mut matcher_sets {
+                api.settings.tenancy.enforce_matchers(matchers, ctx.tenant());
+            }
+        }
+        Ok(Self { interval, matcher_sets, limit: params.limit()?, partial_response, store_matchers })
     }
 
     /// One more than asked for shows that something was cut.
@@ -143,7 +157,7 @@ fn interval(api: &Api, params: &Params) -> Result<Interval, ApiError> {
     let (min, max) = match range_ms {
         0 => (i64::MIN, i64::MAX),
         range_ms => {
-            let now = api.clock.now_ms();
+            let now = api.served.clock.now_ms();
             (now.saturating_sub(range_ms), now)
         }
     };
@@ -162,14 +176,5 @@ fn list(found: BTreeSet<String>, mut warnings: Warnings, limit: usize) -> Respon
     let kept = if cut { limit } else { found.len() };
     let mut out = String::from(r#"{"status":"success","data":"#);
     json::strings(&mut out, found.iter().take(kept).map(String::as_str));
-    finish(out, &warnings)
-}
-
-fn finish(mut out: String, warnings: &Warnings) -> Response {
-    if !warnings.is_empty() {
-        out.push_str(r#","warnings":"#);
-        json::items(&mut out, warnings.iter(), |out, w| json::html_safe_text(out, &w.message));
-    }
-    out.push('}');
-    success(out, !warnings.is_empty())
+    json::finish(out, &warnings)
 }

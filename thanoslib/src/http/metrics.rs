@@ -1,70 +1,168 @@
-//! Counters of the API, in Prometheus' text format.
+//! Counters of the API.
 
 use std::{
     collections::BTreeMap,
-    fmt::Write,
-    sync::{Mutex, PoisonError},
-    time::Duration,
+    sync::{Arc, Mutex, PoisonError},
 };
 
-/// Upper bounds of the duration buckets in seconds, as upstream has them.
-const BUCKETS: [f64; 15] =
-    [0.001, 0.01, 0.1, 0.3, 0.6, 1.0, 3.0, 6.0, 9.0, 20.0, 30.0, 60.0, 90.0, 120.0, 240.0];
+use crate::metrics::{Counter, Histogram, Kind, TextWriter};
 
-/// Requests answered and how long they took, by handler, method and status.
+/// Upper bounds of the duration buckets in seconds.
+///
+/// Compat: thanos `pkg/extprom/http/instrument_server.go`.
+const SECONDS: [f64; 15] =
+    [0.001, 0.01, 0.1, 0.3, 0.6, 1.0, 3.0, 6.0, 9.0, 20.0, 30.0, 60.0, 90.0, 120.0, 240.0];
+/// Upper bounds of the size buckets in bytes.
+const BYTES: [f64; 8] = [256.0, 512.0, 1024.0, 2048.0, 4096.0, 16384.0, 262_144.0, 1_048_576.0];
+
+/// Tenants that are counted apart; those that come later are counted together.
+const TENANTS_MAX: usize = 1000;
+/// What tenants are called that are not counted apart.
+const OTHER_TENANTS: &str = "other tenants";
+
+/// Requests answered, how long they took and how large they were, by handler, method, tenant and status.
 ///
 /// See [`Api`](super::Api).
 #[derive(Debug, Default)]
-pub struct HttpMetrics {
-    families: Mutex<BTreeMap<(&'static str, String, u16), Observed>>,
+pub(super) struct HttpMetrics {
+    answered: Mutex<BTreeMap<Key, Observed>>,
+    tenants: Mutex<BTreeMap<String, Arc<str>>>,
+    in_flight: Mutex<BTreeMap<Call, i64>>,
 }
 
-#[derive(Debug, Default)]
+/// What requests are told apart by while they run.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Call {
+    handler: &'static str,
+    method: String,
+    tenant: Arc<str>,
+}
+
+/// What they are told apart by once they are answered.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    call: Call,
+    code: u16,
+}
+
+#[derive(Debug)]
 struct Observed {
-    count: u64,
-    sum: f64,
-    buckets: [u64; BUCKETS.len()],
+    count: Counter,
+    seconds: Histogram,
+    request_bytes: Histogram,
+    response_bytes: Histogram,
+}
+
+/// One request while it is answered.
+#[derive(Debug)]
+pub(super) struct Begun {
+    call: Call,
+    started: std::time::Instant,
+    pub(super) request_bytes: u64,
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ended {
+    pub(super) code: u16,
+    pub(super) response_bytes: u64,
 }
 
 impl HttpMetrics {
-    /// Notes one answered request.
-    pub(super) fn observe(&self, handler: &'static str, method: &str, code: u16, took: Duration) {
-        let mut families = self.families.lock().unwrap_or_else(PoisonError::into_inner);
-        let o = families.entry((handler, method.to_ascii_lowercase(), code)).or_default();
-        let seconds = took.as_secs_f64();
-        o.count += 1;
-        o.sum += seconds;
-        if let Some(i) = BUCKETS.iter().position(|b| seconds <= *b) {
-            o.buckets[i] += 1;
-        }
+    /// Notes that a request came.
+    pub(super) fn begin(&self, handler: &'static str, method: &str, tenant: &str) -> Begun {
+        let call = Call { handler, method: method.to_ascii_lowercase(), tenant: self.tenant(tenant) };
+        let mut in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
+        *in_flight.entry(call.clone()).or_default() += 1;
+        Begun { call, started: std::time::Instant::now(), request_bytes: 0 }
     }
 
-    /// The families `http_requests_total` and `http_request_duration_seconds`.
-    pub fn render(&self) -> String {
-        let families = self.families.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut out = String::new();
-        out.push_str("# HELP http_requests_total Requests answered by the HTTP API.\n");
-        out.push_str("# TYPE http_requests_total counter\n");
-        for ((handler, method, code), o) in families.iter() {
-            let labels = format!(r#"code="{code}",handler="{handler}",method="{method}""#);
-            // Writing to a String cannot fail, here and below.
-            let _ = writeln!(out, "http_requests_total{{{labels}}} {}", o.count);
+    /// Notes that it was answered, or, without an answer, that its client went away.
+    pub(super) fn end(&self, begun: Begun, ended: Option<Ended>) {
+        let Begun { call, started, request_bytes } = begun;
+        {
+            let mut in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
+            *in_flight.entry(call.clone()).or_default() -= 1;
         }
-        out.push_str("# HELP http_request_duration_seconds Seconds that requests took.\n");
-        out.push_str("# TYPE http_request_duration_seconds histogram\n");
-        for ((handler, method, code), o) in families.iter() {
-            let labels = format!(r#"code="{code}",handler="{handler}",method="{method}""#);
-            let mut below = 0;
-            for (bound, n) in BUCKETS.iter().zip(o.buckets) {
-                below += n;
-                let _ =
-                    writeln!(out, r#"http_request_duration_seconds_bucket{{{labels},le="{bound}"}} {below}"#);
+        let Some(ended) = ended else { return };
+        let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        let observed = answered.entry(Key { call, code: ended.code }).or_insert_with(|| Observed {
+            count: Counter::default(),
+            seconds: Histogram::new(&SECONDS),
+            request_bytes: Histogram::new(&BYTES),
+            response_bytes: Histogram::new(&BYTES),
+        });
+        observed.count.add(1);
+        observed.seconds.observe(started.elapsed().as_secs_f64());
+        observed.request_bytes.observe(request_bytes as f64);
+        observed.response_bytes.observe(ended.response_bytes as f64);
+    }
+
+    fn tenant(&self, name: &str) -> Arc<str> {
+        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = match tenants.len() {
+            TENANTS_MAX.. if !tenants.contains_key(name) => OTHER_TENANTS,
+            _ => name,
+        };
+        Arc::clone(tenants.entry(name.to_owned()).or_insert_with(|| Arc::from(name)))
+    }
+
+    /// Writes the families `http_requests_total`, `http_request_duration_seconds`,
+    /// `http_request_size_bytes`, `http_response_size_bytes` and `http_inflight_requests`.
+    pub(super) fn write(&self, out: &mut TextWriter) {
+        let answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        type One = fn(&mut TextWriter, &[(&str, &str)], &Observed);
+        let each = |out: &mut TextWriter, one: One| {
+            for (Key { call, code }, observed) in answered.iter() {
+                let code = code.to_string();
+                let labels = [
+                    ("code", code.as_str()),
+                    ("handler", call.handler),
+                    ("method", &call.method),
+                    ("tenant", &*call.tenant),
+                ];
+                one(out, &labels, observed);
             }
-            let _ =
-                writeln!(out, r#"http_request_duration_seconds_bucket{{{labels},le="+Inf"}} {}"#, o.count);
-            let _ = writeln!(out, "http_request_duration_seconds_sum{{{labels}}} {}", o.sum);
-            let _ = writeln!(out, "http_request_duration_seconds_count{{{labels}}} {}", o.count);
+        };
+        out.family("http_requests_total", "Requests answered.", Kind::Counter);
+        each(out, |out, labels, o| out.sample("http_requests_total", labels, o.count.get() as f64));
+        out.family("http_request_duration_seconds", "Seconds that requests took.", Kind::Histogram);
+        each(out, |out, labels, o| out.histogram("http_request_duration_seconds", labels, &o.seconds));
+        out.family("http_request_size_bytes", "Sizes of requests.", Kind::Histogram);
+        each(out, |out, labels, o| out.histogram("http_request_size_bytes", labels, &o.request_bytes));
+        out.family("http_response_size_bytes", "Sizes of answers.", Kind::Histogram);
+        each(out, |out, labels, o| out.histogram("http_response_size_bytes", labels, &o.response_bytes));
+        drop(answered);
+        out.family("http_inflight_requests", "Requests that are being answered.", Kind::Gauge);
+        let in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
+        for (Call { handler, method, tenant }, n) in in_flight.iter() {
+            let labels = [("handler", *handler), ("method", method), ("tenant", tenant)];
+            out.sample("http_inflight_requests", &labels, *n as f64);
         }
-        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tenants_that_come_late_are_counted_together() {
+        let metrics = HttpMetrics::default();
+        for i in 0..TENANTS_MAX + 5 {
+            let begun = metrics.begin("query", "GET", &format!("t{i}"));
+            metrics.end(begun, Some(Ended { code: 200, response_bytes: 7 }));
+        }
+        let gone = metrics.begin("query", "GET", "t0");
+        let mut out = TextWriter::default();
+        metrics.write(&mut out);
+        let has = |line: &str| assert!(out.text().lines().any(|l| l == line), "no {line}");
+        has(r#"http_requests_total{code="200",handler="query",method="get",tenant="other tenants"} 5"#);
+        has(r#"http_requests_total{code="200",handler="query",method="get",tenant="t999"} 1"#);
+        has(r#"http_inflight_requests{handler="query",method="get",tenant="t0"} 1"#);
+        metrics.end(gone, None);
+        let mut out = TextWriter::default();
+        metrics.write(&mut out);
+        assert!(out.text().contains(r#"http_inflight_requests{handler="query",method="get",tenant="t0"} 0"#));
     }
 }

@@ -5,21 +5,28 @@
 mod active;
 mod endpoint;
 mod error;
+mod exemplars;
 mod explain;
 mod json;
 mod labels;
+mod metadata;
 mod metrics;
 mod params;
 mod probe;
 mod query;
+mod rules;
 mod status;
+mod stores;
 mod syntax;
+mod targets;
+mod tenancy;
+mod tsdb;
 
 use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    body::Body,
+    body::{Body, HttpBody},
     extract::{Request, State},
     http::{HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
@@ -27,20 +34,24 @@ use axum::{
 };
 
 use crate::{
+    apis::Apis,
     budget::Budget,
-    clock::Clock,
+    clock::{Clock, SystemClock},
     context::{Admission, AdmissionSettings, Context},
     dedup::{Algorithm, Counters},
+    metrics::{Collect, Kind, TextWriter},
     promql::Engine,
     query::ResolutionSeams,
     store::Store,
 };
 use endpoint::Endpoint;
 use error::ApiError;
-pub use metrics::HttpMetrics;
+use metrics::HttpMetrics;
 use params::Params;
-pub use probe::{Readiness, probes};
+pub use probe::{Probes, Readiness, pages};
+pub use stores::{StoreStatus, StoreStatuses};
 pub use syntax::syntax_tree;
+pub use tenancy::Tenancy;
 
 /// How the API answers; plain data.
 ///
@@ -77,6 +88,20 @@ pub struct Settings {
     pub metadata_range: Duration,
     /// True: the lookback grows with the resolution asked for.
     pub dynamic_lookback: bool,
+    /// True: a failing endpoint is a warning on rules and alerts.
+    pub rules_partial_response: bool,
+    /// The same on targets.
+    pub targets_partial_response: bool,
+    /// The same on metadata.
+    pub metadata_partial_response: bool,
+    /// The same on exemplars.
+    pub exemplars_partial_response: bool,
+    /// The same on statistics.
+    pub status_partial_response: bool,
+    /// Who asks, and what each may see.
+    pub tenancy: Tenancy,
+    /// True: what changes or ends something, such as ending a query, is served.
+    pub admin: bool,
     /// True: answers carry CORS headers.
     pub cors: bool,
     /// What `/api/v1/status/flags` shows.
@@ -104,6 +129,13 @@ impl Default for Settings {
             fit_range: false,
             metadata_range: Duration::ZERO,
             dynamic_lookback: true,
+            rules_partial_response: true,
+            targets_partial_response: true,
+            metadata_partial_response: true,
+            exemplars_partial_response: true,
+            status_partial_response: true,
+            tenancy: Tenancy::default(),
+            admin: false,
             cors: true,
             flags: BTreeMap::new(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -116,64 +148,98 @@ impl Default for Settings {
 /// ```
 /// use std::sync::Arc;
 /// use axum::{body::{Body, to_bytes}, http::Request};
-/// use thanoslib::{Budget, Engine, EngineOptions, Labels, MemoryStore, SystemClock, http, runtime::Inline};
+/// use thanoslib::{Engine, EngineOptions, Labels, MemoryStore, http, runtime::Inline};
 /// use tower::ServiceExt;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let engine = Engine::new(EngineOptions::default(), Arc::new(Inline));
 /// let store = Arc::new(MemoryStore::new(Labels::empty()));
 /// let settings = http::Settings { cors: false, ..http::Settings::default() };
-/// let api = http::Api::new(settings, engine, store, Arc::new(SystemClock), Budget::unlimited());
+/// let api = http::Api::new(settings, http::Served::new(engine, store));
 /// let request = Request::get("/api/v1/query?query=1%2B1&time=60").body(Body::empty())?;
 /// let answer = http::router(Arc::clone(&api)).oneshot(request).await?;
 /// let text = to_bytes(answer.into_body(), 1 << 20).await?;
 /// assert!(str::from_utf8(&text)?.contains(r#"[60,"2"]"#));
-/// assert!(api.metrics().render().contains("http_requests_total"));
+/// use thanoslib::metrics::{Collect, TextWriter};
+/// let mut out = TextWriter::default();
+/// api.collect(&mut out);
+/// assert!(out.text().contains("http_requests_total"));
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Debug)]
 pub struct Api {
     settings: Settings,
-    engine: Engine,
-    store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
-    budget: Arc<Budget>,
+    served: Served,
     admission: Admission,
     metrics: HttpMetrics,
     started_ms: i64,
 }
 
-impl Api {
-    /// An API that asks `store`, draws on `budget` and takes the current time from `clock`.
-    pub fn new(
-        settings: Settings,
-        engine: Engine,
-        store: Arc<dyn Store>,
-        clock: Arc<dyn Clock>,
-        budget: Arc<Budget>,
-    ) -> Arc<Self> {
-        Arc::new(Self {
-            admission: Admission::new(settings.admission),
-            started_ms: clock.now_ms(),
-            metrics: HttpMetrics::default(),
-            settings,
+/// What an API answers from.
+///
+/// ```
+/// use std::sync::Arc;
+/// use thanoslib::{Budget, Engine, EngineOptions, Labels, MemoryStore, http::Served, runtime::Inline};
+/// let engine = Engine::new(EngineOptions::default(), Arc::new(Inline));
+/// let store = Arc::new(MemoryStore::new(Labels::empty()));
+/// let served = Served { budget: Budget::new("queries", 1 << 30), ..Served::new(engine, store) };
+/// assert!(served.apis.rules.is_none());
+/// ```
+#[derive(Clone, Debug)]
+pub struct Served {
+    /// Evaluates queries.
+    pub engine: Engine,
+    /// What they select from; it keeps the whole contract.
+    pub store: Arc<dyn Store>,
+    /// What is answered beside series; what is missing answers as if nothing was there.
+    pub apis: Apis,
+    /// The stores behind `store`, as `/api/v1/stores` shows them; `None` shows the store itself.
+    pub stores: Option<Arc<dyn StoreStatuses>>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// What all requests draw on.
+    pub budget: Arc<Budget>,
+}
+
+impl Served {
+    /// One store, by the system's clock, without limit of memory.
+    pub fn new(engine: Engine, store: Arc<dyn Store>) -> Self {
+        Self {
             engine,
             store,
-            clock,
-            budget,
+            apis: Apis::default(),
+            stores: None,
+            clock: Arc::new(SystemClock),
+            budget: Budget::unlimited(),
+        }
+    }
+}
+
+impl Api {
+    /// An API over what is served.
+    pub fn new(settings: Settings, served: Served) -> Arc<Self> {
+        Arc::new(Self {
+            admission: Admission::new(settings.admission),
+            started_ms: served.clock.now_ms(),
+            metrics: HttpMetrics::default(),
+            settings,
+            served,
         })
     }
 
-    /// Counters of the requests answered.
-    pub fn metrics(&self) -> &HttpMetrics {
-        &self.metrics
+    /// A context for one request of a tenant, with its own part of the budget.
+    fn context(&self, tenant: &str) -> Context {
+        let budget = self.admission.budget("query", &self.served.budget);
+        Context::new(budget).with_timeout(self.settings.timeout).with_tenant(tenant)
     }
+}
 
-    /// A context for one request, with its own part of the budget.
-    fn context(&self) -> Context {
-        let budget = self.admission.budget("query", &self.budget);
-        Context::new(budget).with_timeout(self.settings.timeout)
+impl Collect for Api {
+    fn collect(&self, out: &mut TextWriter) {
+        self.metrics.write(out);
+        let used = self.served.budget.used() as f64;
+        out.single("thanoslib_memory_budget_bytes", "Bytes that requests hold now.", Kind::Gauge, used);
     }
 }
 
@@ -181,8 +247,9 @@ impl Api {
 ///
 /// Every path below `/api/v1` that Thanos answers is there, with its methods, and Prometheus'
 /// `format_query` and `parse_query`; other methods get 405 and other paths are left to the
-/// embedder. Our own are `GET /api/v1/status/active_queries`, which lists the queries that run, and
-/// `POST /api/v1/status/active_queries/kill` with the parameter `id`, which ends one.
+/// embedder. Our own are `GET /api/v1/status/active_queries`, which lists the queries that wait and run, and,
+/// with [`Settings::admin`], `POST /api/v1/status/active_queries/kill` with the parameter `id`, which
+/// ends one.
 pub fn router(api: Arc<Api>) -> Router {
     let mut router = Router::new();
     for path in endpoint::PATHS {
@@ -202,6 +269,9 @@ async fn serve(State(api): State<Arc<Api>>, request: Request) -> Result<Response
         return Ok(cleaned(&path));
     }
     let Some((endpoint, methods)) = endpoint::find(&path) else { return Ok(not_found().await) };
+    if endpoint == Endpoint::KillQuery && !api.settings.admin {
+        return Ok(not_found().await);
+    }
     let method = request.method().clone();
     if method == Method::OPTIONS {
         let response = StatusCode::NO_CONTENT.into_response();
@@ -217,14 +287,45 @@ async fn serve(State(api): State<Arc<Api>>, request: Request) -> Result<Response
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
         return Ok(response);
     }
-    let started = std::time::Instant::now();
-    let name = endpoint.handler_name();
-    let response = match Params::read(request, api.settings.body_bytes_max, &api.budget).await {
-        Ok(params) => answer(&api, endpoint, &params).await,
+    let tenant = api.settings.tenancy.tenant(request.headers());
+    let mut counted = Counted::new(&api, endpoint.handler_name(), &request, &tenant);
+    let response = match Params::read(request, api.settings.body_bytes_max, &api.served.budget).await {
+        Ok(params) => answer(&api, endpoint, &tenant, &params).await,
         Err(e) => e.into_response(),
     };
-    api.metrics.observe(name, method.as_str(), response.status().as_u16(), started.elapsed());
+    counted.answered(&response);
     Ok(with_cors(&api, response))
+}
+
+/// Counts one request, also when its client goes away before the answer.
+struct Counted<'a> {
+    metrics: &'a HttpMetrics,
+    begun: Option<metrics::Begun>,
+}
+
+impl<'a> Counted<'a> {
+    fn new(api: &'a Api, handler: &'static str, request: &Request, tenant: &str) -> Self {
+        let mut begun = api.metrics.begin(handler, request.method().as_str(), tenant);
+        let uri = request.uri().to_string().len() as u64;
+        begun.request_bytes = uri + request.body().size_hint().exact().unwrap_or_default();
+        Self { metrics: &api.metrics, begun: Some(begun) }
+    }
+
+    fn answered(&mut self, response: &Response) {
+        let response_bytes = response.body().size_hint().exact().unwrap_or_default();
+        let ended = metrics::Ended { code: response.status().as_u16(), response_bytes };
+        if let Some(begun) = self.begun.take() {
+            self.metrics.end(begun, Some(ended));
+        }
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        if let Some(begun) = self.begun.take() {
+            self.metrics.end(begun, None);
+        }
+    }
 }
 
 /// Sends clients to the path without empty segments, as Go's router does.
@@ -236,14 +337,17 @@ fn cleaned(path: &str) -> Response {
     (StatusCode::TEMPORARY_REDIRECT, headers, Body::from(body)).into_response()
 }
 
-async fn answer(api: &Arc<Api>, endpoint: Endpoint<'_>, params: &Params) -> Response {
+async fn answer(api: &Arc<Api>, endpoint: Endpoint<'_>, tenant: &str, params: &Params) -> Response {
+    if endpoint.is_of_tenants() && !tenancy::is_valid(tenant) {
+        return ApiError::bad_data("tenant name not valid").into_response();
+    }
     // Dropping the guard, as when the client hangs up, stops the work behind the request.
-    let (ctx, _guard) = api.context().child();
+    let (ctx, _guard) = api.context(tenant).child();
     let answer = match endpoint {
         Endpoint::Query => query::instant(api, &ctx, params).await,
         Endpoint::QueryRange => query::range(api, &ctx, params).await,
-        Endpoint::QueryExplain => explain::instant(api, params),
-        Endpoint::QueryRangeExplain => explain::range(api, params),
+        Endpoint::QueryExplain => explain::instant(api, &ctx, params),
+        Endpoint::QueryRangeExplain => explain::range(api, &ctx, params),
         Endpoint::ActiveQueries => Ok(active::list(api)),
         Endpoint::KillQuery => active::kill(api, params),
         Endpoint::FormatQuery => syntax::format(api, params),
@@ -251,7 +355,17 @@ async fn answer(api: &Arc<Api>, endpoint: Endpoint<'_>, params: &Params) -> Resp
         Endpoint::Labels => labels::names(api, &ctx, params).await,
         Endpoint::LabelValues(name) => labels::values(api, &ctx, name, params).await,
         Endpoint::Series => labels::series(api, &ctx, params).await,
-        other => status::answer(api, other, params),
+        Endpoint::Stores => Ok(stores::list(api)),
+        Endpoint::Rules => rules::rules(api, &ctx, params).await,
+        Endpoint::Alerts => rules::alerts(api, &ctx).await,
+        Endpoint::Targets => targets::targets(api, &ctx, params).await,
+        Endpoint::Metadata => metadata::metadata(api, &ctx, params).await,
+        Endpoint::Exemplars => exemplars::exemplars(api, &ctx, params).await,
+        Endpoint::Tsdb => tsdb::status(api, &ctx, params).await,
+        Endpoint::BuildInfo => Ok(status::build_info(api)),
+        Endpoint::RuntimeInfo => Ok(status::runtime_info(api)),
+        Endpoint::Flags => Ok(status::flags(api)),
+        Endpoint::Config => Ok(status::config()),
     };
     answer.unwrap_or_else(ApiError::into_response)
 }

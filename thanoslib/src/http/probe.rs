@@ -11,10 +11,10 @@ use axum::{
     extract::State,
     http::{StatusCode, header},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{any, get},
 };
 
-use super::Api;
+use crate::metrics::{Collect, Kind, TextWriter};
 
 /// Whether the process is ready to answer; shared by all that decide it.
 ///
@@ -43,24 +43,9 @@ impl Readiness {
 /// The static page: query, graph, table, warnings. No build step, no foreign resources.
 const PAGE: &str = include_str!("page.html");
 
-/// Routes `/`, `/graph`, `/-/healthy`, `/-/ready` and `/metrics`, to be merged with
-/// [`router`](super::router).
-pub fn probes(api: Arc<Api>, component: &'static str, readiness: Readiness) -> Router {
-    let state = Probe { api, component, readiness };
-    Router::new()
-        .route("/", get(page))
-        .route("/graph", get(page))
-        .route("/-/healthy", get(async || "OK"))
-        .route("/-/ready", get(ready))
-        .route("/metrics", get(metrics))
-        .with_state(state)
-}
-
-#[derive(Clone)]
-struct Probe {
-    api: Arc<Api>,
-    component: &'static str,
-    readiness: Readiness,
+/// Routes `/` and `/graph`: a page to query with.
+pub fn pages() -> Router {
+    Router::new().route("/", get(page)).route("/graph", get(page))
 }
 
 async fn page() -> Response {
@@ -75,28 +60,66 @@ async fn page() -> Response {
     (headers, Body::from(PAGE)).into_response()
 }
 
-async fn ready(State(probe): State<Probe>) -> Response {
-    if probe.readiness.is_ready() {
+/// What a process says of itself to those that watch it.
+///
+/// ```
+/// use thanoslib::http::{Probes, Readiness};
+/// let probes = Probes { component: "query", version: "0.1.0".to_owned(), ..Probes::default() };
+/// let router: axum::Router = probes.router();
+/// # drop(router);
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Probes {
+    /// What it is: `query`, `sidecar`, …
+    pub component: &'static str,
+    /// Version of the program.
+    pub version: String,
+    /// What `/-/ready` says.
+    pub readiness: Readiness,
+    /// Whose metrics `/metrics` shows, beside those of the probes.
+    pub metrics: Vec<Arc<dyn Collect>>,
+}
+
+impl Probes {
+    /// Routes `/-/healthy`, `/-/ready` and `/metrics`.
+    pub fn router(self) -> Router {
+        Router::new()
+            .route("/-/healthy", get(async || "OK"))
+            .route("/-/ready", get(ready))
+            .route("/metrics", any(metrics))
+            .with_state(Arc::new(self))
+    }
+}
+
+async fn ready(State(probes): State<Arc<Probes>>) -> Response {
+    if probes.readiness.is_ready() {
         "OK".into_response()
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "NOT OK").into_response()
     }
 }
 
-async fn metrics(State(probe): State<Probe>) -> Response {
-    let mut out = probe.api.metrics().render();
-    let status = u8::from(probe.readiness.is_ready());
-    let component = probe.component;
-    out.push_str(
-        "# HELP thanos_status Result of the probes: 1 when they pass.\n# TYPE thanos_status gauge\n",
-    );
-    out.push_str(&format!("thanos_status{{check=\"healthy\",component=\"{component}\"}} 1\n"));
-    out.push_str(&format!("thanos_status{{check=\"ready\",component=\"{component}\"}} {status}\n"));
-    out.push_str("# HELP thanos_build_info Version of the program.\n# TYPE thanos_build_info gauge\n");
-    out.push_str(&format!("thanos_build_info{{version=\"{}\"}} 1\n", probe.api.settings.version));
-    out.push_str("# HELP thanoslib_memory_budget_bytes Bytes that queries hold now.\n");
-    out.push_str("# TYPE thanoslib_memory_budget_bytes gauge\n");
-    out.push_str(&format!("thanoslib_memory_budget_bytes {}\n", probe.api.budget.used()));
-    let headers = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    (headers, Body::from(out)).into_response()
+async fn metrics(State(probes): State<Arc<Probes>>) -> Response {
+    let mut out = TextWriter::default();
+    out.family("thanos_status", "Result of the probes: 1 when they pass.", Kind::Gauge);
+    let component = ("component", probes.component);
+    out.sample("thanos_status", &[("check", "healthy"), component], 1.0);
+    let ready = f64::from(u8::from(probes.readiness.is_ready()));
+    out.sample("thanos_status", &[("check", "ready"), component], ready);
+    out.family("thanos_build_info", "Version of the program.", Kind::Gauge);
+    let build = [
+        ("branch", ""),
+        ("goarch", std::env::consts::ARCH),
+        ("goos", std::env::consts::OS),
+        ("goversion", ""),
+        ("revision", ""),
+        ("tags", ""),
+        ("version", &probes.version),
+    ];
+    out.sample("thanos_build_info", &build, 1.0);
+    for source in &probes.metrics {
+        source.collect(&mut out);
+    }
+    let headers = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8; escaping=underscores")];
+    (headers, Body::from(out.into_text())).into_response()
 }

@@ -10,56 +10,74 @@ use axum::{
 
 use super::{Api, error::ApiError, explain, json, params::Params};
 use crate::{
-    context::Context,
-    model::duration,
+    context::{Admitted, Context},
+    model::{Matcher, duration},
     promql::{
-        self, Engine, EngineOptions, Explained, InstantQuery, QueryResult, RangeQuery, StepStats, ast::Expr,
+        self, Engine, EngineOptions, Explained, InstantQuery, QueryResult, Queued, RangeQuery, StepStats,
+        ast::Expr,
     },
-    query::{SelectOptions, StoreQueryable},
+    query::{SelectOptions, StoreQueryable, lookback_for},
     store::{PartialResponse, ShardInfo},
 };
 
 pub(super) async fn instant(api: &Arc<Api>, ctx: &Context, params: &Params) -> Result<Response, ApiError> {
-    let (query, options) = instant_query(api, params)?;
+    let (query, options) = instant_query(api, ctx, params)?;
     let ctx = timeout(ctx, params)?;
     query.check().map_err(|e| ApiError::bad_data(e.message()))?;
-    let _place = api.admission.enter(&ctx).await.map_err(|e| ApiError::admission(&e))?;
-    let queryable = Arc::new(StoreQueryable::new(Arc::clone(&api.store), options));
-    let result = explain::engine(api, params).instant(&ctx, queryable, query).await;
+    let engine = explain::engine(api, params);
+    let (engine, ctx, _place) = admitted(api, &engine, engine.queue_instant(&ctx, &query)).await?;
+    let queryable = Arc::new(StoreQueryable::new(Arc::clone(&api.served.store), options));
+    let result = engine.instant(&ctx, queryable, query).await;
     respond(params, &result.map_err(|e| ApiError::execution(&e))?)
 }
 
 /// The instant query that a request asks for.
 pub(super) fn instant_query(
     api: &Arc<Api>,
+    ctx: &Context,
     params: &Params,
 ) -> Result<(InstantQuery, SelectOptions), ApiError> {
     let time_ms = match params.get("time") {
-        "" => api.clock.now_ms(),
+        "" => api.served.clock.now_ms(),
         text => time(text).map_err(|e| ApiError::bad_data(format!("Invalid time value for 'time': {e}")))?,
     };
     timeout_ns(params)?;
     let auto_resolution_ms = i64::try_from(api.settings.instant_resolution.as_millis()).unwrap_or(i64::MAX);
     let options = select_options(api, params, auto_resolution_ms)?;
     let lookback_ms = lookback(api, params, options.max_resolution_ms)?;
-    let engine = engine(api, params);
-    let expr = parse(&engine, params)?;
+    let expr = parse(api, ctx, params)?;
     let query = InstantQuery { expr, text: Arc::from(params.get("query")), time_ms, lookback_ms };
     Ok((query, options))
 }
 
 pub(super) async fn range(api: &Arc<Api>, ctx: &Context, params: &Params) -> Result<Response, ApiError> {
-    let (query, options) = range_query(api, params)?;
+    let (query, options) = range_query(api, ctx, params)?;
     let ctx = timeout(ctx, params)?;
     query.check().map_err(|e| ApiError::bad_data(e.message()))?;
-    let _place = api.admission.enter(&ctx).await.map_err(|e| ApiError::admission(&e))?;
-    let queryable = Arc::new(StoreQueryable::new(Arc::clone(&api.store), options));
-    let result = explain::engine(api, params).range(&ctx, queryable, query).await;
+    let engine = explain::engine(api, params);
+    let (engine, ctx, _place) = admitted(api, &engine, engine.queue_range(&ctx, &query)).await?;
+    let queryable = Arc::new(StoreQueryable::new(Arc::clone(&api.served.store), options));
+    let result = engine.range(&ctx, queryable, query).await;
     respond(params, &result.map_err(|e| ApiError::execution(&e))?)
 }
 
+/// Waits until a query is let in; gives the engine and the context to run it with, and its place.
+async fn admitted(
+    api: &Arc<Api>,
+    engine: &Engine,
+    queued: Queued,
+) -> Result<(Engine, Context, Admitted), ApiError> {
+    let ctx = queued.context().clone();
+    let place = api.admission.enter(&ctx).await.map_err(|e| ApiError::admission(&e))?;
+    Ok((engine.after(queued), ctx, place))
+}
+
 /// The range query that a request asks for.
-pub(super) fn range_query(api: &Arc<Api>, params: &Params) -> Result<(RangeQuery, SelectOptions), ApiError> {
+pub(super) fn range_query(
+    api: &Arc<Api>,
+    ctx: &Context,
+    params: &Params,
+) -> Result<(RangeQuery, SelectOptions), ApiError> {
     let start_ms = time(params.get("start")).map_err(ApiError::bad_data)?;
     let end_ms = time(params.get("end")).map_err(ApiError::bad_data)?;
     if end_ms < start_ms {
@@ -70,8 +88,7 @@ pub(super) fn range_query(api: &Arc<Api>, params: &Params) -> Result<(RangeQuery
     timeout_ns(params)?;
     let options = select_options(api, params, step_ms / 5)?;
     let lookback_ms = lookback(api, params, options.max_resolution_ms)?;
-    let engine = engine(api, params);
-    let expr = parse(&engine, params)?;
+    let expr = parse(api, ctx, params)?;
     let query =
         RangeQuery { expr, text: Arc::from(params.get("query")), start_ms, end_ms, step_ms, lookback_ms };
     Ok((query, options))
@@ -129,8 +146,8 @@ fn timeout(ctx: &Context, params: &Params) -> Result<Context, ApiError> {
 
 /// The engine as a request wants it.
 pub(super) fn engine(api: &Api, params: &Params) -> Engine {
-    let own = api.engine.options();
-    api.engine.with_options(EngineOptions {
+    let own = api.served.engine.options();
+    api.served.engine.with_options(EngineOptions {
         // Compat: Prometheus' engine knows the functions of Thanos under no setting.
         x_functions: own.x_functions && params.get("engine") != "prometheus",
         per_step_stats: own.per_step_stats && params.get("stats") == "all",
@@ -138,8 +155,13 @@ pub(super) fn engine(api: &Api, params: &Params) -> Engine {
     })
 }
 
-fn parse(engine: &Engine, params: &Params) -> Result<Expr, ApiError> {
-    promql::parse(params.get("query"), engine.options()).map_err(|e| ApiError::bad_data(e.to_string()))
+/// The expression of a request, bound to its tenant.
+fn parse(api: &Api, ctx: &Context, params: &Params) -> Result<Expr, ApiError> {
+    let tenancy = &api.settings.tenancy;
+    let mut expr = promql::parse(params.get("query"), engine(api, params).options())
+        .map_err(|e| tenancy.parse_error(&e))?;
+    tenancy.enforce(&mut expr, ctx.tenant());
+    Ok(expr)
 }
 
 /// The select options that a request's parameters ask for.
@@ -152,9 +174,7 @@ pub(super) fn select_options(
     let dedup = params.flag("dedup", true)?;
     let asked: Vec<String> = params.all("replicaLabels[]").map(str::to_owned).collect();
     let replica_labels = if asked.is_empty() { settings.replica_labels.clone() } else { asked };
-    for matcher in params.all("storeMatch[]") {
-        selector(api, matcher)?;
-    }
+    let store_matchers = store_matchers(api, params)?;
     let partial_response = partial_response(api, params)?;
     let max_resolution_ms = match params.get("max_source_resolution") {
         "" if settings.auto_downsampling => auto_resolution_ms,
@@ -186,7 +206,13 @@ pub(super) fn select_options(
         fit_range: settings.fit_range,
         partial_response,
         shard,
+        store_matchers,
     })
+}
+
+/// `storeMatch[]` of a request.
+pub(super) fn store_matchers(api: &Api, params: &Params) -> Result<Vec<Vec<Matcher>>, ApiError> {
+    params.all("storeMatch[]").map(|text| selector(api, text)).collect()
 }
 
 /// `partial_response` of a request.
@@ -209,12 +235,7 @@ fn lookback(api: &Api, params: &Params, max_resolution_ms: i64) -> Result<Option
     if !api.settings.dynamic_lookback {
         return Ok(None);
     }
-    let own = api.engine.options().lookback_ms;
-    Ok(match max_resolution_ms {
-        r if r > own.max(300_000) => Some(own.max(3_600_000)),
-        r if r > own => Some(own.max(300_000)),
-        _ => None,
-    })
+    Ok(lookback_for(api.served.engine.options().lookback_ms, max_resolution_ms))
 }
 
 /// `shard_info` as JSON: `{"shard_index":0,"total_shards":2,"by":true,"labels":["a"]}`.
@@ -244,8 +265,8 @@ fn shard_info(text: &str) -> Result<Option<ShardInfo>, ApiError> {
 }
 
 /// The matchers of a selector such as `match[]`.
-pub(super) fn selector(api: &Api, text: &str) -> Result<Vec<crate::model::Matcher>, ApiError> {
-    promql::parse_selector(text, api.engine.options()).map_err(|e| ApiError::bad_data(e.to_string()))
+pub(super) fn selector(api: &Api, text: &str) -> Result<Vec<Matcher>, ApiError> {
+    promql::parse_selector(text, api.served.engine.options()).map_err(|e| ApiError::bad_data(e.to_string()))
 }
 
 fn respond(params: &Params, result: &QueryResult) -> Result<Response, ApiError> {

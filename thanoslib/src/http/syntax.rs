@@ -39,7 +39,7 @@ pub(super) fn tree(api: &Api, params: &Params) -> Result<Response, ApiError> {
 }
 
 fn parse(api: &Api, params: &Params) -> Result<Expr, ApiError> {
-    promql::parse(params.get("query"), api.engine.options())
+    promql::parse(params.get("query"), api.served.engine.options())
         .map_err(|e| ApiError::bad_data(format!("invalid parameter \"query\": {e}")))
 }
 

@@ -1,6 +1,9 @@
 //! Remarks of the engine about a query: warnings and infos.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write};
+
+use super::functions::Rfc3339;
+use crate::model::float::{General, write_general_precision};
 
 /// Warnings and infos of one query, each text once.
 ///
@@ -18,6 +21,50 @@ use std::collections::BTreeMap;
 pub struct Annotations {
     warnings: BTreeMap<String, Option<(u32, u32)>>,
     infos: BTreeMap<String, Option<(u32, u32)>>,
+    /// Infos of which those of one text tell the numbers of all.
+    repairs: BTreeMap<String, (Repairs, Option<(u32, u32)>)>,
+}
+
+/// Classic histograms whose counts shrank towards higher bounds and were lifted.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Repairs {
+    /// Least and greatest bound whose count was lifted.
+    pub(crate) bounds: (f64, f64),
+    /// Greatest lift.
+    pub(crate) max_diff: f64,
+    /// Times of the first and the last one in ms.
+    pub(crate) times_ms: (i64, i64),
+    /// How many more than one Prometheus says there were.
+    pub(crate) more: i64,
+}
+
+impl Repairs {
+    /// Counts the ones of both together.
+    fn merge(&mut self, other: &Self) {
+        self.bounds = (self.bounds.0.min(other.bounds.0), self.bounds.1.max(other.bounds.1));
+        self.max_diff = self.max_diff.max(other.max_diff);
+        let (own, times) = (self.times_ms, other.times_ms);
+        self.times_ms = (own.0.min(times.0), own.1.max(times.1));
+        // Compat: wraps as it does upstream, where sums are merged with themselves.
+        self.more = self.more.wrapping_add(other.more).wrapping_add(1);
+    }
+
+    fn text(&self, of: &str) -> String {
+        // Compat: the text has whole seconds (util/annotations).
+        let time = |t: i64| Rfc3339(t.saturating_sub(t.rem_euclid(1000)));
+        let (from, to) = (time(self.times_ms.0), time(self.times_ms.1));
+        let mut diff = String::new();
+        // Writing to a string does not fail.
+        let _ = write_general_precision(&mut diff, self.max_diff, 2);
+        let (min, max) = (General(self.bounds.0), General(self.bounds.1));
+        let count = self.more.wrapping_add(1);
+        let mut text = of.to_owned();
+        let _ = write!(
+            text,
+            ", from buckets {min} to {max}, with a max diff of {diff}, over {count} samples from {from} to {to}"
+        );
+        text
+    }
 }
 
 impl Annotations {
@@ -31,10 +78,21 @@ impl Annotations {
         self.infos.insert(format!("PromQL info: {}", text.as_ref()), position);
     }
 
+    /// Adds an info about repairs; of equal texts the first position stays.
+    pub(crate) fn repaired(&mut self, text: String, repairs: Repairs, position: Option<(u32, u32)>) {
+        match self.repairs.get_mut(&text) {
+            Some((own, _)) => own.merge(&repairs),
+            None => drop(self.repairs.insert(text, (repairs, position))),
+        }
+    }
+
     /// Adds all of `other`.
     pub fn merge(&mut self, other: Annotations) {
         self.warnings.extend(other.warnings);
         self.infos.extend(other.infos);
+        for (text, (repairs, position)) in other.repairs {
+            self.repaired(text, repairs, position);
+        }
     }
 
     /// The same remarks at other positions; those that `to` does not know stay where they are.
@@ -43,7 +101,8 @@ impl Annotations {
         let all = |of: &BTreeMap<String, Option<(u32, u32)>>| {
             of.iter().map(|(text, position)| (text.clone(), place(position))).collect()
         };
-        Self { warnings: all(&self.warnings), infos: all(&self.infos) }
+        let repairs = self.repairs.iter().map(|(t, (r, p))| (t.clone(), (r.clone(), place(p))));
+        Self { warnings: all(&self.warnings), infos: all(&self.infos), repairs: repairs.collect() }
     }
 
     /// Warnings in text order.
@@ -53,17 +112,28 @@ impl Annotations {
 
     /// Infos in text order.
     pub fn infos(&self) -> impl Iterator<Item = String> + '_ {
-        self.infos.iter().map(render)
+        self.all_infos().into_iter().map(|(text, position)| render((&text, &position)))
+    }
+
+    /// Infos in text order with their positions.
+    fn all_infos(&self) -> BTreeMap<String, Option<(u32, u32)>> {
+        let mut all = self.infos.clone();
+        all.extend(
+            self.repairs.iter().map(|(text, (repairs, position))| {
+                (format!("PromQL info: {}", repairs.text(text)), *position)
+            }),
+        );
+        all
     }
 
     /// Warnings, then infos, each in text order, without positions: what Thanos' API shows.
     pub fn texts(&self) -> impl Iterator<Item = String> + '_ {
-        self.warnings.keys().chain(self.infos.keys()).cloned()
+        self.warnings.keys().cloned().chain(self.all_infos().into_keys())
     }
 
     /// True without remarks.
     pub fn is_empty(&self) -> bool {
-        self.warnings.is_empty() && self.infos.is_empty()
+        self.warnings.is_empty() && self.infos.is_empty() && self.repairs.is_empty()
     }
 }
 

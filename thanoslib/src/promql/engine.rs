@@ -9,8 +9,9 @@ use crate::{
 };
 
 use super::{
-    ActiveQuery, EngineOptions, Explained, LogicalPlan, QueryResult, QueryStats, Queryable, StepStats, Steps,
-    active::ActiveQueries,
+    ActiveQuery, EngineOptions, Explained, LogicalPlan, QueryResult, QueryStats, Queryable, Queued,
+    StepStats, Steps,
+    active::{ActiveQueries, Listing},
     ast::{Expr, ValueType},
     exec::{self, Query, Shared},
     plan::{Explainer, Planned, QueryTimes, check_durations, plan},
@@ -48,6 +49,8 @@ pub struct Engine {
     analyze: bool,
     /// Shared by all clones.
     active: Arc<ActiveQueries>,
+    /// The query that has waited for this engine.
+    queued: Option<Arc<Queued>>,
 }
 
 /// A query at one time.
@@ -132,7 +135,7 @@ impl RangeQuery {
 impl Engine {
     /// An engine that computes on `compute`.
     pub fn new(options: EngineOptions, compute: Arc<dyn Compute>) -> Self {
-        Self { options, compute, analyze: false, active: Arc::default() }
+        Self { options, compute, analyze: false, active: Arc::default(), queued: None }
     }
 
     /// The same engine with other settings.
@@ -152,12 +155,38 @@ impl Engine {
         Self { analyze: true, ..self.clone() }
     }
 
-    /// The queries that this engine and its clones run now, oldest first.
+    /// Lists an instant query as one that waits, until it runs by the engine [`after`](Self::after) it
+    /// or is dropped.
+    pub fn queue_instant(&self, ctx: &Context, query: &InstantQuery) -> Queued {
+        self.queue(ctx, Listing { text: Arc::clone(&query.text), start_ms: query.time_ms, steps: 1 })
+    }
+
+    /// Lists a range query as one that waits; see [`queue_instant`](Self::queue_instant).
+    pub fn queue_range(&self, ctx: &Context, query: &RangeQuery) -> Queued {
+        // What is wrong with its steps is told when it runs.
+        let steps = self.step_count(query.start_ms, query.end_ms, query.step_ms).unwrap_or_default();
+        self.queue(ctx, Listing { text: Arc::clone(&query.text), start_ms: query.start_ms, steps })
+    }
+
+    fn queue(&self, ctx: &Context, asked: Listing) -> Queued {
+        let (ctx, guard) = ctx.child();
+        Queued { active: self.active.queue(asked, &ctx), ctx, _guard: guard }
+    }
+
+    /// The same engine for the one query that has waited: with the [context](Queued::context) that it
+    /// waited with it runs under its number, and its statistics tell how long it waited.
+    #[must_use]
+    pub fn after(&self, queued: Queued) -> Self {
+        Self { queued: Some(Arc::new(queued)), ..self.clone() }
+    }
+
+    /// The queries that wait for this engine and its clones or that these run now, oldest first.
     pub fn active_queries(&self) -> Vec<ActiveQuery> {
         self.active.list()
     }
 
-    /// Ends a query that runs, which then fails as cancelled; false when no query of that number runs.
+    /// Ends a query that waits or runs, which then fails as cancelled; false when there is none of
+    /// that number.
     pub fn kill(&self, id: u64) -> bool {
         self.active.kill(id)
     }
@@ -312,7 +341,11 @@ impl Engine {
         ctx.check().map_err(|e| stopped(ctx, e, "query execution"))?;
         let begun = std::time::Instant::now();
         let (query, instant) = (Arc::new(query.0), query.1);
-        let _active = self.active.enter(&query, ctx);
+        let listed =
+            Listing { text: query.shared.text(), start_ms: query.steps.start_ms, steps: query.steps.count };
+        let own = self.queued.is_none().then(|| self.active.queue(listed, ctx));
+        let active = self.queued.as_ref().map(|queued| &queued.active).or(own.as_ref());
+        let waited = active.map(|active| active.start(&query)).unwrap_or_default();
         let outcome = exec::run(Arc::clone(&query), &self.compute, &queryable).await;
         let outcome = outcome.map_err(|e| stopped(ctx, e, "expression evaluation"))?;
         let value = exec::assemble(outcome.value, query.steps, instant, &self.options)?;
@@ -328,7 +361,7 @@ impl Engine {
             peak_samples: query.shared.peak_samples(),
             steps: query.steps.iter().zip(outcome.looked.steps()).map(of_step).collect(),
             eval_seconds: begun.elapsed().as_secs_f64(),
-            queue_seconds: 0.0,
+            queue_seconds: if own.is_some() { 0.0 } else { waited.as_secs_f64() },
         };
         let analysis = match query.shared.costs() {
             Some(costs) => {

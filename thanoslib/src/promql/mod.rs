@@ -27,7 +27,7 @@ mod scope;
 mod tests;
 mod value;
 
-pub use active::ActiveQuery;
+pub use active::{ActiveQuery, QueryState, Queued};
 pub use annotations::Annotations;
 pub use engine::{Engine, InstantQuery, RangeQuery};
 pub(crate) use functions::Id as FunctionId;

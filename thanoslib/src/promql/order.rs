@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 /// Longest slice that Go sorts by insertion.
-const INSERTION_MAX: usize = 12;
+pub(crate) const INSERTION_MAX: usize = 12;
 
 /// Sorts as Go's `sort.Sort` does for up to 12 items; longer slices are sorted stably.
 ///

@@ -55,7 +55,8 @@ pub trait Queryable: fmt::Debug + Send + Sync + 'static {
 
     /// True when [`select_joined`](Self::select_joined) reads both at once and gives each the very
     /// samples of a select of its own. Their matchers are equal and their intervals touch.
-    fn joins(&self, _one: &Select, _other: &Select) -> bool {
+    fn joins(&self, one: &Select, other: &Select) -> bool {
+        let _ = (one, other);
         false
     }
 
@@ -64,12 +65,14 @@ pub trait Queryable: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// `Unsupported` unless implemented; it is not called where nothing is to be joined.
-    async fn select_joined(&self, _ctx: &Context, _selects: Vec<Select>) -> Result<SelectStream> {
+    async fn select_joined(&self, ctx: &Context, selects: Vec<Select>) -> Result<SelectStream> {
+        let _ = (ctx, selects);
         Err(Error::unsupported("selects cannot be joined here"))
     }
 
     /// What is decided about a select besides what it says, such as the resolution, for people.
-    fn explain(&self, _select: &Select) -> Option<String> {
+    fn explain(&self, select: &Select) -> Option<String> {
+        let _ = select;
         None
     }
 
@@ -137,7 +140,8 @@ pub trait SeriesData: fmt::Debug + Send + Sync {
     }
 
     /// The samples of one of the selects that were joined, by its number; else those of the only one.
-    fn decode_of(&self, _select: usize, out: &mut SampleColumns, grain: &mut Grain) -> Result<()> {
+    fn decode_of(&self, select: usize, out: &mut SampleColumns, grain: &mut Grain) -> Result<()> {
+        let _ = select;
         self.decode_grained(out, grain)
     }
 

@@ -8,6 +8,7 @@ mod plain;
 mod samples;
 mod seams;
 mod selection;
+mod service;
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -22,10 +23,13 @@ pub use endpoints::{
     EndpointStatus, Peer,
 };
 pub use selection::{ResolutionSeams, SelectOptions};
+pub use service::QueryService;
+#[cfg(feature = "http")]
+pub(crate) use service::lookback_for;
 
 use crate::{
     context::Context,
-    error::Result,
+    error::{Error, ErrorKind, Result},
     model::{Interval, Labels, Matcher, Resolution, Warning, Warnings},
     promql::{Queryable, Select, SelectFrame, SelectStream, SelectedSeries},
     series::SeriesBatch,
@@ -77,10 +81,10 @@ impl StoreQueryable {
             max_resolution_ms: self.options.max_resolution_ms,
             ..self.request(SeriesRequest::new(interval, matchers))
         };
-        let mut stream = self.store.series(ctx, request).await?;
+        let mut stream = self.store.series(ctx, request).await.map_err(of_series)?;
         let (mut series, mut warnings) = (Vec::new(), Warnings::default());
         let mut lease = ctx.budget().reserve(0)?;
-        while let Some(frame) = stream.try_next().await? {
+        while let Some(frame) = stream.try_next().await.map_err(of_series)? {
             match frame {
                 Frame::Batch(batch) => {
                     lease.grow(batch.size_bytes() as u64)?;
@@ -100,6 +104,7 @@ impl StoreQueryable {
         SeriesRequest {
             without_replica_labels: if options.dedup { options.replica_labels.clone() } else { Vec::new() },
             shard: options.shard.clone(),
+            store_matchers: options.store_matchers.clone(),
             partial_response: options.partial_response,
             ..request
         }
@@ -168,7 +173,7 @@ impl StoreQueryable {
         request: SeriesRequest,
         selections: Vec<Arc<Selection>>,
     ) -> Result<SelectStream> {
-        let stream = self.store.series(ctx, request).await?;
+        let stream = self.store.series(ctx, request).await.map_err(of_series)?;
         let grouped = Grouping {
             stream,
             open: None,
@@ -182,6 +187,22 @@ impl StoreQueryable {
             Ok(grouped.next().await?.map(|frame| (frame, grouped)))
         })
         .boxed())
+    }
+}
+
+/// An error of a Series call as queries show it.
+fn of_series(e: Error) -> Error {
+    proxied(e, "Series")
+}
+
+/// An error of a call to a store as queries show it.
+///
+/// Compat: the words of thanos `pkg/query/querier.go`. What the query itself ended with is not of
+/// the store.
+pub(crate) fn proxied(e: Error, call: &str) -> Error {
+    match e.kind() {
+        ErrorKind::Cancelled | ErrorKind::Timeout => e,
+        _ => e.context(format_args!("proxy {call}()")),
     }
 }
 
@@ -209,7 +230,7 @@ impl Grouping {
             if self.ended {
                 return Ok(None);
             }
-            match self.stream.try_next().await? {
+            match self.stream.try_next().await.map_err(of_series)? {
                 Some(Frame::Batch(batch)) => self.take(batch),
                 Some(Frame::Warning(w)) => self.ready.push_back(SelectFrame::Warning(w)),
                 Some(Frame::Hints(_)) => {}

@@ -10,7 +10,7 @@ use crate::{
     dedup::{Algorithm, Counters, DedupRequest, Deduplicator, SeriesChunk},
     downsample,
     error::Result,
-    model::{Interval, Resolution},
+    model::{Interval, Matcher, Resolution},
     promql::Select,
     series::{Aggr, SampleColumns},
     store::{PartialResponse, ShardInfo},
@@ -54,6 +54,9 @@ pub struct SelectOptions {
     pub partial_response: PartialResponse,
     /// The part of the series wanted.
     pub shard: Option<ShardInfo>,
+    /// Matchers on the `__address__` of stores behind a proxy; see
+    /// [`SeriesRequest::store_matchers`](crate::store::SeriesRequest::store_matchers).
+    pub store_matchers: Vec<Vec<Matcher>>,
 }
 
 impl Default for SelectOptions {
@@ -68,6 +71,7 @@ impl Default for SelectOptions {
             fit_range: false,
             partial_response: PartialResponse::Warn,
             shard: None,
+            store_matchers: Vec::new(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Batches of series with their chunks as bytes, the unit that moves between parts.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
 
@@ -231,6 +231,29 @@ impl BatchBuilder {
         self.push(ChunkMeta { interval, aggr, encoding, first, group: 0, buffer, offset: at as u32, len });
     }
 
+    /// Adds a chunk whose data is a range of a shared buffer, such as a frame that was received;
+    /// nothing is copied. Chunks of one buffer that follow each other share one entry. A range that
+    /// reaches beyond the buffer is cut.
+    #[inline]
+    pub fn chunk_in(
+        &mut self,
+        interval: Interval,
+        aggr: Aggr,
+        encoding: Encoding,
+        first: bool,
+        buffer: &Bytes,
+        data: Range<usize>,
+    ) {
+        let known = self.buffers.last().is_some_and(|last| last.as_ptr_range() == buffer.as_ptr_range());
+        if !known {
+            self.buffers.push(buffer.clone());
+        }
+        let start = data.start.min(buffer.len());
+        let len = (data.end.clamp(start, buffer.len()) - start) as u32;
+        let (number, offset) = ((self.buffers.len() - 1) as u32, start as u32);
+        self.push(ChunkMeta { interval, aggr, encoding, first, group: 0, buffer: number, offset, len });
+    }
+
     /// Adds a chunk by copying its data into the batch.
     pub fn chunk_copied(
         &mut self,
@@ -398,13 +421,16 @@ mod tests {
         builder.chunk(at, Aggr::Raw, Encoding::Xor, true, segment.clone());
         builder.chunk(at, Aggr::Raw, Encoding::Xor, true, segment.slice(3..5));
         builder.chunk_copied(at, Aggr::Raw, Encoding::Xor, true, b"copied");
+        builder.chunk_in(at, Aggr::Raw, Encoding::Xor, true, &segment, 7..9);
+        builder.chunk_in(at, Aggr::Raw, Encoding::Xor, true, &segment, 9..90);
         builder.series(LabelsRef::EMPTY);
         let batch = builder.finish();
         assert!(builder.is_empty());
         let first = batch.get(0).expect("first");
         assert_eq!(first.labels().to_labels(), labels);
         let data: Vec<_> = first.chunks().map(|c| c.data().to_vec()).collect();
-        assert_eq!(data, [&b"0123456789"[..], b"34", b"copied"]);
+        assert_eq!(data, [&b"0123456789"[..], b"34", b"copied", b"78", b"9"]);
+        // The segment and what was copied.
         assert_eq!(batch.groups[0].len(), 2);
         assert_eq!(batch.get(1).expect("second").chunk_count(), 0);
         assert!(batch.get(2).is_none());

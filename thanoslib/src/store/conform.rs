@@ -159,6 +159,24 @@ impl Store for Conform {
     }
 }
 
+/// Series in any order, with the final labels that a request asks for, in their order.
+#[cfg(feature = "prometheus")]
+pub(crate) fn arrange(
+    ctx: &Context,
+    external: Labels,
+    request: &SeriesRequest,
+    series: SeriesStream,
+) -> SeriesStream {
+    let work = Work {
+        replica_labels: request.without_replica_labels.clone(),
+        external,
+        shard: request.shard.clone().filter(|s| s.total >= 1),
+        limit: request.limit,
+        projection: request.projection.clone(),
+    };
+    work.apply(ctx, series)
+}
+
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }

@@ -1,6 +1,6 @@
 //! One store over several: asks those that may have something, joins what they say.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
 use async_trait::async_trait;
 use futures::{
@@ -14,9 +14,11 @@ use super::{
     SeriesRequest, SeriesStream, Store, StoreInfo, conform::sort_and_cut, external::may_match, merge,
 };
 use crate::{
-    context::Context,
+    chunk::Chunk,
+    context::{Context, StoreCost, Tally},
     error::{Error, ErrorKind, Result},
     model::{Interval, Labels, Matcher, Warning, Warnings},
+    series::ChunkView,
 };
 
 /// Members asked at the same time when streams are opened or labels collected.
@@ -137,15 +139,23 @@ pub(crate) async fn series(
     request: SeriesRequest,
 ) -> Result<SeriesStream> {
     let strategy = request.partial_response;
+    // What is told here is what each member cost, with all that it asks in turn.
+    let (tally, ctx) = (ctx.tally().cloned(), ctx.with_tally(None));
     let opened: Vec<Result<SeriesStream>> = stream::iter(members)
         .map(|member| {
             let (ctx, request) = (ctx.clone(), request.clone());
+            let told = tally.as_ref().map(|tally| Told::new(tally, &member.name));
             async move {
+                let begun = Instant::now();
                 let opened = ctx.run(member.store.series(&ctx, request)).await;
-                match opened {
-                    Ok(stream) => Ok(guard(stream, member.name, strategy)),
-                    Err(e) => failed(e, &member.name, strategy).map(merge::warning),
-                }
+                let stream = match opened {
+                    Ok(stream) => guard(stream, member.name, strategy),
+                    Err(e) => merge::warning(failed(e, &member.name, strategy)?),
+                };
+                Ok(match told {
+                    Some(told) => told.counted(stream, begun),
+                    None => stream,
+                })
             }
             .boxed()
         })
@@ -167,6 +177,47 @@ fn guard(stream: SeriesStream, name: String, strategy: PartialResponse) -> Serie
         }
     })
     .boxed()
+}
+
+/// Tells what a store costs.
+struct Told {
+    tally: Tally,
+    store: usize,
+}
+
+impl Told {
+    fn new(tally: &Tally, name: &str) -> Self {
+        Self { tally: tally.clone(), store: tally.store(name) }
+    }
+
+    /// The same frames, each told of; opening the stream took since `begun`.
+    fn counted(self, stream: SeriesStream, begun: Instant) -> SeriesStream {
+        self.tally.add(self.store, &StoreCost { time: begun.elapsed(), ..StoreCost::default() });
+        stream::unfold((stream, self), |(mut stream, told)| async move {
+            let begun = Instant::now();
+            let frame = stream.next().await;
+            let mut cost = StoreCost { time: begun.elapsed(), ..StoreCost::default() };
+            match &frame {
+                Some(Ok(Frame::Batch(batch))) => {
+                    cost.series = batch.len() as u64;
+                    cost.bytes = batch.size_bytes() as u64;
+                    // A header that is cut is found by who decodes the chunk.
+                    let samples = |view: ChunkView<'_>| {
+                        let chunk = Chunk { encoding: view.meta.encoding, data: view.data() };
+                        chunk.num_samples().unwrap_or_default() as u64
+                    };
+                    cost.responses = 1;
+                    cost.chunks = batch.iter().map(|s| s.chunks().len() as u64).sum();
+                    cost.samples = batch.iter().flat_map(|s| s.chunks()).map(samples).sum();
+                }
+                Some(Ok(Frame::Warning(_))) => cost.warnings = 1,
+                _ => {}
+            }
+            told.tally.add(told.store, &cost);
+            Some((frame?, (stream, told)))
+        })
+        .boxed()
+    }
 }
 
 /// A failure as a warning, or as the error it is.

@@ -6,8 +6,11 @@ mod blocks;
 mod conform;
 mod external;
 mod fanout;
+mod limited;
 mod memory;
 pub(crate) mod merge;
+#[cfg(feature = "prometheus")]
+pub mod prometheus;
 mod proxy;
 mod request;
 mod source;
@@ -24,6 +27,7 @@ pub use conform::Conform;
 #[cfg(feature = "promql")]
 pub(crate) use external::may_match;
 pub use fanout::{Fanout, Member};
+pub use limited::{LimitCounter, LimitViolated, Limited, StoreLimits};
 pub use memory::MemoryStore;
 pub use proxy::{
     Breaker, MetricNames, Proxy, ProxyMember, ProxySettings, ProxyStatistics, Retrieval, Stores, Tolerance,

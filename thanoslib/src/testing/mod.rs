@@ -2,6 +2,7 @@
 //!
 //! Invariant: may name every layer; only tests name it.
 
+pub mod answers;
 mod bucket_contract;
 mod faulty_bucket;
 mod faulty_store;

@@ -9,7 +9,8 @@ use axum::{
 use serde_json::{Value, json};
 use thanoslib::{
     bucket::Bucket,
-    http::{self, Readiness, Settings},
+    http::{self, Probes, Readiness, Settings},
+    metrics::Collect,
     promql::EngineOptions,
 };
 
@@ -135,8 +136,11 @@ async fn with_probes() -> (Router, Readiness) {
     let store = support::block_set(&Bucket::memory("b")).await;
     let (api, _) = support::api(store, Settings::default(), EngineOptions::default());
     let ready = Readiness::default();
-    let probes = http::probes(Arc::clone(&api), "query", ready.clone());
-    (http::router(api).merge(probes).fallback(http::not_found), ready)
+    let metrics: Vec<Arc<dyn Collect>> = vec![Arc::clone(&api) as _];
+    let probes =
+        Probes { component: "query", version: "0.1.0".to_owned(), readiness: ready.clone(), metrics }
+            .router();
+    (http::router(api).merge(http::pages()).merge(probes).fallback(http::not_found), ready)
 }
 
 #[tokio::test]

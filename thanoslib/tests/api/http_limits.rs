@@ -8,6 +8,7 @@ use axum::{
     http::{Request, StatusCode},
 };
 use futures::FutureExt;
+use serde_json::Value;
 use thanoslib::{
     bucket::Operation,
     budget::Budget,
@@ -168,9 +169,41 @@ async fn a_waiting_query_times_out() {
     let first = served.start("/api/v1/query?query=up&time=60");
     settle().await;
     let began = Instant::now();
-    assert_eq!(get(&served.router, "/api/v1/query?query=1&timeout=1s").await.failure(503).0, "timeout");
+    let (kind, text) = get(&served.router, "/api/v1/query?query=1&timeout=1s").await.failure(503);
+    assert_eq!((kind.as_str(), text.as_str()), ("timeout", "query timed out in query queue"));
     assert!(began.elapsed() < SLOW);
     first.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waiting_query_is_listed_and_killed() {
+    let served = Served::with_settings(Settings { timeout: 10 * SLOW, ..admitting(ONE) }).await;
+    served.slow_down();
+    let list = "/api/v1/status/active_queries";
+    let states = async || {
+        let listed = get(&served.router, list).await.success()["data"].clone();
+        let of = |q: &Value| (q["query"].as_str().map(str::to_owned), q["state"].as_str().map(str::to_owned));
+        (listed.as_array().expect("a list").iter().map(of).collect::<Vec<_>>(), listed)
+    };
+    let text = |s: &str| Some(s.to_owned());
+    let first = served.start("/api/v1/query?query=up&time=60");
+    settle().await;
+    let range = "/api/v1/query_range?query=1&start=0&end=60&step=15";
+    let (second, third) = (served.start(range), served.start("/api/v1/query?query=2"));
+    settle().await;
+    let (both, listed) = states().await;
+    let queued = |query| (text(query), text("queued"));
+    assert_eq!(both, [(text("up"), text("running")), queued("1"), queued("2")]);
+    assert_eq!((&listed[1]["steps"], &listed[1]["startedAt"]), (&5.into(), &Value::Null), "{listed}");
+    assert!(listed[0]["startedAt"].is_string() && listed[1]["arrivedAt"].is_string(), "{listed}");
+    post(&served.router, &format!("{list}/kill"), &format!("id={}", listed[1]["id"])).await.success();
+    assert_eq!(second.await.expect("a task"), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(states().await.0, [(text("up"), text("running")), queued("2")]);
+    // The last one gets the place, under its number.
+    served.bucket.heal();
+    assert_eq!(first.await.expect("a task"), StatusCode::OK);
+    assert_eq!(third.await.expect("a task"), StatusCode::OK);
+    assert_eq!(states().await.0, []);
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,14 +5,15 @@ use std::{sync::Arc, time::Duration};
 use axum::{Router, http::Request};
 use serde_json::Value;
 use thanoslib::{
-    Context, Engine, EngineOptions, QueryValue, RangeQuery, SelectOptions, StoreQueryable,
+    Context, Engine, EngineOptions, InstantQuery, Labels, MemoryStore, QueryValue, RangeQuery, SelectOptions,
+    StoreQueryable,
     bucket::{Bucket, Operation},
     context::AdmissionSettings,
     http::{self, Settings},
     object_store::memory::InMemory,
     promql::parse,
     runtime::Inline,
-    store::BlockSet,
+    store::{BlockSet, Conform, Fanout, Member},
     testing::{Effect, Fault, FaultyBucket, When},
 };
 use tower::ServiceExt;
@@ -123,6 +124,36 @@ async fn analysis_stands_beside_the_answer() {
     assert!(root["executionTime"].is_string() && root["peakBytes"].as_u64() > Some(0), "{root}");
     let without = get(&router, uri).await.success();
     assert_eq!(without["data"]["analysis"], serde_json::json!({}));
+}
+
+#[tokio::test]
+async fn analysis_tells_what_each_of_several_stores_cost() {
+    let member = |name: &str, samples: i64| {
+        let store = MemoryStore::new(labels(&[("store", name)]));
+        let x = labels(&[("__name__", "x"), ("i", name)]);
+        (0..samples).for_each(|n| store.push(&x, n * 15_000, 1.0).expect("in order"));
+        Member { name: name.to_owned(), store: Arc::new(Conform::new(Arc::new(store), Labels::empty())) }
+    };
+    let analyzed = async |members: Vec<Member>| {
+        let store = Fanout::new("query", members);
+        let queryable = Arc::new(StoreQueryable::new(Arc::new(store), SelectOptions::default()));
+        let engine = Engine::new(EngineOptions::default(), Arc::new(Inline)).analyzing();
+        let expr = parse("sum(x)", engine.options()).expect("parses");
+        let query = InstantQuery { expr, text: "sum(x)".into(), time_ms: 60_000, lookback_ms: None };
+        let result = engine.instant(&Context::default(), queryable, query).await.expect("answers");
+        let mut node = result.analysis.expect("was asked for");
+        while !node.name.starts_with("[read]") {
+            node = node.children.pop().expect("a read is below");
+        }
+        node.children
+    };
+    let told = analyzed(vec![member("one", 10), member("two", 3)]).await;
+    let told: Vec<_> = told.iter().map(|n| (n.name.as_str(), n.cost.expect("is told"))).collect();
+    let counts = |n: usize| (told[n].0, told[n].1.series, told[n].1.total_samples);
+    assert_eq!((counts(0), counts(1)), (("[store] one", 1, 10), ("[store] two", 1, 3)));
+    assert!(told.iter().all(|(_, cost)| cost.bytes > 0 && cost.execution_ns > 0));
+    // One store is what the read tells of.
+    assert_eq!(analyzed(vec![member("one", 10)]).await, []);
 }
 
 #[tokio::test(start_paused = true)]

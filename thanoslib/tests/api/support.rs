@@ -16,7 +16,7 @@ use thanoslib::{
     budget::Budget,
     clock::ManualClock,
     context::Context,
-    http::{self, Api, Settings},
+    http::{self, Api, Served, Settings},
     model::{Labels, Matcher, TimeRange},
     object_store::path::Path as ObjectPath,
     promql::{Engine, EngineOptions},
@@ -98,7 +98,8 @@ pub(crate) fn api(
     let budget = Budget::new("process memory", 1 << 30);
     let engine = Engine::new(options, Arc::new(Inline));
     let clock = Arc::new(ManualClock::new(BLOCK_MS));
-    (Api::new(settings, engine, store, clock, Arc::clone(&budget)), budget)
+    let served = Served { clock, budget: Arc::clone(&budget), ..Served::new(engine, store) };
+    (Api::new(settings, served), budget)
 }
 
 /// The router of an API with default settings.

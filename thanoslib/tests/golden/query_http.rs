@@ -5,7 +5,7 @@ use std::{collections::HashMap, path::Path, sync::Arc};
 use axum::{
     Router,
     body::{Body, to_bytes},
-    http::{HeaderMap, Method, Request, header},
+    http::{Method, Request, header},
 };
 use serde_json::Value;
 use thanoslib::{
@@ -14,17 +14,18 @@ use thanoslib::{
     clock::ManualClock,
     context::Context,
     dedup::{Algorithm, Counters},
-    http::{self, Api, Settings},
+    http::{self, Api, Served, Settings, Tenancy},
     promql::{Engine, EngineOptions},
     query::ResolutionSeams,
     runtime::Inline,
     store::{BlockSet, BucketSource, Store},
-    testing::golden::{Golden, Suite, Verdict},
+    testing::{
+        answers::{form, same_answer, same_headers},
+        golden::{Golden, Suite, Verdict},
+    },
 };
 use tower::ServiceExt;
 
-/// Relative difference up to which two floats count as equal: sums in another order.
-const TOLERANCE: f64 = 1e-12;
 /// Clock of the replay; rows without a time ask for "now".
 const NOW_MS: i64 = 1_795_376_999_659;
 
@@ -37,11 +38,14 @@ pub(crate) fn run(golden: &mut Golden) {
     let store = runtime.block_on(open(&bucket));
     let chain = Settings { algorithm: Algorithm::Chain, ..settings() };
     let auto = Settings { auto_downsampling: true, ..settings() };
+    let tenancy = Tenancy { enforced_label: Some("cluster".to_owned()), ..Tenancy::default() };
+    let tenants = Settings { tenancy, ..settings() };
     let x_functions = EngineOptions { x_functions: true, ..EngineOptions::default() };
     let targets: HashMap<&str, Router> = [
         ("q1", api(&store, settings(), true)),
         ("qchain", api(&store, chain, false)),
         ("qauto", api(&store, auto, false)),
+        ("qtenant", api(&store, tenants, false)),
         ("qx", api_of(&store, settings(), x_functions)),
     ]
     .into();
@@ -119,6 +123,7 @@ const FILES: &[&str] = &[
     "step_default",
     "step_formats",
     "store_match",
+    "tenancy",
     "tenancy_off",
     "time_formats",
     "unknown_path",
@@ -152,7 +157,8 @@ pub(crate) fn api(store: &Arc<dyn Store>, settings: Settings, experimental_funct
 fn api_of(store: &Arc<dyn Store>, settings: Settings, options: EngineOptions) -> Router {
     let engine = Engine::new(options, Arc::new(Inline));
     let clock = Arc::new(ManualClock::new(NOW_MS));
-    let api = Api::new(settings, engine, Arc::clone(store), clock, Budget::new("process memory", 4 << 30));
+    let budget = Budget::new("process memory", 4 << 30);
+    let api = Api::new(settings, Served { clock, budget, ..Served::new(engine, Arc::clone(store)) });
     http::router(api).fallback(http::not_found)
 }
 
@@ -167,19 +173,9 @@ pub(crate) async fn replay(router: &Router, row: &Value) -> Verdict {
     if row["status"].as_u64() != Some(u64::from(status)) {
         return Err(format!("status {status}, want {}: {}", row["status"], shown()));
     }
-    same_headers(&headers, &row["headers"])?;
-    let want = &row["body"];
-    let mut got = match serde_json::from_str(&text) {
-        _ if text.is_empty() => Value::Null,
-        Ok(json) => json,
-        Err(_) => serde_json::json!({ "text": text }),
-    };
-    same_kind_of_stats(&mut got, want)?;
-    let query = param(&row["request"], "query").unwrap_or_default();
-    let sorted = ["sort", "topk", "bottomk"].iter().any(|f| query.starts_with(f));
-    let got = if sorted { got } else { vector_sorted(got) };
-    let want = if sorted { want.clone() } else { vector_sorted(want.clone()) };
-    same(&mut String::new(), &got, &want).map_err(|e| format!("{e}\n  got {}", shown()))
+    let header = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+    same_headers(&header, &row["headers"])?;
+    same_answer(&row["request"], &text, &row["body"])
 }
 
 /// Status and body of the answer to a recorded request.
@@ -190,21 +186,10 @@ pub(crate) async fn answer(router: &Router, row: &Value) -> Result<(u16, Value),
     Ok((status, serde_json::from_slice(&body).map_err(|e| e.to_string())?))
 }
 
-pub(crate) fn param(request: &Value, name: &str) -> Option<String> {
-    let params = request["params"].as_array()?;
-    params.iter().find(|p| p[0] == name).and_then(|p| p[1].as_str()).map(str::to_owned)
-}
-
 fn request(row: &Value) -> Result<Request<Body>, String> {
     let method: Method = row["method"].as_str().unwrap_or("GET").parse().map_err(|_| "unknown method")?;
     let path = row["path"].as_str().unwrap_or_default();
-    let form: Vec<String> = row["params"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|p| format!("{}={}", escape(p[0].as_str()), escape(p[1].as_str())))
-        .collect();
-    let form = form.join("&");
+    let form = form(row);
     let mut builder = Request::builder().method(method.clone());
     let body = if method == Method::POST {
         let kind = row["content_type"].as_str().unwrap_or("application/x-www-form-urlencoded");
@@ -219,121 +204,4 @@ fn request(row: &Value) -> Result<Request<Body>, String> {
         builder = builder.header(name, value.as_str().unwrap_or_default());
     }
     builder.body(Body::from(body)).map_err(|e| e.to_string())
-}
-
-fn escape(text: Option<&str>) -> String {
-    let mut out = String::new();
-    for b in text.unwrap_or_default().bytes() {
-        if b.is_ascii_alphanumeric() {
-            out.push(b as char);
-        } else {
-            out.push_str(&format!("%{b:02X}"));
-        }
-    }
-    out
-}
-
-fn same_headers(got: &HeaderMap, want: &Value) -> Verdict {
-    let get = |name: &str| got.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
-    for (name, want) in want.as_object().into_iter().flatten() {
-        let want = want.as_str().unwrap_or_default();
-        match name.as_str() {
-            "_cors_and_vary" if want == "standard" => {
-                let there = get("access-control-allow-origin") == "*" && get("vary") == "Accept-Encoding";
-                there.then_some(()).ok_or("the CORS headers are missing")?;
-            }
-            "content-encoding" => {}
-            name if get(name) != want => {
-                return Err(format!("header {name}: got {:?}, want {want:?}", get(name)));
-            }
-            _ => {}
-        }
-    }
-    for name in ["cache-control", "allow"] {
-        if want.get(name).is_none() && !get(name).is_empty() {
-            return Err(format!("header {name} {:?} is not wanted", get(name)));
-        }
-    }
-    Ok(())
-}
-
-/// The answer with the series of a vector in one order, since a vector has none.
-fn vector_sorted(mut body: Value) -> Value {
-    if body["data"]["resultType"] == "vector"
-        && let Some(series) = body["data"]["result"].as_array_mut()
-    {
-        series.sort_by_key(|s| {
-            let labels: std::collections::BTreeMap<_, _> =
-                s["metric"].as_object().into_iter().flatten().collect();
-            format!("{labels:?}")
-        });
-    }
-    if let Some(warnings) = body.get_mut("warnings").and_then(Value::as_array_mut) {
-        warnings.sort_by_key(|w| w.as_str().map(str::to_owned));
-    }
-    body
-}
-
-/// Compares names and types of the statistics that differ from run to run and from engine to
-/// engine, then takes the recorded ones.
-fn same_kind_of_stats(got: &mut Value, want: &Value) -> Verdict {
-    let (Some(got), Some(want)) = (got.pointer_mut("/data/stats"), want.pointer("/data/stats")) else {
-        return Ok(());
-    };
-    let names = |v: &Value| v.as_object().map(|o| o.keys().cloned().collect::<Vec<_>>());
-    let timings = &got["timings"];
-    if names(timings) != names(&want["timings"]) {
-        return Err(format!("timings {timings}, want {}", want["timings"]));
-    }
-    if timings.as_object().into_iter().flatten().any(|(_, v)| v.as_f64().is_none_or(|v| v < 0.0)) {
-        return Err(format!("timings {timings} are no seconds"));
-    }
-    let peak = got["samples"]["peakSamples"].as_u64();
-    if peak.is_none_or(|peak| peak == 0) {
-        return Err(format!("peakSamples {peak:?} is no count"));
-    }
-    got["timings"] = want["timings"].clone();
-    got["samples"]["peakSamples"] = want["samples"]["peakSamples"].clone();
-    Ok(())
-}
-
-fn same(path: &mut String, got: &Value, want: &Value) -> Verdict {
-    let len = path.len();
-    let differ = |path: &str| Err(format!("at {path}: got {got}, want {want}"));
-    match (got, want) {
-        (Value::Object(g), Value::Object(w)) => {
-            for key in g.keys().chain(w.keys()) {
-                path.push_str(&format!(".{key}"));
-                match (g.get(key), w.get(key)) {
-                    (Some(g), Some(w)) => same(path, g, w)?,
-                    (g, w) => return Err(format!("at {path}: got {g:?}, want {w:?}")),
-                }
-                path.truncate(len);
-            }
-            Ok(())
-        }
-        (Value::Array(g), Value::Array(w)) if g.len() == w.len() => {
-            for (i, (g, w)) in g.iter().zip(w).enumerate() {
-                path.push_str(&format!("[{i}]"));
-                same(path, g, w)?;
-                path.truncate(len);
-            }
-            Ok(())
-        }
-        (Value::Number(g), Value::Number(w)) => match (g.as_f64(), w.as_f64()) {
-            (Some(g), Some(w)) if close(g, w) => Ok(()),
-            _ => differ(path),
-        },
-        (Value::String(g), Value::String(w)) if g != w => match (g.parse::<f64>(), w.parse::<f64>()) {
-            // Values are floats in quotes; texts that only look like one are compared as written.
-            (Ok(g), Ok(w)) if path.contains("result") && close(g, w) => Ok(()),
-            _ => differ(path),
-        },
-        _ if got == want => Ok(()),
-        _ => differ(path),
-    }
-}
-
-fn close(a: f64, b: f64) -> bool {
-    a == b || (a - b).abs() <= TOLERANCE * a.abs().max(b.abs())
 }

@@ -13,10 +13,13 @@ use thanoslib::{
     dedup::{Algorithm, Counters},
     http::Settings,
     query::ResolutionSeams,
-    testing::golden::{Golden, Suite, Verdict},
+    testing::{
+        answers::param,
+        golden::{Golden, Suite, Verdict},
+    },
 };
 
-use crate::query_http::{answer, api, open, param, replay, settings};
+use crate::query_http::{answer, api, open, replay, settings};
 
 pub(crate) fn run(golden: &mut Golden) {
     let bucket = golden.root().join("query_seams/bucket");

@@ -4,7 +4,7 @@ mod demo;
 mod flags;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -18,7 +18,8 @@ use thanoslib::{
     budget::Budget,
     clock::{Clock, SystemClock},
     context::Context,
-    http::{self, Api, Readiness},
+    http::{self, Api, Probes, Readiness, Served},
+    metrics::Collect,
     promql::{Engine, EngineOptions},
     runtime::Pool,
     store::{BlockSet, BucketSource, Fanout, FolderSource, Member, Store},
@@ -27,15 +28,18 @@ use thanoslib_bins_common::{env, listen::listen, shutdown};
 use thanoslib_grpc::server;
 use tokio::sync::watch;
 
+use crate::querier::settings;
 pub(crate) use flags::StandaloneFlags;
 
 /// Time that the first look at the blocks may take.
 const FIRST_SYNC: Duration = Duration::from_secs(120);
 
 /// Serves until a signal comes.
-pub(crate) async fn run(flags: StandaloneFlags) -> Result<()> {
+///
+/// `shown` are the flags as the API tells them.
+pub(crate) async fn run(flags: StandaloneFlags, shown: BTreeMap<String, String>) -> Result<()> {
     let mut stop = Box::pin(shutdown::signals()?);
-    let settings = Settings::new(&flags)?;
+    let settings = Settings::new(&flags, shown)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let demo_end = match flags.demo {
         true => Some(demo::write(&flags.data_dir.join("demo"), &clock)?),
@@ -61,21 +65,21 @@ struct Settings {
 }
 
 impl Settings {
-    fn new(flags: &StandaloneFlags) -> Result<Self> {
-        let mut http = flags.http_settings()?;
-        http.flags = flags.shown();
+    fn new(flags: &StandaloneFlags, shown: BTreeMap<String, String>) -> Result<Self> {
+        let StandaloneFlags { engine, answers, memory, .. } = flags;
+        let mut http = settings::http_settings(engine, answers, memory, shown)?;
         if flags.demo && http.replica_labels.is_empty() {
             http.replica_labels = vec!["replica".to_owned()];
         }
         Ok(Self {
             http,
             grpc: server::Settings {
-                admission: flags.admission(flags.grpc_max_concurrent)?,
+                admission: settings::admission(memory, flags.grpc_max_concurrent)?,
                 ..server::Settings::default()
             },
-            engine: flags.engine_options()?,
-            memory_bytes: flags.memory_limit_bytes()?,
-            sync_every: flags::duration_flag("sync-block-duration", &flags.sync_block_duration)?,
+            engine: settings::engine_options(engine, memory)?,
+            memory_bytes: settings::memory_limit_bytes(memory)?,
+            sync_every: flags.sync_block_duration.0,
         })
     }
 }
@@ -210,11 +214,16 @@ async fn serve(
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let engine = Engine::new(settings.engine, Arc::new(Pool::new(threads)?));
     let budget = Budget::new("process memory", settings.memory_bytes);
-    let api = Api::new(settings.http, engine, Arc::clone(&store), clock, Arc::clone(&budget));
+    let served = Served { clock, budget: Arc::clone(&budget), ..Served::new(engine, Arc::clone(&store)) };
+    let api = Api::new(settings.http, served);
     let readiness = Readiness::default();
-    let router = http::router(Arc::clone(&api))
-        .merge(http::probes(api, "standalone", readiness.clone()))
-        .fallback(http::not_found);
+    let probes = Probes {
+        component: "standalone",
+        version: settings::THANOS_VERSION.to_owned(),
+        readiness: readiness.clone(),
+        metrics: vec![Arc::clone(&api) as Arc<dyn Collect>],
+    };
+    let router = http::router(api).merge(http::pages()).merge(probes.router()).fallback(http::not_found);
 
     let (stopping, stopped) = watch::channel(false);
     let mut tasks = tokio::task::JoinSet::new();
@@ -224,10 +233,11 @@ async fn serve(
     let http_address = listeners.http.local_addr()?;
     let grpc_address = listeners.grpc.local_addr()?;
     let http_server = axum_serve(listeners.http, router, until(stopped.clone()));
+    let transport = settings.grpc.transport.clone();
     let mut services = server::Services::new(store, settings.grpc);
     services.context = Context::new(budget);
     let (routes, grpc_readiness) = services.build().await?;
-    let grpc_server = server::serve(routes, listeners.grpc, until(stopped));
+    let grpc_server = server::serve_routes(routes, &transport, listeners.grpc, until(stopped));
     readiness.set(true);
     grpc_readiness.set(true).await;
     tracing::info!(http = %http_address, grpc = %grpc_address, "ready");

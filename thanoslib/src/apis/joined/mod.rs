@@ -93,17 +93,14 @@ struct What {
 }
 
 /// Asks all members; failures are warnings, or the end where no partial answer is wanted.
-async fn gather<A: ?Sized, T: Send>(
+async fn gather<A: ?Sized + Send + Sync + 'static, T: Send>(
     ctx: &Context,
     what: What,
     members: Vec<ApiMember<A>>,
     strategy: PartialResponse,
     timeout: Option<Duration>,
     call: impl Fn(Context, ApiMember<A>) -> BoxFuture<'static, Result<T>> + Send,
-) -> Result<(Vec<T>, Warnings)>
-where
-    A: Send + Sync + 'static,
-{
+) -> Result<(Vec<T>, Warnings)> {
     let calls: Vec<_> = members
         .into_iter()
         .map(|member| {

@@ -22,9 +22,10 @@ use super::value::{duration, or_default};
 use crate::{
     bucket::{
         Bucket, Provider, PutSettings,
-        s3::{Connector, HttpSettings, TlsSettings, credentials, endpoint},
+        s3::{Connector, HttpSettings, credentials, endpoint},
     },
     error::{Error, Result},
+    tls::TlsSettings,
 };
 
 /// Default of `part_size`.

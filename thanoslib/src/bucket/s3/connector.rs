@@ -17,11 +17,11 @@ use object_store::{
 };
 use tokio::{sync::Semaphore, time::sleep_until};
 
-use super::{
-    body::{Download, Progress, Upload, http_error, silent},
+use super::body::{Download, Progress, Upload, http_error, silent};
+use crate::{
+    error::Result,
     tls::{self, TlsSettings},
 };
-use crate::error::Result;
 
 /// Time to reach a server, before the TLS handshake.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(30);

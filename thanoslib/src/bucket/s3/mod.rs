@@ -6,7 +6,5 @@ mod body;
 mod connector;
 pub(super) mod credentials;
 pub(super) mod endpoint;
-mod tls;
 
 pub(crate) use connector::{Connector, HttpSettings};
-pub(crate) use tls::TlsSettings;

@@ -81,7 +81,12 @@ pub(crate) fn bucket_fraction(lower: f64, upper: f64, buckets: &mut Vec<ClassicB
     if lower >= upper {
         return 0.0;
     }
-    (rank_below(buckets, upper) - rank_below(buckets, lower)) / total
+    // Counts that shrink towards higher bounds are not repaired, but none exceeds the total.
+    let [lower, upper] = [lower, upper].map(|v| {
+        let rank = rank_below(buckets, v);
+        if rank > total { total } else { rank }
+    });
+    (upper - lower) / total
 }
 
 /// Estimated number of observations below `v`.
@@ -218,6 +223,8 @@ mod tests {
         let some = [(1.0, 2.0), (2.0, 6.0), (INF, 10.0)];
         check(0.0, 1.5, &some, 0.4);
         check(-INF, INF, &some, 1.0);
+        check(0.0, 2.0, &[(1.0, 5.0), (2.0, 9.0), (INF, 6.0)], 1.0);
+        check(1.0, 2.0, &[(1.0, 5.0), (2.0, 9.0), (INF, 6.0)], 1.0 / 6.0);
         check(3.0, 4.0, &some, 0.0);
         check(2.0, INF, &some, 0.4);
         check(2.0, 1.0, &some, 0.0);

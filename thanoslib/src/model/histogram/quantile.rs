@@ -82,14 +82,16 @@ impl FloatHistogram {
         }
     }
 
-    fn walk_to_rank(&self, buckets: impl Iterator<Item = Bucket>, rank: f64, forward: bool) -> Quantile {
+    fn walk_to_rank(&self, mut buckets: impl Iterator<Item = Bucket>, rank: f64, forward: bool) -> Quantile {
         let plain = |value| Quantile { value, nan: None };
-        let mut buckets = buckets.filter(|b| b.count != 0.0);
         let mut bucket =
             Bucket { lower: 0.0, upper: 0.0, lower_inclusive: true, upper_inclusive: true, count: 0.0 };
         let mut count = 0.0;
         for b in buckets.by_ref() {
             bucket = b;
+            if b.count == 0.0 {
+                continue;
+            }
             count += b.count;
             if count >= rank {
                 break;
@@ -174,11 +176,7 @@ impl FloatHistogram {
         let mut rank = 0.0;
         for mut bucket in self.all_buckets() {
             let at_zero = bucket.lower <= 0.0 && bucket.upper >= 0.0;
-            if self.has_custom_buckets() {
-                if bucket.lower == f64::NEG_INFINITY && bucket.upper > 0.0 {
-                    bucket.lower = 0.0;
-                }
-            } else if at_zero {
+            if at_zero {
                 self.clip_to_used_side(&mut bucket);
             }
             for (found, v) in found.iter_mut().zip(values).filter(|(found, _)| found.is_none()) {

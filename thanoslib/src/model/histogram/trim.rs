@@ -67,10 +67,10 @@ impl FloatHistogram {
         let positive: Vec<f64> = self.positive_buckets().map(|b| take(b.count, cut(b))).collect();
         let negative: Vec<f64> = self.negative_buckets().map(|b| take(b.count, cut(b))).collect();
         let zero = self.populated_zero_bucket();
-        let zero_count = if zero.count == 0.0 {
-            zero.count
-        } else {
+        let zero_count = if zero.count > 0.0 {
             take(zero.count, cut_between(zero, at, side, linear_share, |l, u| (l + u) / 2.0))
+        } else {
+            zero.count
         };
         if changed {
             (self.count, self.sum) = (count, sum);
@@ -93,15 +93,17 @@ impl FloatHistogram {
         zero
     }
 
-    /// Compat: nothing compares with NaN, so every bucket goes; upstream's share of the zero
-    /// bucket becomes NaN and spreads to count and sum.
+    /// Compat: nothing compares with NaN, so every bucket goes; upstream's share of a populated
+    /// zero bucket becomes NaN and spreads to count and sum.
     fn trim_at_nan(&mut self) {
+        let at_zero = self.zero_count > 0.0;
+        let populated = self.positive_buckets.iter().chain(&self.negative_buckets).any(|v| *v != 0.0);
         self.positive_buckets.fill(0.0);
         self.negative_buckets.fill(0.0);
-        let rest = if self.has_custom_buckets() { 0.0 } else { f64::NAN };
-        (self.count, self.sum) = (rest, rest);
-        if !self.has_custom_buckets() {
-            self.zero_count = f64::NAN;
+        if at_zero {
+            (self.count, self.sum, self.zero_count) = (f64::NAN, f64::NAN, f64::NAN);
+        } else if populated {
+            (self.count, self.sum) = (0.0, 0.0);
         }
     }
 }
@@ -232,5 +234,12 @@ mod tests {
         let mut h = histogram(0, 0.5, 2.0, &[(1, 4.0)]);
         h.trim(f64::NAN, Trim::KeepAbove);
         assert!(h.zero_count.is_nan() && h.count.is_nan() && h.sum.is_nan() && h.positive_spans.is_empty());
+        // A zero bucket without observations has no share.
+        let mut h = FloatHistogram { sum: 3.0, ..histogram(0, 0.5, 0.0, &[(1, 4.0)]) };
+        h.trim(f64::NAN, Trim::KeepBelow);
+        assert_eq!((h.zero_count, h.count, h.sum), (0.0, 0.0, 0.0));
+        let mut empty = FloatHistogram { sum: 3.0, count: 2.0, ..histogram(0, 0.5, 0.0, &[]) };
+        empty.trim(f64::NAN, Trim::KeepBelow);
+        assert_eq!((empty.count, empty.sum), (2.0, 3.0));
     }
 }

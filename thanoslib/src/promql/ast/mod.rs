@@ -238,6 +238,35 @@ impl Expr {
         }
     }
 
+    /// Hands every selector to `change`, in the order in which they are written.
+    ///
+    /// ```
+    /// use thanoslib::{EngineOptions, Matcher, promql};
+    /// let mut expr = promql::parse("rate(up[5m]) / on() max(jobs)", &EngineOptions::default())?;
+    /// expr.change_selectors(&mut |selector| selector.matchers.push(Matcher::equal("tenant", "a")));
+    /// assert_eq!(expr.to_string(), r#"rate(up{tenant="a"}[5m]) / on () max(jobs{tenant="a"})"#);
+    /// # Ok::<(), thanoslib::promql::ParseError>(())
+    /// ```
+    pub fn change_selectors(&mut self, change: &mut impl FnMut(&mut VectorSelector)) {
+        match &mut self.node {
+            Node::Number { .. } | Node::String(_) => {}
+            Node::Paren(e) | Node::Unary { expr: e, .. } => e.change_selectors(change),
+            Node::Binary(b) => {
+                b.lhs.change_selectors(change);
+                b.rhs.change_selectors(change);
+            }
+            Node::Aggregate(a) => {
+                if let Some(param) = &mut a.param {
+                    param.change_selectors(change);
+                }
+                a.expr.change_selectors(change);
+            }
+            Node::Call { args, .. } => args.iter_mut().for_each(|a| a.change_selectors(change)),
+            Node::Vector(selector) | Node::Matrix { selector, .. } => change(selector),
+            Node::Subquery(s) => s.expr.change_selectors(change),
+        }
+    }
+
     /// The expression without parentheses around it.
     pub fn unparen(&self) -> &Expr {
         match &self.node {

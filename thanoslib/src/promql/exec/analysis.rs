@@ -5,7 +5,10 @@ use std::{
     time::Instant,
 };
 
-use crate::promql::plan::{Costs, OperatorCost};
+use crate::{
+    context::StoreCost,
+    promql::plan::{Costs, OperatorCost},
+};
 
 /// Where costs are recorded, if a query is analyzed.
 #[derive(Debug, Default)]
@@ -39,6 +42,15 @@ impl Recorder {
             list.resize(i + 1, OperatorCost::default());
         }
         list[i].add(cost);
+    }
+
+    /// Notes what each of the stores cost that answered a read.
+    pub(super) fn stores(&self, read: usize, stores: Vec<StoreCost>) {
+        let mut costs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if costs.stores.len() <= read {
+            costs.stores.resize_with(read + 1, Vec::new);
+        }
+        costs.stores[read] = stores;
     }
 
     /// What was recorded so far.

@@ -6,6 +6,7 @@ use futures::{Stream, StreamExt, TryStreamExt, pin_mut, stream};
 
 use crate::{
     budget::Lease,
+    context::Tally,
     error::{Error, Result},
     model::{Warning, Warnings},
     promql::{
@@ -265,7 +266,9 @@ async fn answer(
     let idle = selects.iter().all(|s| s.interval.mint > s.interval.maxt)
         || sinks.iter().all(|s| s.task.steps.count == 0);
     if !idle {
-        let ctx = &query.shared.ctx;
+        let analyzed = query.shared.recorder.as_ref().zip(number);
+        let tally = analyzed.map(|_| Tally::default());
+        let ctx = &query.shared.ctx.with_tally(tally.clone());
         let begun = time::Instant::now();
         let frames = match (selects.pop(), selects.is_empty()) {
             (Some(select), true) => ctx.run(queryable.select(ctx, select)).await,
@@ -307,9 +310,10 @@ async fn answer(
             let query = Arc::clone(&query);
             sinks = compute(on, move || absorb(&query.shared, sinks, parts, lease)).await??;
         }
-        if let Some((recorder, number)) = query.shared.recorder.as_ref().zip(number) {
+        if let Some((recorder, number)) = analyzed {
             let cost = OperatorCost { execution_ns: since(begun), ..OperatorCost::default() };
             recorder.add(Whose::Read(number), &cost);
+            recorder.stores(number, tally.map(|tally| tally.costs()).unwrap_or_default());
         }
     }
     let outputs = compute(on, move || finish(&query.shared, sinks)).await??;

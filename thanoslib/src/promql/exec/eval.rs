@@ -23,9 +23,10 @@ use super::{
     Count, Looked, Shared,
     analysis::{Recorder, Whose, since},
     common::Kept,
-    leaf::RawSeries,
+    leaf::{RawSeries, column_samples},
     meter::{block_bytes, block_samples, histogram_samples},
     subquery,
+    windows::{check_columns, check_points},
 };
 
 /// The value of a part of a query at all its steps.
@@ -191,7 +192,8 @@ impl<'q> Evaluator<'q> {
                 let Value::Vector(present) = self.eval(present)? else {
                     return Err(unexpected("absent_over_time"));
                 };
-                Ok(Value::Vector(absent(node.steps, &present, arg)))
+                let before = present.iter().map(block_samples).sum();
+                self.replaced(before, absent(node.steps, &present, arg))
             }
             Kind::Info(i) => self.info(node, *i),
             Kind::Common(i) => self.common(node, *i),
@@ -375,8 +377,8 @@ impl<'q> Evaluator<'q> {
             }
             (FunctionId::StartTimestamp, _) => {
                 // Only a selector knows start timestamps.
-                self.vector(&args[0])?;
-                return Ok(Value::Vector(Vec::new()));
+                let blocks = self.vector(&args[0])?;
+                return self.replaced(blocks.iter().map(block_samples).sum(), Vec::new());
             }
             _ => {}
         }
@@ -407,23 +409,29 @@ impl<'q> Evaluator<'q> {
         let params = plan.params.iter().map(|p| self.scalar(p)).collect::<Result<_>>()?;
         let call = RangeCall::new(plan, params, &self.shared.scope(plan.steps, &mut self.annotations));
         let mut results = Vec::new();
+        // Samples that were held for what the windows look at.
+        let held: u64;
         match source {
             RangeSource::Leaf(leaf) => {
                 let output = self.take(*leaf)?;
+                held = output.raw.iter().map(|raw| column_samples(&raw.columns)).sum();
                 let before = self.looked.sum().total;
                 let scope = &mut self.shared.scope(plan.steps, &mut self.annotations);
                 for raw in &output.raw {
                     let (labels, columns, grain) = (&raw.labels, &raw.columns, &Grain::default());
+                    check_columns(&self.shared.meter, &call, columns)?;
                     results.extend(call.over_columns(scope, labels, columns, grain, &mut self.looked)?);
                 }
                 self.shared.meter.look(self.looked.sum().total.saturating_sub(before));
             }
             RangeSource::Subquery(inner) => {
                 let (blocks, inside) = self.counted(inner.inner.steps.count, |e| e.vector(&inner.inner))?;
+                held = blocks.iter().map(block_samples).sum();
                 let mut windows = self.shared.looked(plan.steps.count);
                 let scope = &mut self.shared.scope(plan.steps, &mut self.annotations);
                 for block in &blocks {
                     let points = subquery::Points::of(block, inner.inner.steps);
+                    check_points(&self.shared.meter, &call, &points)?;
                     results.extend(points.apply(&call, scope, block, &mut windows)?);
                 }
                 self.shared.meter.look(windows.sum().total);
@@ -437,6 +445,7 @@ impl<'q> Evaluator<'q> {
             self.shared.meter.hold(block_samples(&block))?;
             blocks.push(block);
         }
+        self.shared.meter.release(held);
         if call.drops_name() && !self.shared.options.delayed_name_removal {
             let mut labels: Vec<&Labels> = blocks.iter().map(|b| &b.labels).collect();
             labels.sort_unstable();

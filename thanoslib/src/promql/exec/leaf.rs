@@ -15,6 +15,7 @@ use super::{
     Looked, Shared,
     meter::{block_samples, histogram_samples},
     selector::Instant,
+    windows::check_columns,
 };
 
 /// A leaf as plain data that jobs share.
@@ -153,6 +154,7 @@ pub(super) fn reduce(
                 TaskKind::Range(call) => {
                     let scope = &mut shared.scope(task.steps, &mut part.annotations);
                     let looked = &mut part.looked;
+                    check_columns(&shared.meter, call, columns)?;
                     if let Some(block) = call.over_columns(scope, &one.labels, columns, &grain, looked)? {
                         shared.meter.hold(block_samples(&block))?;
                         part.blocks.push(block);

@@ -48,6 +48,11 @@ impl Meter {
         self.total.fetch_add(samples, Ordering::Relaxed);
     }
 
+    /// True when a query may hold so many samples more.
+    pub(crate) fn has_room(&self, samples: u64) -> bool {
+        self.held().saturating_add(samples) <= self.max
+    }
+
     /// Samples held now.
     pub(crate) fn held(&self) -> u64 {
         self.held.load(Ordering::Relaxed)

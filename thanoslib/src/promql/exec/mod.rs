@@ -13,6 +13,7 @@ mod result;
 mod selector;
 mod stack;
 mod subquery;
+mod windows;
 
 pub(crate) use driver::{Query, run};
 pub(crate) use looked::{Count, Looked};

@@ -13,10 +13,10 @@ use super::Looked;
 /// The samples of one series of a subquery.
 #[derive(Debug)]
 pub(super) struct Points {
-    ft: Vec<i64>,
+    pub(super) ft: Vec<i64>,
     fv: Vec<f64>,
-    ht: Vec<i64>,
-    hv: Vec<Arc<FloatHistogram>>,
+    pub(super) ht: Vec<i64>,
+    pub(super) hv: Vec<Arc<FloatHistogram>>,
 }
 
 impl Points {

@@ -108,7 +108,7 @@ fn first_day(year: i64, month: i64) -> i64 {
 
 /// A time in milliseconds as RFC 3339 text in UTC, with a fraction only if there is one.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Rfc3339(pub(super) i64);
+pub(crate) struct Rfc3339(pub(crate) i64);
 
 impl fmt::Display for Rfc3339 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -27,6 +27,7 @@ use crate::{
 };
 
 pub(crate) use absent::absent_labels;
+pub(crate) use dates::Rfc3339;
 pub(crate) use math::{go_max, go_min};
 pub(crate) use table::Id;
 pub use table::{Function, find};

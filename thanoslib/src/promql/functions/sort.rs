@@ -2,7 +2,12 @@
 
 use std::cmp::Ordering;
 
-use crate::promql::{Block, ast::Expr, order::sort_like_go, scope::Scope};
+use crate::promql::{
+    Block,
+    ast::Expr,
+    order::{INSERTION_MAX, sort_like_go},
+    scope::Scope,
+};
 
 /// Range queries order their result by labels; says whether that is the case.
 fn ineffective(scope: &mut Scope<'_>, node: &Expr) -> bool {
@@ -52,7 +57,20 @@ pub(super) fn by_label(
             .find(|order| order.is_ne())
             .unwrap_or_else(|| a.labels.cmp(&b.labels))
     };
-    blocks.sort_by(|a, b| if descending { compare(b, a) } else { compare(a, b) });
+    if blocks.len() > INSERTION_MAX {
+        blocks.sort_by(|a, b| if descending { compare(b, a) } else { compare(a, b) });
+        return blocks;
+    }
+    let precedes = |a: &Block, b: &Block| {
+        let mut values = names.iter().map(|name| (value_of(a, name), value_of(b, name)));
+        match values.find(|(a, b)| a != b) {
+            // Descending order asks the same question and turns its answer around.
+            Some((a, b)) => naturally_precedes(a, b) != descending,
+            None if descending => a.labels > b.labels,
+            None => a.labels < b.labels,
+        }
+    };
+    sort_like_go(&mut blocks, precedes);
     blocks
 }
 
@@ -60,9 +78,21 @@ fn value_of<'a>(block: &'a Block, name: &[u8]) -> &'a [u8] {
     block.labels.get(name).unwrap_or_default()
 }
 
-/// Compares runs of digits by their number and the rest by bytes.
+/// True when `a` comes before `b`, which is not equal.
+///
+/// Compat: an empty text comes neither before nor after any other, and of texts with equal numbers
+/// each comes before the other (github.com/facette/natsort).
+fn naturally_precedes(a: &[u8], b: &[u8]) -> bool {
+    !a.is_empty() && !b.is_empty() && order_of_runs(a, b).is_le()
+}
+
+/// A total order: by runs, then by bytes.
 fn natural_order(a: &[u8], b: &[u8]) -> Ordering {
-    let (mut x, mut y) = (a, b);
+    order_of_runs(a, b).then_with(|| a.cmp(b))
+}
+
+/// Compares runs of digits by their number and the rest by bytes.
+fn order_of_runs(mut x: &[u8], mut y: &[u8]) -> Ordering {
     while !x.is_empty() && !y.is_empty() {
         let (run_x, run_y) = (take_run(&mut x), take_run(&mut y));
         let order = if run_x[0].is_ascii_digit() && run_y[0].is_ascii_digit() {
@@ -75,7 +105,7 @@ fn natural_order(a: &[u8], b: &[u8]) -> Ordering {
             return order;
         }
     }
-    x.len().cmp(&y.len()).then_with(|| a.cmp(b))
+    x.len().cmp(&y.len())
 }
 
 /// Takes the digits, or the other bytes, at the start.
@@ -110,5 +140,17 @@ mod tests {
         check("9", "100000000000000000000000", Ordering::Less);
         check("a", "1", Ordering::Greater);
         check("a1b2", "a1b2", Ordering::Equal);
+    }
+
+    #[test]
+    fn short_lists_are_compared_as_upstream() {
+        let check = |a: &str, b: &str, want: (bool, bool)| {
+            let (a, b) = (a.as_bytes(), b.as_bytes());
+            assert_eq!((naturally_precedes(a, b), naturally_precedes(b, a)), want, "{a:?} {b:?}");
+        };
+        check("node2", "node10", (true, false));
+        check("node2a", "node2", (false, true));
+        check("", "0", (false, false));
+        check("1", "01", (true, true));
     }
 }

@@ -45,6 +45,18 @@ pub(super) fn tan(v: f64) -> f64 {
     if v < 0.0 { -tangent } else { tangent }
 }
 
+/// Above this, the smaller part of hyperbolic functions is lost, and Go leaves it out.
+const HYPERBOLIC_ONE_SIDED: f64 = 21.0;
+
+/// Infinite for less than twice the largest float, as in Go, which halves the power.
+pub(super) fn sinh(v: f64) -> f64 {
+    if v.abs() > HYPERBOLIC_ONE_SIDED { (v.abs().exp() * 0.5).copysign(v) } else { v.sinh() }
+}
+
+pub(super) fn cosh(v: f64) -> f64 {
+    if v.abs() > HYPERBOLIC_ONE_SIDED { v.abs().exp() * 0.5 } else { v.cosh() }
+}
+
 /// Above this, Go takes the logarithm of twice the value.
 const HYPERBOLIC_LARGE: f64 = (1u64 << 28) as f64;
 

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use crate::{
+    context::StoreCost,
     model::{Interval, duration},
     promql::{
         Queryable, Select,
@@ -14,6 +15,9 @@ use super::{Kind, Leaf, LeafKind, Plan, PlanNode, RangePlan, RangeSource, Refere
 
 /// Begin of the name of a read.
 pub(crate) const READ: &str = "[read]";
+
+/// Begin of the name of a store that was asked among several.
+const STORE: &str = "[store]";
 
 /// An operator of a plan, with what it cost if the query was analyzed.
 ///
@@ -166,6 +170,8 @@ pub(crate) struct Costs {
     pub(crate) aggregates: Vec<OperatorCost>,
     /// Of each read: awaiting series.
     pub(crate) reads: Vec<OperatorCost>,
+    /// Of each read: the stores that were asked.
+    pub(crate) stores: Vec<Vec<StoreCost>>,
 }
 
 /// Names the operators of a plan.
@@ -316,8 +322,26 @@ impl<'p> Explainer<'p> {
         // The cost of a read stands at its first selector.
         let first = read.targets.iter().map(|t| t.leaf).min() == Some(leaf);
         let cost = self.costs.map(|c| c.reads.get(number).copied().filter(|_| first).unwrap_or_default());
-        Explained { cost, ..Explained::new(name, Vec::new()) }
+        let stores = self.costs.and_then(|c| c.stores.get(number)).filter(|_| first);
+        let children = stores.filter(|all| all.len() > 1).into_iter().flatten().map(store).collect();
+        Explained { cost, ..Explained::new(name, children) }
     }
+}
+
+/// One of the stores that answered a read; what it took is part of the cost of the read.
+fn store(cost: &StoreCost) -> Explained {
+    let mut name = format!("{STORE} {}", cost.name);
+    if cost.warnings > 0 {
+        let _ = write!(name, ", warnings: {}", cost.warnings);
+    }
+    let cost = OperatorCost {
+        execution_ns: u64::try_from(cost.time.as_nanos()).unwrap_or(u64::MAX),
+        total_samples: cost.samples,
+        series: cost.series,
+        bytes: cost.bytes,
+        ..OperatorCost::default()
+    };
+    Explained { cost: Some(cost), ..Explained::new(name, Vec::new()) }
 }
 
 fn operator(binary: &Binary) -> String {

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{range, series};
+use super::{options, range, series};
 use crate::{
     budget::Budget,
     context::Context,
     error::ErrorKind,
+    promql::{Engine, EngineOptions, RangeQuery, parse},
     runtime::{Compute, Inline, Pool},
 };
 
@@ -72,5 +73,52 @@ async fn cancelled_queries_hold_nothing() {
             crate::runtime::compute(&pool, || ()).await.expect("runs");
             assert_eq!(budget.used(), 0, "{text}");
         }
+    }
+}
+
+/// Whether a query over `series` series of ten samples may hold so many samples and no fewer; the
+/// fewest are found by trying.
+async fn needs(series_count: usize, text: &str, samples: u64) {
+    let store = series(series_count);
+    let run = async |samples_max: u64| {
+        let options = EngineOptions { samples_max, ..options() };
+        let expr = parse(text, &options).expect("parses");
+        let (start_ms, end_ms, step_ms) = (540_000, 560_000, 10_000);
+        let query = RangeQuery { expr, text: text.into(), start_ms, end_ms, step_ms, lookback_ms: None };
+        let engine = Engine::new(options, Arc::new(Inline));
+        engine.range(&Context::default(), Arc::clone(&store) as _, query).await.map(drop)
+    };
+    assert!(run(samples).await.is_ok(), "{text} with {samples}");
+    let e = run(samples - 1).await.expect_err(text);
+    assert_eq!(e.kind(), ErrorKind::Limit, "{text}: {e}");
+    assert_eq!(e.message(), "query processing would load too many samples into memory in query execution");
+}
+
+#[tokio::test]
+async fn samples_inside_windows_count() {
+    // Three steps are the least that the range itself asks for.
+    needs(1, "x", 3).await;
+    needs(1, "max_over_time(x[10m])", 10).await;
+    needs(1, "rate(x[3m30s])", 4).await;
+    needs(1, "last_over_time(x[2m] @ 300)", 3).await;
+    // The results of the first series and the window over the second.
+    needs(2, "max_over_time(x[10m])", 13).await;
+    // The inner values, too.
+    needs(1, "max_over_time(x[5m:1m])", 10).await;
+}
+
+#[tokio::test]
+async fn what_is_released_was_held() {
+    // A part that has samples of its own does not make others look as if they were too many.
+    let store = series(20);
+    for text in [
+        "max by (g) (absent_over_time(none[2m])) or sum by (g) (x)",
+        "sum(max_over_time(sum by (i) (x)[5m:1m])) + on() absent(none)",
+        "scalar(sum(x)) + (x and on() hour())",
+        "sum(rate(x[5m:1m])) + sum(start_timestamp(x))",
+        "-(info(x)) + x @ 60",
+    ] {
+        let got = range(&store, Arc::new(Inline), &Context::default(), text).await;
+        assert!(got.is_ok(), "{text}: {got:?}");
     }
 }

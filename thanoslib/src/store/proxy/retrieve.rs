@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     chunk::Encoding,
-    context::{Context, Fetch},
+    context::{Context, StoreCost, Tally},
     error::{Error, Result},
     model::{Interval, Labels},
     series::SeriesBatch,
@@ -82,7 +82,7 @@ impl Reader {
         loop {
             buffer.room().await;
             let Some(frame) = stream.next().await else { return Ok(()) };
-            self.notes.fetch.responses += 1;
+            self.notes.cost.responses += 1;
             let checked = match frame? {
                 Frame::Batch(batch) => self.check.batch(batch).map(|batch| batch.map(Frame::Batch)),
                 other => self.check.aside().map(|()| Some(other)),
@@ -134,9 +134,9 @@ async fn yield_now() {
 
 /// What is noted of an answer; handed in at its end, however it ends.
 struct Notes {
-    ctx: Option<Context>,
+    told: Option<(Tally, usize)>,
     begin: Instant,
-    fetch: Fetch,
+    cost: StoreCost,
     any_series: bool,
     last: Option<Labels>,
 }
@@ -144,9 +144,9 @@ struct Notes {
 impl Notes {
     fn new(ctx: &Context, member: &ProxyMember) -> Self {
         Self {
-            ctx: ctx.fetches().is_some().then(|| ctx.clone()),
+            told: ctx.tally().map(|tally| (tally.clone(), tally.store(&member.address))),
             begin: Instant::now(),
-            fetch: Fetch { address: member.address.to_string(), ..Fetch::default() },
+            cost: StoreCost::default(),
             any_series: false,
             last: None,
         }
@@ -154,23 +154,23 @@ impl Notes {
 
     fn batch(&mut self, batch: &SeriesBatch) {
         self.any_series = true;
-        if self.ctx.is_none() {
+        if self.told.is_none() {
             return;
         }
         let view = |i: usize| batch.get(i).map(|s| s.labels());
         let goes_on = self.last.as_ref().is_some_and(|last| Some(last.view()) == view(0));
         self.last = batch.len().checked_sub(1).and_then(view).map(|l| l.to_labels());
-        let fetch = &mut self.fetch;
-        fetch.series += (batch.len() - usize::from(goes_on)) as u64;
+        let cost = &mut self.cost;
+        cost.series += (batch.len() - usize::from(goes_on)) as u64;
         for series in batch.iter() {
-            fetch.bytes += series.labels().as_bytes().len() as u64;
+            cost.bytes += series.labels().as_bytes().len() as u64;
             for chunk in series.chunks().filter(|c| c.meta.encoding != Encoding::None) {
                 let data = chunk.data();
-                fetch.chunks += 1;
-                fetch.bytes += data.len() as u64;
+                cost.chunks += 1;
+                cost.bytes += data.len() as u64;
                 // Every encoding begins with the number of samples.
                 if let [high, low, ..] = data {
-                    fetch.samples += u64::from(u16::from_be_bytes([*high, *low]));
+                    cost.samples += u64::from(u16::from_be_bytes([*high, *low]));
                 }
             }
         }
@@ -179,9 +179,9 @@ impl Notes {
 
 impl Drop for Notes {
     fn drop(&mut self) {
-        if let Some(log) = self.ctx.as_ref().and_then(Context::fetches) {
-            self.fetch.duration = self.begin.elapsed();
-            log.push(std::mem::take(&mut self.fetch));
+        if let Some((tally, store)) = &self.told {
+            self.cost.time = self.begin.elapsed();
+            tally.add(*store, &self.cost);
         }
     }
 }

@@ -8,13 +8,13 @@ use std::{
 use crate::{
     model::{
         FloatHistogram, Labels,
-        float::{General, Quoted, parse_float, write_general_precision},
+        float::{Quoted, parse_float},
         histogram::{ClassicBucket, ForcedMonotonicity},
     },
-    promql::{BitSet, Block, ast::Expr, names::delayed_metric_name, scope::Scope},
+    promql::{BitSet, Block, annotations::Repairs, ast::Expr, names::delayed_metric_name, scope::Scope},
 };
 
-use super::{super::dates::Rfc3339, for_metric};
+use super::for_metric;
 
 /// The buckets of one classic histogram.
 #[derive(Debug)]
@@ -94,57 +94,52 @@ impl Classic {
 /// Repairs of classic histograms whose counts shrank towards higher bounds: by metric name, as
 /// far as annotations tell it, those of each step.
 #[derive(Debug, Default)]
-pub(super) struct Forced(BTreeMap<Vec<u8>, BTreeMap<usize, Vec<ForcedMonotonicity>>>);
+pub(super) struct Forced(BTreeMap<Vec<u8>, BTreeMap<usize, BTreeMap<usize, ForcedMonotonicity>>>);
 
 impl Forced {
-    pub(super) fn add(&mut self, name: &[u8], step: usize, repair: ForcedMonotonicity) {
-        self.0.entry(name.to_vec()).or_default().entry(step).or_default().push(repair);
+    /// Notes the repair of a histogram of some number, which of several quantiles the first one makes.
+    pub(super) fn add(&mut self, name: &[u8], step: usize, series: usize, repair: ForcedMonotonicity) {
+        let of_step = self.0.entry(name.to_vec()).or_default().entry(step).or_default();
+        of_step.entry(series).or_insert(repair);
     }
 
     /// Adds one info for each metric name.
     pub(super) fn report(self, scope: &mut Scope<'_>, blame: &Expr) {
         for (name, steps) in self.0 {
-            let repairs = || steps.values().flatten();
-            let min = repairs().map(|r| r.min_bound).fold(f64::INFINITY, f64::min);
-            let max = repairs().map(|r| r.max_bound).fold(f64::NEG_INFINITY, f64::max);
-            let diff = repairs().map(|r| r.max_diff).fold(0.0, f64::max);
-            // Compat: the text has whole seconds (util/annotations).
-            let time = |i: Option<&usize>| {
-                let t = scope.steps.time(i.copied().unwrap_or_default());
-                Rfc3339(t.saturating_sub(t.rem_euclid(1000)))
+            let repairs = || steps.values().flat_map(BTreeMap::values);
+            let (Some(first), Some(last)) = (steps.keys().next(), steps.keys().next_back()) else { continue };
+            let of_step = |step: usize| steps.get(&step).map_or(0, BTreeMap::len);
+            let repairs = Repairs {
+                bounds: (
+                    repairs().map(|r| r.min_bound).fold(f64::INFINITY, f64::min),
+                    repairs().map(|r| r.max_bound).fold(f64::NEG_INFINITY, f64::max),
+                ),
+                max_diff: repairs().map(|r| r.max_diff).fold(0.0, f64::max),
+                times_ms: (scope.steps.time(*first), scope.steps.time(*last)),
+                more: counted((*first..scope.steps.count).map(of_step)),
             };
-            let (first, last) = (time(steps.keys().next()), time(steps.keys().next_back()));
-            let mut diff_text = String::new();
-            // Writing to a string does not fail.
-            let _ = write_general_precision(&mut diff_text, diff, 2);
             let text = format!(
                 "input to histogram_quantile needed to be fixed for monotonicity (see \
-                 https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile){}, from \
-                 buckets {} to {}, with a max diff of {diff_text}, over {} samples from {first} to {last}",
+                 https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile){}",
                 for_metric(&name),
-                General(min),
-                General(max),
-                counted(steps.values().map(Vec::len))
             );
-            scope.info(blame, text);
+            let position = scope.position(blame);
+            scope.annotations.repaired(text, repairs, position);
         }
     }
 }
 
-/// How many samples Prometheus says that were repaired, from the repairs of each step.
+/// How many more samples than one Prometheus says that were repaired, from the repairs of each step
+/// from the first one with any.
 ///
-/// Compat: util/annotations: each merge of two remarks counts one more, and after the first step
-/// the sum so far is merged with itself.
-fn counted(steps: impl Iterator<Item = usize>) -> u64 {
-    let mut total: Option<u64> = None;
-    for repairs in steps {
-        let repairs = repairs as u64;
-        total = Some(match total {
-            None => repairs,
-            Some(n) => n.saturating_add(repairs).saturating_mul(2),
-        });
-    }
-    total.unwrap_or_default()
+/// Compat: promql/engine.go and util/annotations: each merge of two remarks counts one more, and at
+/// each step after the first the sum so far is merged with itself; sums wrap.
+fn counted(mut steps: impl Iterator<Item = usize>) -> i64 {
+    let more = steps.next().unwrap_or_default() as i64 - 1;
+    steps.fold(more, |more, repairs| {
+        let sum = more.wrapping_add(repairs as i64);
+        sum.wrapping_add(sum).wrapping_add(1)
+    })
 }
 
 #[cfg(test)]
@@ -153,10 +148,16 @@ mod tests {
 
     #[test]
     fn counts_of_repaired_samples() {
-        let check = |steps: usize, want| assert_eq!(counted((0..steps).map(|_| 1)), want);
-        check(1, 1);
-        check(2, 4);
-        check(4, 22);
-        check(6, 94);
+        let check = |steps: &[usize], want: i64| {
+            assert_eq!(counted(steps.iter().copied()).wrapping_add(1), want, "{steps:?}");
+        };
+        check(&[1], 1);
+        check(&[1, 1], 4);
+        check(&[1; 4], 22);
+        check(&[1; 6], 94);
+        // Steps without repairs merge, too.
+        check(&[1, 0, 0], 4);
+        check(&[3, 2, 0], 20);
+        check(&[1; 66], -2);
     }
 }

@@ -98,7 +98,7 @@ impl Histograms {
                 group.fill(i, &mut buckets);
                 let quantile = bucket_quantile(q[i], &mut buckets);
                 if let Some(repair) = quantile.forced {
-                    forced.add(delayed_metric_name(&group.labels, scope.options), i, repair);
+                    forced.add(delayed_metric_name(&group.labels, scope.options), i, series, repair);
                 }
                 set(self.native.len() + series, &group.labels, i, quantile.value);
             }

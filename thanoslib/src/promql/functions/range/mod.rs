@@ -28,6 +28,7 @@ mod histogram_delta;
 mod instant_delta;
 mod interpolate;
 mod lanes;
+mod largest;
 mod notes;
 mod over_time;
 mod plain;

@@ -1,0 +1,77 @@
+//! How other endpoints are reached, and how we are reached by gRPC, from flags.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use thanoslib_bins_common::server_flags::GrpcServerFlags;
+use thanoslib_grpc::{
+    client::{ClientSettings, Compression},
+    server::TransportSettings,
+    tls::{ClientTlsSettings, ServerTlsSettings, TlsVersion},
+};
+
+use super::flags::ClientFlags;
+
+/// The settings of endpoints that have none of their own.
+pub(crate) fn settings(flags: &ClientFlags) -> Result<ClientSettings> {
+    let tls = flags.client_tls_secure.then(|| {
+        Ok::<_, anyhow::Error>(ClientTlsSettings {
+            ca_file: file(&flags.client_tls_ca),
+            cert_file: file(&flags.client_tls_cert),
+            key_file: file(&flags.client_tls_key),
+            server_name: text(&flags.client_server_name),
+            insecure_skip_verify: flags.client_tls_skip_verify,
+            min_version: version("grpc-client-tls-min-version", &flags.client_tls_min_version)?,
+        })
+    });
+    let compression = match flags.client_compression.as_str() {
+        "snappy" => Compression::Snappy,
+        _ => Compression::None,
+    };
+    Ok(ClientSettings { tls: tls.transpose()?, compression })
+}
+
+/// How gRPC is served.
+pub(crate) fn transport(flags: &GrpcServerFlags) -> Result<TransportSettings> {
+    let tls = match (file(&flags.tls_cert), file(&flags.tls_key)) {
+        (Some(cert_file), Some(key_file)) => Some(ServerTlsSettings {
+            client_ca_file: file(&flags.tls_client_ca),
+            min_version: version("grpc-server-tls-min-version", &flags.tls_min_version)?,
+            ..ServerTlsSettings::new(cert_file, key_file)
+        }),
+        (None, None) if flags.tls_client_ca.is_empty() => None,
+        (None, None) => {
+            bail!("--grpc-server-tls-client-ca needs --grpc-server-tls-cert and --grpc-server-tls-key")
+        }
+        _ => bail!("both --grpc-server-tls-cert and --grpc-server-tls-key must be given, or none"),
+    };
+    if !flags.tls_ciphers.is_empty() || !flags.tls_curves.is_empty() {
+        tracing::warn!("--grpc-server-tls-ciphers and --grpc-server-tls-curves have no effect");
+    }
+    Ok(TransportSettings {
+        connection_age_max: flags.max_connection_age.0,
+        grace: flags.grpc_grace_period.0,
+        tls,
+        ..TransportSettings::default()
+    })
+}
+
+fn text(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+fn file(path: &str) -> Option<PathBuf> {
+    text(path).map(PathBuf::from)
+}
+
+fn version(flag: &str, text: &str) -> Result<TlsVersion> {
+    match text {
+        "1.2" => Ok(TlsVersion::Tls12),
+        "1.3" => Ok(TlsVersion::Tls13),
+        // What is older is broken and not spoken here; 1.2 is the nearest that is.
+        older => {
+            tracing::warn!("--{flag}={older}: versions before 1.2 are not spoken");
+            Ok(TlsVersion::Tls12)
+        }
+    }
+}

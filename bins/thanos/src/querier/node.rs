@@ -1,0 +1,232 @@
+//! A querier from its flags: endpoints, the store over them, the engine, the APIs.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, Result, anyhow};
+use thanoslib::{
+    apis::{Apis, JoinSettings},
+    budget::Budget,
+    clock::Clock,
+    http::{Api, Served, StoreStatus, StoreStatuses},
+    metrics::{Collect, Kind, TextWriter},
+    model::{Interval, duration::UnixTime, relabel},
+    promql::Engine,
+    query::{EndpointSet, EndpointSettings, QueryService, SelectOptions},
+    runtime::Pool,
+    store::{
+        Limited, Member, PartialResponse, Proxy, ProxySettings, ProxyStatistics, Retrieval, Store,
+        StoreLimits, Stores, Tolerance, TsdbSelector,
+    },
+};
+use thanoslib_bins_common::{env::TextPair, server_flags::StoreLimitFlags, values};
+
+use super::{
+    flags::{AnswerFlags, EngineFlags, MemoryFlags, ProxyFlags, TenancyFlags, WebFlags, listed},
+    settings,
+};
+
+/// Everything that the flags of a querier say, beside where it listens and whom it asks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct QuerierFlags<'a> {
+    pub engine: &'a EngineFlags,
+    pub answers: &'a AnswerFlags,
+    pub memory: &'a MemoryFlags,
+    pub web: &'a WebFlags,
+    pub proxy: &'a ProxyFlags,
+    pub tenancy: &'a TenancyFlags,
+    pub limits: &'a StoreLimitFlags,
+}
+
+/// A querier, ready to be served.
+pub(crate) struct Querier {
+    pub api: Arc<Api>,
+    /// What is served over gRPC.
+    pub apis: Apis,
+    pub budget: Arc<Budget>,
+    pub metrics: Vec<Arc<dyn Collect>>,
+}
+
+/// Builds a querier over endpoints and stores of its own; `shown` are the flags that its API tells.
+pub(crate) fn build(
+    flags: QuerierFlags<'_>,
+    endpoints: Arc<EndpointSet>,
+    own: Vec<Member>,
+    clock: Arc<dyn Clock>,
+    shown: BTreeMap<String, String>,
+) -> Result<Querier> {
+    let QuerierFlags { engine, answers, memory, web, proxy, tenancy, limits } = flags;
+    let budget = Budget::new("process memory", settings::memory_limit_bytes(memory)?);
+    let http = settings::web(settings::http_settings(engine, answers, memory, shown)?, web, tenancy);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let evaluator = Engine::new(settings::engine_options(engine, memory)?, Arc::new(Pool::new(threads)?));
+
+    let proxy_settings = proxy_settings(proxy)?;
+    let selector = proxy_settings.tsdb_selector.clone();
+    let stores: Vec<Arc<dyn Stores>> = vec![Arc::clone(&endpoints) as _, Arc::new(own)];
+    let proxied = Proxy::new(Arc::new(stores), proxy_settings);
+    let statistics = proxied.statistics();
+    let limits = StoreLimits { series_max: limits.request_series, samples_max: limits.request_samples };
+    let store: Arc<dyn Store> = Arc::new(Limited::new(Arc::new(proxied), limits));
+
+    let partial = if answers.query_partial { PartialResponse::Warn } else { PartialResponse::Abort };
+    let options = SelectOptions {
+        replica_labels: http.replica_labels.clone(),
+        algorithm: http.algorithm,
+        counters: http.counters,
+        seams: http.seams,
+        fit_range: http.fit_range,
+        max_resolution_ms: millis(answers.instant_resolution.0),
+        partial_response: partial,
+        ..SelectOptions::default()
+    };
+    let query = QueryService {
+        engine: evaluator.clone(),
+        store: Arc::clone(&store),
+        options,
+        dynamic_lookback: http.dynamic_lookback,
+        clock: Arc::clone(&clock),
+    };
+    let response_timeout = timeout(proxy);
+    let for_users = JoinSettings { merge: Some(listed(&answers.replica_label)), response_timeout };
+    let for_queriers = JoinSettings { merge: None, response_timeout };
+    let served = Served {
+        apis: endpoints.apis(&for_users, Arc::clone(&store), None),
+        stores: Some(Arc::new(ShownStores { endpoints: Arc::clone(&endpoints), selector })),
+        clock,
+        budget: Arc::clone(&budget),
+        ..Served::new(evaluator, Arc::clone(&store))
+    };
+    let counted = EndpointMetrics { endpoints: Arc::clone(&endpoints), statistics };
+    Ok(Querier {
+        api: Api::new(http, served),
+        apis: endpoints.apis(&for_queriers, store, Some(Arc::new(query))),
+        budget,
+        metrics: vec![Arc::new(counted)],
+    })
+}
+
+/// How endpoints are watched.
+pub(crate) fn endpoint_settings(
+    info_timeout: Duration,
+    unhealthy_timeout: Duration,
+    query_timeout: Duration,
+) -> EndpointSettings {
+    let close_delay = info_timeout.max(unhealthy_timeout).max(query_timeout);
+    EndpointSettings { info_timeout, unhealthy_timeout, close_delay }
+}
+
+/// How long to wait for the first round over the endpoints.
+pub(crate) fn first_update(proxy: &ProxyFlags) -> Duration {
+    timeout(proxy).unwrap_or(Duration::from_secs(30))
+}
+
+fn timeout(proxy: &ProxyFlags) -> Option<Duration> {
+    Some(proxy.response_timeout.0).filter(|t| !t.is_zero())
+}
+
+fn proxy_settings(flags: &ProxyFlags) -> Result<ProxySettings> {
+    let selector_labels =
+        values::labels(&flags.selector_label).map_err(|e| anyhow!("--selector-label: {e}"))?;
+    let text = TextPair {
+        flag: "selector.relabel-config",
+        text: Some(flags.relabel.as_str()),
+        file: Some(flags.relabel_file.as_ref()),
+    };
+    let tsdb_selector = match text.get()? {
+        None => None,
+        Some(yaml) => {
+            let rules = relabel::parse_relabel(&yaml).context("fix --selector.relabel-config")?;
+            Some(Arc::new(TsdbSelector::new(&rules).context("fix --selector.relabel-config")?))
+        }
+    };
+    Ok(ProxySettings {
+        component: "query",
+        selector_labels,
+        tsdb_selector,
+        response_timeout: timeout(flags),
+        retrieval: if flags.strategy == "lazy" { Retrieval::Lazy } else { Retrieval::Eager },
+        buffered_frames: flags.buffered_frames,
+        tolerance: Tolerance::default(),
+    })
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// The endpoints as `/api/v1/stores` shows them.
+#[derive(Debug)]
+struct ShownStores {
+    endpoints: Arc<EndpointSet>,
+    selector: Option<Arc<TsdbSelector>>,
+}
+
+impl StoreStatuses for ShownStores {
+    fn stores(&self) -> Vec<StoreStatus> {
+        let shown = self.endpoints.statuses().into_iter().filter_map(|status| {
+            let label_sets = match &self.selector {
+                Some(selector) => selector.keep(&status.label_sets)?,
+                None => status.label_sets,
+            };
+            Some(StoreStatus {
+                // What never said what it is is not shown.
+                component: status.component?.to_owned(),
+                name: status.address,
+                last_check: status.last_check_ms.map(UnixTime::from_ms),
+                last_error: status.last_error,
+                label_sets,
+                // A store that holds nothing shows an empty range.
+                interval: status.interval.unwrap_or(Interval::new(i64::MAX, i64::MIN)),
+            })
+        });
+        shown.collect()
+    }
+}
+
+/// What is counted of endpoints and of requests to them.
+#[derive(Debug)]
+struct EndpointMetrics {
+    endpoints: Arc<EndpointSet>,
+    statistics: Arc<ProxyStatistics>,
+}
+
+impl Collect for EndpointMetrics {
+    fn collect(&self, out: &mut TextWriter) {
+        let name = "thanos_store_nodes_grpc_connections";
+        out.family(name, "Endpoints that requests go to.", Kind::Gauge);
+        let mut counts: BTreeMap<(String, &str), u64> = BTreeMap::new();
+        for connection in self.endpoints.connections() {
+            *counts.entry((connection.external_labels, connection.component)).or_default() += 1;
+        }
+        for ((labels, component), n) in &counts {
+            out.sample(name, &[("external_labels", labels), ("store_type", component)], *n as f64);
+        }
+        out.single(
+            "thanos_query_duplicated_endpoint_addresses_total",
+            "Addresses that were named more than once.",
+            Kind::Counter,
+            self.endpoints.duplicates() as f64,
+        );
+        out.single(
+            "thanos_proxy_store_empty_stream_responses_total",
+            "Answers of stores that held no series.",
+            Kind::Counter,
+            self.statistics.empty_streams() as f64,
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_of_endpoints_follow_their_flags() {
+        let secs = Duration::from_secs;
+        let got = endpoint_settings(secs(5), secs(300), secs(900));
+        assert_eq!(
+            (got.info_timeout, got.unhealthy_timeout, got.close_delay),
+            (secs(5), secs(300), secs(900))
+        );
+    }
+}

@@ -1,0 +1,105 @@
+//! What accompanies one request: deadline, tenant, name; and how often it is tried.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use prost::Message;
+use thanoslib::{Error, Result, budget::Lease, context::Context};
+use tonic::{Code, Request, Response, Status, Streaming};
+
+use super::link::{Link, is_lost};
+use crate::{MESSAGE_MAX_BYTES, REQUEST_ID_METADATA, TENANT_METADATA, status::to_error};
+
+/// Longest deadline that is told to a peer.
+const TIMEOUT_MAX: Duration = Duration::from_secs(99_999_999);
+
+/// Pause before the second attempt; it doubles.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// A request with what the context says.
+fn request<T>(ctx: &Context, message: T) -> Result<Request<T>> {
+    let mut request = Request::new(message);
+    if let Some(deadline) = ctx.deadline() {
+        let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+        // The wire form has eight digits; the context keeps the deadline in any case.
+        request.set_timeout(left.min(TIMEOUT_MAX));
+    }
+    let tenant = ctx.tenant().parse().map_err(|_| {
+        Error::invalid(format!("tenant {:?} cannot be sent: not printable ASCII", ctx.tenant()))
+    })?;
+    request.metadata_mut().insert(TENANT_METADATA, tenant);
+    // A name that cannot be sent is only missed in a log.
+    if let Some(id) = ctx.request_id().and_then(|id| id.parse().ok()) {
+        request.metadata_mut().insert(REQUEST_ID_METADATA, id);
+    }
+    Ok(request)
+}
+
+/// Makes a call. It is made again when its connection broke before the peer began to answer, and,
+/// if the link leads to a group, when a member is not there.
+pub(super) async fn call<M, T, F>(
+    link: &Link,
+    ctx: &Context,
+    message: M,
+    make: impl Fn(Request<M>) -> F + Send + Sync,
+) -> Result<T>
+where
+    M: Clone + Send + Sync,
+    T: Send,
+    F: Future<Output = Result<Response<T>, Status>> + Send,
+{
+    let mut pause = PAUSE;
+    for attempt in 1.. {
+        let request = request(ctx, message.clone())?;
+        let answered = ctx.run(async { Ok(make(request).await) }).await?;
+        match answered {
+            Ok(response) => return Ok(response.into_inner()),
+            // All calls read only, so one whose connection broke is made again at once.
+            Err(s) if attempt == 1 && is_lost(&s) => {}
+            Err(s) if s.code() == Code::Unavailable && attempt < link.attempts() => {
+                ctx.run(async {
+                    tokio::time::sleep(pause).await;
+                    Ok(())
+                })
+                .await?;
+                pause *= 2;
+            }
+            Err(s) => return Err(to_error(&s)),
+        }
+    }
+    Err(Error::internal("no attempt was made"))
+}
+
+/// Longest message that the context's budget could take.
+pub(super) fn message_max(ctx: &Context) -> usize {
+    let budget = ctx.budget();
+    let left = budget.limit().saturating_sub(budget.used());
+    usize::try_from(left).unwrap_or(usize::MAX).min(MESSAGE_MAX_BYTES)
+}
+
+/// The messages of a streamed answer, charged to the context's budget until all are there.
+pub(super) async fn collect<T: Message + Default>(
+    mut messages: Streaming<T>,
+    ctx: &Context,
+    mut add: impl FnMut(T) -> Result<()> + Send,
+) -> Result<()> {
+    let mut lease: Lease = ctx.budget().reserve(0)?;
+    while let Some(message) = ctx.run(async { Ok(messages.next().await) }).await? {
+        let message = message.map_err(|s| to_error(&s))?;
+        lease.grow(message.encoded_len() as u64)?;
+        add(message)?;
+    }
+    Ok(())
+}
+
+/// A client for the context: it takes no message that the budget could not.
+macro_rules! client {
+    ($client:path, $link:expr, $ctx:expr) => {{
+        use $client as Client;
+        Client::new($link.clone())
+            .max_decoding_message_size($crate::client::call::message_max($ctx))
+            .max_encoding_message_size($crate::MESSAGE_MAX_BYTES)
+    }};
+}
+
+pub(super) use client;

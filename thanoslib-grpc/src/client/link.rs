@@ -1,0 +1,258 @@
+//! The way to a peer: one connection, or several that take turns.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use futures::{FutureExt, future::BoxFuture};
+use thanoslib::Result;
+use tonic::{
+    Code, Status,
+    body::Body,
+    codegen::{
+        Service,
+        http::{Request, Response},
+    },
+    transport::Channel,
+};
+
+use super::connect;
+use crate::{MESSAGE_MAX_BYTES, snappy, tls::ClientTls};
+
+/// Compression of messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Compression {
+    /// None, the default of Thanos.
+    #[default]
+    None,
+    /// The framed snappy stream of Go peers.
+    Snappy,
+}
+
+/// Tells the addresses that the name of a group stands for.
+pub trait GroupMembers: fmt::Debug + Send + Sync + 'static {
+    /// Host and port of each member as of now; called for every request.
+    fn members(&self, group: &str) -> Arc<[String]>;
+}
+
+/// How often a request of a group is tried.
+const ATTEMPTS: usize = 3;
+
+/// How long a member that failed is passed over while there are others.
+const REST: Duration = Duration::from_secs(5);
+
+/// The way to a peer; clones share their connections.
+#[derive(Clone)]
+pub struct Link {
+    members: Members,
+    compression: Compression,
+}
+
+#[derive(Clone)]
+enum Members {
+    One(Channel),
+    Group(Arc<Group>),
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let members = match &self.members {
+            Members::One(_) => "one".to_owned(),
+            Members::Group(group) => group.name.clone(),
+        };
+        f.debug_struct("Link").field("members", &members).field("compression", &self.compression).finish()
+    }
+}
+
+impl From<Channel> for Link {
+    fn from(channel: Channel) -> Self {
+        Self { members: Members::One(channel), compression: Compression::None }
+    }
+}
+
+impl Link {
+    /// One address.
+    pub(super) fn to(address: &str, tls: Option<Arc<ClientTls>>, compression: Compression) -> Result<Self> {
+        Ok(Self { members: Members::One(connect::channel(address, tls)?), compression })
+    }
+
+    /// The addresses of a group, in turn.
+    pub(super) fn group(
+        name: &str,
+        resolver: Arc<dyn GroupMembers>,
+        tls: Option<Arc<ClientTls>>,
+        compression: Compression,
+    ) -> Self {
+        let group = Group {
+            name: name.to_owned(),
+            resolver,
+            tls,
+            began: Instant::now(),
+            next: AtomicUsize::new(0),
+            known: RwLock::new(Known { addresses: Arc::from([]), members: Arc::from([]) }),
+        };
+        Self { members: Members::Group(Arc::new(group)), compression }
+    }
+
+    /// How often a request may be tried that was not begun to be answered.
+    pub(super) fn attempts(&self) -> usize {
+        match &self.members {
+            Members::One(_) => 1,
+            Members::Group(_) => ATTEMPTS,
+        }
+    }
+}
+
+/// Members of a group.
+struct Group {
+    name: String,
+    resolver: Arc<dyn GroupMembers>,
+    tls: Option<Arc<ClientTls>>,
+    began: Instant,
+    /// Who is next.
+    next: AtomicUsize,
+    known: RwLock<Known>,
+}
+
+/// The addresses of a group, and the members made of them.
+#[derive(Clone)]
+struct Known {
+    addresses: Arc<[String]>,
+    members: Arc<[Arc<Member>]>,
+}
+
+struct Member {
+    address: String,
+    channel: Channel,
+    /// Milliseconds since the group began until which it is passed over.
+    rests_until: AtomicU64,
+}
+
+impl Group {
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// The members as of now; those whose address stays keep their connection.
+    fn members(&self) -> Result<Arc<[Arc<Member>]>> {
+        let wanted = self.resolver.members(&self.name);
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if known.addresses == wanted {
+            return Ok(known.members);
+        }
+        let member = |address: &String| {
+            if let Some(old) = known.members.iter().find(|m| m.address == *address) {
+                return Ok(Arc::clone(old));
+            }
+            let channel = connect::channel(address, self.tls.clone())?;
+            Ok(Arc::new(Member { address: address.clone(), channel, rests_until: AtomicU64::new(0) }))
+        };
+        let members: Arc<[Arc<Member>]> = wanted.iter().map(member).collect::<Result<_>>()?;
+        let mut state = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        *state = Known { addresses: wanted, members: Arc::clone(&members) };
+        Ok(members)
+    }
+
+    /// The member whose turn it is; those that failed just now are passed over.
+    fn pick(&self) -> Result<Arc<Member>, Status> {
+        let members = self.members().map_err(|e| Status::unavailable(e.to_string()))?;
+        let start = self.next.fetch_add(1, Ordering::Relaxed);
+        let now = self.now_ms();
+        let turn = |i: usize| members.get(start.wrapping_add(i) % members.len());
+        let awake =
+            (0..members.len()).filter_map(turn).find(|m| m.rests_until.load(Ordering::Relaxed) <= now);
+        match awake.or_else(|| members.first().and_then(|_| turn(0))) {
+            Some(member) => Ok(Arc::clone(member)),
+            None => Err(Status::unavailable(format!("group {} has no addresses", self.name))),
+        }
+    }
+}
+
+impl Service<Request<Body>> for Link {
+    type Response = Response<Body>;
+    type Error = Status;
+    type Future = BoxFuture<'static, Result<Response<Body>, Status>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        // The channel is waited for in `call`, since a group chooses it only then.
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        if self.compression == Compression::Snappy {
+            request = snappy::deflate_request(request);
+        }
+        snappy::accept_answers(request.headers_mut());
+        let members = self.members.clone();
+        async move {
+            let response = match members {
+                Members::One(channel) => send(channel, request).await?,
+                Members::Group(group) => {
+                    let member = group.pick()?;
+                    let answer = send(member.channel.clone(), request).await;
+                    if answer.as_ref().is_err_and(|s| s.code() == Code::Unavailable) {
+                        let until = group.now_ms().saturating_add(REST.as_millis() as u64);
+                        member.rests_until.store(until, Ordering::Relaxed);
+                    }
+                    answer?
+                }
+            };
+            Ok(snappy::inflate_response(response, MESSAGE_MAX_BYTES))
+        }
+        .boxed()
+    }
+}
+
+async fn send(mut channel: Channel, request: Request<Body>) -> Result<Response<Body>, Status> {
+    std::future::poll_fn(|cx| channel.poll_ready(cx)).await.map_err(failed)?;
+    channel.call(request).await.map_err(failed)
+}
+
+/// The connection was there and broke before the peer began to answer, as when the peer has asked
+/// its clients to connect anew.
+#[derive(Debug)]
+struct Lost;
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the connection was lost")
+    }
+}
+
+impl std::error::Error for Lost {}
+
+/// True when a request was not answered because its connection broke.
+pub(super) fn is_lost(status: &Status) -> bool {
+    std::error::Error::source(status).is_some_and(|cause| cause.is::<Lost>())
+}
+
+/// What a connection's failure means: nobody is there, or the connection broke.
+fn failed(error: tonic::transport::Error) -> Status {
+    let mut text = error.to_string();
+    let mut nobody = false;
+    let mut source = std::error::Error::source(&error);
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        nobody |= cause.is::<tonic::ConnectError>();
+        source = cause.source();
+    }
+    let status = Status::from_error(Box::new(error));
+    // What tonic cannot tell apart: a connection that could not be made, was lost, or is none
+    // of this protocol, as with a server that wants TLS.
+    let broken = status.code() == Code::Internal && text.contains("connection error");
+    if !broken && !matches!(status.code(), Code::Unknown | Code::Unavailable | Code::Cancelled) {
+        return Status::new(status.code(), text);
+    }
+    let mut status = Status::unavailable(text);
+    if !nobody && !broken {
+        status.set_source(Arc::new(Lost));
+    }
+    status
+}
