@@ -20,7 +20,9 @@ use crate::{
 /// Names looked up at the same time.
 const CONCURRENT: usize = 64;
 
-/// Counters of a [`DnsProvider`].
+/// Counters of a provider.
+///
+/// See [`DnsProvider`].
 #[derive(Debug, Default)]
 pub struct DnsStatistics {
     /// Names that were looked up.

@@ -13,6 +13,8 @@ use hickory_resolver::{
 use crate::error::{Error, Result};
 
 /// Asks DNS; nothing found is an empty answer.
+///
+/// See [`DnsResolver`].
 #[async_trait]
 pub trait Resolve: fmt::Debug + Send + Sync + 'static {
     /// The addresses of a host, those of the family that is preferred or all.

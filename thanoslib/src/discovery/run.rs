@@ -73,6 +73,8 @@ impl Default for DiscoverySettings {
 }
 
 /// Takes the settings that endpoints name in [`EndpointSpec::client`].
+///
+/// See [`Discovery`].
 pub trait ClientSink: fmt::Debug + Send + Sync + 'static {
     /// Makes settings known by a name.
     ///

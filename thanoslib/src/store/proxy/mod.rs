@@ -103,7 +103,9 @@ impl Default for ProxySettings {
     }
 }
 
-/// Counters of a [`Proxy`].
+/// Counters of a proxy.
+///
+/// See [`Proxy`].
 #[derive(Debug, Default)]
 pub struct ProxyStatistics {
     /// Answers of stores that held no series.
