@@ -15,6 +15,7 @@
 //! | `store` (feature `store`) | the Store trait and its implementations |
 //! | `promql`, `query` (feature `promql`) | the engine, and queries over stores |
 //! | `apis` (feature `promql`) | what endpoints answer beside series |
+//! | `discovery` (feature `discovery`) | finding endpoints by DNS, files and configuration |
 //! | `remote` (feature `remote`) | messages of Prometheus' remote read |
 //! | `sidecar` (feature `sidecar`) | what runs beside a Prometheus |
 //! | `tools` (feature `store`) | looking at a bucket's blocks |
@@ -55,6 +56,7 @@
 //! | `fs` | yes | buckets in local folders |
 //! | `promql` | yes | reading and evaluating PromQL, queries over stores |
 //! | `promql-parser` | yes | taking over syntax trees of the crate of that name |
+//! | `discovery` | no | finding endpoints; hickory-resolver |
 //! | `s3` | no | buckets in S3; reqwest, rustls with ring |
 //! | `http` | no | the HTTP API; axum |
 //! | `remote` | no | messages of Prometheus' remote read |
@@ -77,6 +79,8 @@ pub mod clock;
 #[cfg(feature = "store")]
 pub mod context;
 pub mod dedup;
+#[cfg(feature = "discovery")]
+pub mod discovery;
 pub mod downsample;
 pub mod encoding;
 mod error;

@@ -9,6 +9,7 @@
 mod chain;
 mod chunks;
 mod heap;
+mod interval;
 mod lift;
 mod merge;
 mod penalty;
@@ -39,6 +40,20 @@ pub enum Algorithm {
     Penalty,
     /// Every distinct time once: for replicas that hold the same samples.
     Chain,
+    /// The replica that missed the fewest scrapes in each slot of five minutes, the others where
+    /// it missed one: for HA pairs, with the same answer whatever a query begins with.
+    Interval,
+}
+
+impl Algorithm {
+    /// The time whose samples decide what a merge gives inside `interval`: callers that read all
+    /// of it get the same samples for every interval.
+    pub fn reads(self, interval: Interval) -> Interval {
+        match self {
+            Self::Penalty | Self::Chain => interval,
+            Self::Interval => interval::around(interval),
+        }
+    }
 }
 
 /// What becomes of counters under a function that looks at resets.

@@ -3,6 +3,7 @@
 use super::{
     Algorithm, Replica,
     chain::{Chain, Walk},
+    interval::Picks,
     penalty::Penalty,
     replica::Cursor,
 };
@@ -13,7 +14,7 @@ use crate::{
 };
 
 /// Most replicas of one series; overlapping chunks count as replicas.
-const REPLICAS_MAX: usize = 512;
+pub(super) const REPLICAS_MAX: usize = 512;
 
 /// A merge of replicas that is read forward.
 ///
@@ -46,6 +47,7 @@ enum Merge<'a> {
     One(Cursor<'a>),
     Penalty(Penalty<'a>),
     Chain(Chain<Cursor<'a>>),
+    Interval(Picks),
 }
 
 /// Where the current sample stands.
@@ -55,9 +57,9 @@ pub(super) struct Place {
     pub(super) histogram: bool,
     pub(super) index: usize,
     /// Amount to add to a float, if values are adjusted.
-    raised: Option<f64>,
+    pub(super) raised: Option<f64>,
     /// Nothing is known about resets before this sample.
-    unknown: bool,
+    pub(super) unknown: bool,
 }
 
 impl<'a> Reader<'a> {
@@ -70,20 +72,23 @@ impl<'a> Reader<'a> {
     /// merge, because only the first sample of a replica is compared with the end.
     ///
     /// # Errors
-    /// [`ErrorKind::Limit`] for more than 512 replicas.
+    /// [`ErrorKind::Limit`] for more than 512 replicas, of which the
+    /// interval merge takes so many at a time.
     pub fn new(
         algorithm: Algorithm,
         adjust: bool,
         interval: Interval,
         replicas: &'a [Replica],
     ) -> Result<Self> {
-        if replicas.len() > REPLICAS_MAX {
+        // The interval merge takes each chunk for a replica.
+        if replicas.len() > REPLICAS_MAX && algorithm != Algorithm::Interval {
             let message = format!("series has {} overlapping replicas, limit {REPLICAS_MAX}", replicas.len());
             return Err(Error::new(ErrorKind::Limit, message));
         }
         let merge = match (replicas, algorithm) {
             ([], _) => Merge::Empty,
             ([one], _) => Merge::One(Cursor::new(one, interval)),
+            (_, Algorithm::Interval) => Merge::Interval(Picks::new(replicas, interval, adjust)?),
             (_, Algorithm::Penalty) => Merge::Penalty(Penalty::new(replicas, interval, adjust)),
             (_, Algorithm::Chain) => {
                 Merge::Chain(Chain::new(replicas.iter().map(|r| Cursor::new(r, interval)).collect()))
@@ -99,6 +104,7 @@ impl<'a> Reader<'a> {
             Merge::One(cursor) => cursor.next(),
             Merge::Penalty(merge) => merge.next(),
             Merge::Chain(merge) => merge.next(),
+            Merge::Interval(picks) => picks.advance(),
         }
     }
 
@@ -109,12 +115,14 @@ impl<'a> Reader<'a> {
             Merge::One(cursor) => cursor.seek(t_ms),
             Merge::Penalty(merge) => merge.seek(t_ms),
             Merge::Chain(merge) => merge.seek(t_ms),
+            Merge::Interval(picks) => picks.seek(t_ms),
         }
     }
 
     pub(super) fn place(&self) -> Option<Place> {
         let (replica, cursor, raised, unknown) = match &self.merge {
             Merge::Empty => return None,
+            Merge::Interval(picks) => return picks.place(),
             Merge::One(cursor) => (0, cursor, None, false),
             Merge::Penalty(merge) => {
                 (merge.leaf(), merge.cursor(merge.leaf()), merge.raised(merge.leaf()), false)

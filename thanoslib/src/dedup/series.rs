@@ -1,7 +1,7 @@
 //! Deduplicating series one after the other.
 
 use super::{
-    Counters, DedupRequest, Outcome, SeriesChunk, adjusts,
+    Algorithm, Counters, DedupRequest, Outcome, SeriesChunk, adjusts,
     lift::Lift,
     reader::Reader,
     replica::{Read, Replica, Scratch},
@@ -81,8 +81,11 @@ impl<'r> Deduplicator<'r> {
         if let [one] = replicas {
             one.copy_to(self.request.interval, out);
         } else {
+            // The interval merge lifts by itself.
+            let own_lift = self.request.algorithm == Algorithm::Interval && lift;
+            let adjust = adjust || own_lift;
             let mut reader = Reader::new(self.request.algorithm, adjust, self.request.interval, replicas)?;
-            let mut lift = lift.then(|| Lift::new(replicas));
+            let mut lift = (lift && !own_lift).then(|| Lift::new(replicas));
             while reader.advance() {
                 match (&mut lift, reader.place()) {
                     (Some(lift), Some(place)) => reader.copy_raised(place, lift.next(place), out),
@@ -130,7 +133,13 @@ impl<'r> Deduplicator<'r> {
         };
         self.used = 0;
         for chunks in series {
-            if split {
+            if split && self.request.algorithm == Algorithm::Interval && read != Read::Counter {
+                // Which chunks are of one replica is found out slot by slot.
+                chunks.iter().for_each(|chunk| self.read_replica(std::slice::from_ref(chunk), read));
+                if chunks.is_empty() {
+                    self.read_replica(&[], read);
+                }
+            } else if split {
                 for chunks in split_overlaps(chunks) {
                     self.read_replica(&chunks, read);
                 }

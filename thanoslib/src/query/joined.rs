@@ -9,7 +9,7 @@ use super::{
 use crate::{
     error::Result,
     model::Interval,
-    promql::{Grain, Select, SeriesData},
+    promql::{Grain, SeriesData},
     series::SampleColumns,
 };
 
@@ -19,10 +19,10 @@ pub(super) fn joins(one: &Selection, other: &Selection) -> bool {
     reads_raw_only(one) && reads_raw_only(other)
 }
 
-/// The time that all selects lie in.
-pub(super) fn around(selects: &[Select]) -> Interval {
-    let mint = selects.iter().map(|s| s.interval.mint).min().unwrap_or(i64::MAX);
-    let maxt = selects.iter().map(|s| s.interval.maxt).max().unwrap_or(i64::MIN);
+/// The time that all selects read.
+pub(super) fn around(selections: &[Arc<Selection>]) -> Interval {
+    let mint = selections.iter().map(|s| s.reads.mint).min().unwrap_or(i64::MAX);
+    let maxt = selections.iter().map(|s| s.reads.maxt).max().unwrap_or(i64::MIN);
     Interval::new(mint, maxt)
 }
 

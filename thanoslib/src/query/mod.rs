@@ -119,7 +119,7 @@ impl Queryable for StoreQueryable {
             max_resolution_ms: selection.max_resolution_ms,
             aggregates: selection.aggregates.clone(),
             hints: select.hints,
-            ..self.request(SeriesRequest::new(selection.wide, select.matchers))
+            ..self.request(SeriesRequest::new(selection.reads, select.matchers))
         };
         self.grouped(ctx, request, vec![Arc::new(selection)]).await
     }
@@ -137,7 +137,7 @@ impl Queryable for StoreQueryable {
             Arc::new(selection)
         };
         let selections: Vec<_> = selects.iter().map(selection).collect();
-        let interval = joined::around(&selects);
+        let interval = joined::around(&selections);
         let Some(first) = selects.into_iter().next() else {
             return Ok(stream::empty().boxed());
         };

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     chunk::Chunk,
-    dedup::{SeriesChunk, windows},
+    dedup::{Algorithm, SeriesChunk, windows},
     error::Result,
     model::{Interval, Resolution},
     promql::{Grain, SeriesData},
@@ -52,9 +52,10 @@ impl StoredSeries {
 
     /// Decodes raw floats of one replica, which need no merge; false when there is more to do.
     fn decode_plain(&self, out: &mut SampleColumns) -> Result<bool> {
-        let read = |i: Interval| !self.selection.joined || i.overlaps(self.selection.wide);
+        let read = |i: Interval| !self.selection.joined || i.overlaps(self.selection.reads);
         let chunks = || self.views().flat_map(|s| s.chunks()).filter(|c| read(c.meta.interval));
-        if self.selection.adds_up_resets() || chunks().any(|c| c.meta.aggr != Aggr::Raw) {
+        let slots = self.selection.merge_replicas && self.selection.algorithm == Algorithm::Interval;
+        if slots || self.selection.adds_up_resets() || chunks().any(|c| c.meta.aggr != Aggr::Raw) {
             return Ok(false);
         }
         let raw = chunks().map(|c| (c.meta.interval, Chunk { encoding: c.meta.encoding, data: c.data() }));
@@ -65,7 +66,7 @@ impl StoredSeries {
     fn chunks(&self) -> Vec<SeriesChunk<'_>> {
         let mut chunks: Vec<SeriesChunk<'_>> = self.views().flat_map(windows).collect();
         if self.selection.joined {
-            chunks.retain(|c| c.interval.overlaps(self.selection.wide));
+            chunks.retain(|c| c.interval.overlaps(self.selection.reads));
         }
         // Sources should send chunks in order of time, but need not.
         let key = |c: &SeriesChunk<'_>| (c.interval.mint, c.interval.maxt);

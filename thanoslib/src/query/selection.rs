@@ -93,6 +93,8 @@ pub(super) struct Selection {
     pub(super) interval: Interval,
     /// The interval with what lies just outside of downsampled data.
     pub(super) wide: Interval,
+    /// The time that is read: what decides how replicas are merged may lie outside of both.
+    pub(super) reads: Interval,
     /// True when the chunks at hand were read for other times, too.
     pub(super) joined: bool,
     /// Deduplicators that no worker uses now, with their buffers.
@@ -126,6 +128,7 @@ impl Selection {
             let needed = if function.starts_with('x') { 2 } else { 1 };
             max_resolution_ms = max_resolution_ms.min(hints.range_ms / needed);
         }
+        let merge_replicas = options.dedup && !options.replica_labels.is_empty();
         let mut wide = select.interval;
         if options.seams == ResolutionSeams::Right {
             if function == "count_values" {
@@ -143,12 +146,13 @@ impl Selection {
             seams: options.seams,
             reading: Reading::of(function, ranged),
             ranged,
-            merge_replicas: options.dedup && !options.replica_labels.is_empty(),
+            merge_replicas,
             algorithm: options.algorithm,
             counters: options.counters,
             function: function.to_owned(),
             interval: select.interval,
             wide,
+            reads: if merge_replicas { options.algorithm.reads(wide) } else { wide },
             joined: false,
             idle: Mutex::default(),
         }

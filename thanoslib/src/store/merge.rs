@@ -1,9 +1,9 @@
 //! Joining the streams of several stores into one.
 
-use std::{cmp::Ordering, collections::VecDeque, sync::Arc};
+use std::{cmp::Ordering, collections::VecDeque, pin::pin, sync::Arc, task::Poll};
 
 use futures::{
-    StreamExt,
+    StreamExt, poll,
     stream::{self, FuturesUnordered},
 };
 
@@ -50,11 +50,13 @@ struct Input {
     batch: Arc<SeriesBatch>,
     at: usize,
     ended: bool,
+    /// Frames that are no batches, to be handed out.
+    aside: Vec<Frame>,
 }
 
 impl Input {
     fn new(stream: SeriesStream) -> Self {
-        Self { stream, batch: Arc::default(), at: 0, ended: false }
+        Self { stream, batch: Arc::default(), at: 0, ended: false, aside: Vec::new() }
     }
 
     fn head(&self) -> Option<LabelsRef<'_>> {
@@ -66,21 +68,22 @@ impl Input {
         !self.ended && self.at >= self.batch.len()
     }
 
-    /// Awaits the next batch with series; other frames are collected.
-    async fn fill(&mut self) -> Result<Vec<Frame>> {
-        let mut aside = Vec::new();
+    /// Awaits the next batch with series; other frames are put aside.
+    ///
+    /// **Cancel safety**: nothing that came is lost.
+    async fn fill(&mut self) -> Result<()> {
         while self.is_hungry() {
             match self.stream.next().await {
                 None => self.ended = true,
                 Some(Ok(Frame::Batch(batch))) => (self.batch, self.at) = (Arc::new(batch), 0),
-                Some(Ok(frame)) => aside.push(frame),
+                Some(Ok(frame)) => self.aside.push(frame),
                 Some(Err(e)) => return Err(e),
             }
         }
         if self.ended {
             self.batch = Arc::default();
         }
-        Ok(aside)
+        Ok(())
     }
 }
 
@@ -123,7 +126,19 @@ impl Merge {
             if self.done {
                 return Ok(None);
             }
-            self.refill().await?;
+            // What is joined already does not wait for those that are slow.
+            let refilled = {
+                let refill = pin!(self.refill());
+                poll!(refill)
+            };
+            match refilled {
+                Poll::Ready(refilled) => refilled?,
+                Poll::Pending if self.out.is_empty() => self.refill().await?,
+                Poll::Pending => {
+                    self.send();
+                    continue;
+                }
+            }
             if self.ready.is_empty() {
                 self.round();
             }
@@ -137,10 +152,13 @@ impl Merge {
         if pending.is_empty() && self.tree.winner().is_some() {
             return Ok(());
         }
-        while let Some(aside) = pending.next().await {
-            self.ready.extend(aside?);
+        while let Some(filled) = pending.next().await {
+            filled?;
         }
         drop(pending);
+        for input in &mut self.inputs {
+            self.ready.extend(input.aside.drain(..));
+        }
         let inputs = &self.inputs;
         self.tree.build(inputs.len(), |a, b, from| compare(inputs, a, b, from));
         Ok(())
@@ -252,45 +270,53 @@ pub(crate) fn hints(hints: Hints) -> SeriesStream {
 
 /// The first `limit` series of a stream, which ends there.
 pub(crate) fn limit(stream: SeriesStream, limit: usize) -> SeriesStream {
-    let mut left = limit;
-    let mut open: Option<Labels> = None;
-    let mut full = false;
-    stream
-        .scan((), move |(), frame| {
-            if full {
-                return futures::future::ready(None);
+    let limited = Limited { stream, left: limit, open: None, full: false };
+    stream::unfold(limited, |mut limited| async move {
+        if limited.full {
+            return None;
+        }
+        let frame = limited.stream.next().await?.map(|frame| limited.cut(frame));
+        Some((frame, limited))
+    })
+    .boxed()
+}
+
+/// A stream that ends after a number of series.
+struct Limited {
+    stream: SeriesStream,
+    left: usize,
+    /// The last series, which may go on.
+    open: Option<Labels>,
+    full: bool,
+}
+
+impl Limited {
+    fn cut(&mut self, frame: Frame) -> Frame {
+        let Frame::Batch(batch) = frame else { return frame };
+        // Nothing to cut: the batch goes on as it is.
+        if batch.len() <= self.left {
+            let view = |i: usize| batch.get(i).map(|s| s.labels());
+            let goes_on = self.open.as_ref().is_some_and(|l| Some(l.view()) == view(0));
+            self.left -= batch.len() - usize::from(goes_on);
+            if let Some(last) = batch.len().checked_sub(1).and_then(view) {
+                self.open = Some(last.to_labels());
             }
-            let frame = match frame {
-                // Nothing to cut: the batch goes on as it is.
-                Ok(Frame::Batch(batch)) if batch.len() <= left => {
-                    let view = |i: usize| batch.get(i).map(|s| s.labels());
-                    let goes_on = open.as_ref().is_some_and(|l| Some(l.view()) == view(0));
-                    left -= batch.len() - usize::from(goes_on);
-                    if let Some(last) = batch.len().checked_sub(1).and_then(view) {
-                        open = Some(last.to_labels());
-                    }
-                    Ok(Frame::Batch(batch))
-                }
-                Ok(Frame::Batch(batch)) => {
-                    let mut out = BatchBuilder::default();
-                    for series in batch.iter() {
-                        // A series that goes on from the batch before counts once.
-                        let goes_on = open.as_ref().is_some_and(|l| l.view() == series.labels());
-                        full = !goes_on && left == 0;
-                        if full {
-                            break;
-                        }
-                        if !goes_on {
-                            left -= 1;
-                            open = Some(series.labels().to_labels());
-                        }
-                        out.copy(series);
-                    }
-                    Ok(Frame::Batch(out.finish()))
-                }
-                other => other,
-            };
-            futures::future::ready(Some(frame))
-        })
-        .boxed()
+            return Frame::Batch(batch);
+        }
+        let mut out = BatchBuilder::default();
+        for series in batch.iter() {
+            // A series that goes on from the batch before counts once.
+            let goes_on = self.open.as_ref().is_some_and(|l| l.view() == series.labels());
+            self.full = !goes_on && self.left == 0;
+            if self.full {
+                break;
+            }
+            if !goes_on {
+                self.left -= 1;
+                self.open = Some(series.labels().to_labels());
+            }
+            out.copy(series);
+        }
+        Frame::Batch(out.finish())
+    }
 }

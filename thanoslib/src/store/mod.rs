@@ -30,7 +30,8 @@ pub use fanout::{Fanout, Member};
 pub use limited::{LimitCounter, LimitViolated, Limited, StoreLimits};
 pub use memory::MemoryStore;
 pub use proxy::{
-    MetricNames, Proxy, ProxyMember, ProxySettings, ProxyStatistics, Retrieval, Stores, TsdbSelector,
+    Breaker, MetricNames, Proxy, ProxyMember, ProxySettings, ProxyStatistics, Retrieval, Stores, Tolerance,
+    TsdbSelector,
 };
 pub use request::{
     Grouping, LabelNames, LabelNamesRequest, LabelValues, LabelValuesRequest, PartialResponse, Projection,

@@ -13,6 +13,8 @@ mod http_grafana;
 mod http_limits;
 mod memory_store;
 mod providers;
+mod proxy;
+mod proxy_tolerance;
 mod query_plans;
 mod store_contract;
 mod support;

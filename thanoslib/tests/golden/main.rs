@@ -20,6 +20,7 @@ mod tsdb_appender;
 mod tsdb_blocks;
 mod tsdb_chunks;
 mod tsdb_index;
+mod tsdb_relabel;
 mod tsdb_values;
 
 use std::process::ExitCode;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
     tsdb_appender::run(&mut golden);
     tsdb_index::run(&mut golden);
     tsdb_values::run(&mut golden);
+    tsdb_relabel::run(&mut golden);
     merged_blocks::run(&mut golden);
     thanos_index::run(&mut golden);
     thanos_meta::run(&mut golden);

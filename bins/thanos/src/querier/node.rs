@@ -15,7 +15,7 @@ use thanoslib::{
     runtime::Pool,
     store::{
         Limited, Member, PartialResponse, Proxy, ProxySettings, ProxyStatistics, Retrieval, Store,
-        StoreLimits, Stores, TsdbSelector,
+        StoreLimits, Stores, Tolerance, TsdbSelector,
     },
 };
 use thanoslib_bins_common::{env::TextPair, server_flags::StoreLimitFlags, values};
@@ -146,6 +146,7 @@ fn proxy_settings(flags: &ProxyFlags) -> Result<ProxySettings> {
         response_timeout: timeout(flags),
         retrieval: if flags.strategy == "lazy" { Retrieval::Lazy } else { Retrieval::Eager },
         buffered_frames: flags.buffered_frames,
+        tolerance: Tolerance::default(),
     })
 }
 

@@ -38,6 +38,7 @@ pub(crate) fn http_settings(
     let algorithm = match answers.dedup_func.as_str() {
         "penalty" => Algorithm::Penalty,
         "chain" => Algorithm::Chain,
+        "interval" => Algorithm::Interval,
         other => bail!("unknown --deduplication.func {other:?}"),
     };
     let counters = match answers.dedup_counters.as_str() {

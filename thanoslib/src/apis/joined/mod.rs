@@ -58,6 +58,8 @@ impl<A: ?Sized> Clone for ApiMember<A> {
 }
 
 /// Tells the endpoints that serve an API as of now.
+///
+/// See [`JoinedRules`].
 pub trait ApiMembers<A: ?Sized>: fmt::Debug + Send + Sync + 'static {
     /// The endpoints in a steady order.
     fn api_members(&self) -> Vec<ApiMember<A>>;

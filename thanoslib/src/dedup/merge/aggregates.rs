@@ -211,6 +211,7 @@ impl Aggregates {
                 tracks.iter().enumerate().for_each(|(i, track)| self.line.fold(&track.ts, i));
                 self.line.runs(&mut self.runs);
             }
+            Algorithm::Interval => return Err(super::no_interval_merge()),
             Algorithm::Chain => {
                 chain(&tracks.iter().map(|track| track.ts.as_slice()).collect::<Vec<_>>(), &mut self.runs);
             }

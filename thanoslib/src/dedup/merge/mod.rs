@@ -175,6 +175,7 @@ impl ChunkMerge {
                     floats.runs_with(histograms, &mut self.runs);
                 }
             }
+            Algorithm::Interval => return Err(no_interval_merge()),
             // Compat: `storage/merge.go` puts the first chunk last, which decides about ties.
             Algorithm::Chain => {
                 let order: Vec<usize> = (1..tracks.len()).chain([0]).collect();
@@ -242,6 +243,11 @@ fn same_samples(plain: Chunk<'_>, with_start: Chunk<'_>) -> Result<bool> {
     tracks[0].decode(plain)?;
     tracks[1].decode(with_start)?;
     Ok(tracks[0].same_values(&tracks[1]))
+}
+
+/// The interval merge picks samples by what a query sees around them; what is written is for all.
+fn no_interval_merge() -> Error {
+    Error::unsupported("chunks are merged by penalty or chain, not by interval")
 }
 
 #[cfg(test)]

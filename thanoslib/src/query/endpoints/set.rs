@@ -28,6 +28,8 @@ use crate::{
 const CONCURRENT: usize = 256;
 
 /// Tells which endpoints there should be as of now.
+///
+/// See [`EndpointSet`].
 pub trait EndpointSpecs: fmt::Debug + Send + Sync + 'static {
     /// The endpoints; of equal addresses the last one counts.
     fn specs(&self) -> Vec<EndpointSpec>;

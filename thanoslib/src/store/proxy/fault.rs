@@ -2,7 +2,9 @@
 
 use std::{future::Future, time::Duration};
 
-use super::member::ProxyMember;
+use tokio::time::Instant;
+
+use super::{member::ProxyMember, tolerance::Patience};
 use crate::{
     context::Context,
     error::{Error, ErrorKind, Result},
@@ -17,6 +19,8 @@ pub(super) enum Fault {
     Own(Error),
     /// The store said nothing for so long.
     Silent(Duration),
+    /// The store took longer than the part of the time that it had.
+    Late(Duration),
     /// The store failed.
     Failed(Error),
 }
@@ -30,17 +34,25 @@ pub(super) enum Step {
     LabelValues,
 }
 
-/// Awaits a store, at most until the request ends or the store was silent for `timeout`.
+/// Awaits a store, at most until the request ends or patience does.
 pub(super) async fn awaited<T>(
     ctx: &Context,
     member: &ProxyMember,
-    timeout: Option<Duration>,
+    patience: Patience,
     work: impl Future<Output = Result<T>> + Send,
 ) -> Result<T, Fault> {
     let work = ctx.run(work);
-    let done = match timeout {
+    let now = Instant::now();
+    let left =
+        patience.until.map(|(until, given)| (until.saturating_duration_since(now), Fault::Late(given)));
+    let step = patience.step.map(|step| (step, Fault::Silent(step)));
+    let sooner = match (left, step) {
+        (Some(left), Some(step)) => Some(if left.0 < step.0 { left } else { step }),
+        (left, step) => left.or(step),
+    };
+    let done = match sooner {
         None => work.await,
-        Some(after) => tokio::time::timeout(after, work).await.map_err(|_| Fault::Silent(after))?,
+        Some((after, fault)) => tokio::time::timeout(after, work).await.map_err(|_| fault)?,
     };
     done.map_err(|e| if is_own(ctx, member, &e) { Fault::Own(e) } else { Fault::Failed(e) })
 }
@@ -84,8 +96,13 @@ impl Fault {
                 format!("{text}: rpc error: code = Canceled desc = context canceled")
             }
         };
+        let late = |given: Duration| format!("receive series from {member}: no end in {given:?}");
         let (kind, text, opening) = match (self, step) {
             (Self::Own(e), _) => return Err(e),
+            (Self::Late(given), Step::Open | Step::Read) => (ErrorKind::Timeout, late(given), false),
+            (Self::Late(given), _) => {
+                (ErrorKind::Timeout, format!("{} {member}: no answer in {given:?}", call(step)), true)
+            }
             (Self::Silent(after), Step::Open | Step::Read) => (ErrorKind::Timeout, silent(after), false),
             (Self::Silent(after), _) => {
                 let call = call(step);
@@ -169,6 +186,7 @@ mod tests {
             let again = match &fault {
                 Fault::Own(_) => Fault::Own(Error::internal("")),
                 Fault::Silent(after) => Fault::Silent(*after),
+                Fault::Late(given) => Fault::Late(*given),
                 Fault::Failed(e) => Fault::Failed(Error::new(e.kind(), e.message().to_owned())),
             };
             let wanted = Interval::new(0, 7);

@@ -8,12 +8,16 @@ use crate::{
 };
 
 /// Tells the stores behind a proxy as of now.
+///
+/// See [`Proxy`](super::Proxy).
 pub trait Stores: fmt::Debug + Send + Sync + 'static {
     /// The stores that can be asked, in a steady order.
     fn stores(&self) -> Vec<ProxyMember>;
 }
 
 /// Says for a store which metrics it surely does not have.
+///
+/// See [`ProxyMember`].
 pub trait MetricNames: fmt::Debug + Send + Sync + 'static {
     /// False only if no series of the store satisfies the matchers.
     fn may_match(&self, matchers: &[Matcher]) -> bool;

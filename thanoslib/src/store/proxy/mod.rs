@@ -3,13 +3,16 @@
 //!
 //! Invariant: knows stores through [`Stores`] and [`Store`] alone; no wire, no discovery.
 
+mod attempt;
 mod buffer;
 mod check;
 mod choose;
 mod fault;
 mod member;
+mod replicas;
 mod retrieve;
 mod selector;
+mod tolerance;
 mod watched;
 
 use std::sync::{
@@ -23,6 +26,7 @@ use futures::FutureExt;
 
 pub use member::{MetricNames, ProxyMember, Stores};
 pub use selector::TsdbSelector;
+pub use tolerance::{Breaker, Tolerance};
 
 use super::{
     Abilities, Conform, LabelNames, LabelNamesRequest, LabelValues, LabelValuesRequest, PartialResponse,
@@ -34,6 +38,7 @@ use crate::{
     model::{Interval, Labels, Matcher},
 };
 use choose::{Asked, Chosen};
+use tolerance::Health;
 use watched::Watched;
 
 /// Members asked at the same time by one request.
@@ -80,6 +85,8 @@ pub struct ProxySettings {
     pub retrieval: Retrieval,
     /// Frames of one store that wait to be joined. Default: 20.
     pub buffered_frames: usize,
+    /// What is done about slow and failing stores beyond Thanos. Default: nothing.
+    pub tolerance: Tolerance,
 }
 
 impl Default for ProxySettings {
@@ -91,11 +98,14 @@ impl Default for ProxySettings {
             response_timeout: None,
             retrieval: Retrieval::Eager,
             buffered_frames: 20,
+            tolerance: Tolerance::default(),
         }
     }
 }
 
-/// Counters of a [`Proxy`].
+/// Counters of a proxy.
+///
+/// See [`Proxy`].
 #[derive(Debug, Default)]
 pub struct ProxyStatistics {
     /// Answers of stores that held no series.
@@ -142,12 +152,13 @@ pub struct Proxy {
     stores: Arc<dyn Stores>,
     settings: Arc<ProxySettings>,
     statistics: Arc<ProxyStatistics>,
+    health: Arc<Health>,
 }
 
 impl Proxy {
     /// A store over what `stores` names.
     pub fn new(stores: Arc<dyn Stores>, settings: ProxySettings) -> Self {
-        Self { stores, settings: Arc::new(settings), statistics: Arc::default() }
+        Self { stores, settings: Arc::new(settings), statistics: Arc::default(), health: Arc::default() }
     }
 
     /// What was counted so far.
@@ -168,18 +179,22 @@ impl Proxy {
         Some(choose::choose(self.stores.stores(), asked, selector))
     }
 
-    fn watched(&self, member: &ProxyMember, interval: Interval) -> Watched {
-        Watched {
-            member: member.clone(),
-            interval,
-            response_timeout: self.settings.response_timeout,
-            statistics: Arc::clone(&self.statistics),
-        }
-    }
-
-    /// A member that keeps the whole contract.
-    fn conforming(&self, member: &ProxyMember, interval: Interval) -> Conform {
-        Conform::new(Arc::new(self.watched(member, interval)), Labels::empty())
+    /// The sources of an answer: members alone, or groups of which one is asked.
+    fn sources(&self, members: &[ProxyMember], interval: Interval) -> Vec<Watched> {
+        let sources = tolerance::sources(members.to_vec(), &self.settings.tolerance).into_iter();
+        let watched = |mut members: Vec<ProxyMember>| {
+            if members.len() > 1 {
+                self.health.sort(&mut members);
+            }
+            Watched {
+                members,
+                interval,
+                settings: Arc::clone(&self.settings),
+                statistics: Arc::clone(&self.statistics),
+                health: Arc::clone(&self.health),
+            }
+        };
+        sources.map(watched).collect()
     }
 }
 
@@ -238,10 +253,10 @@ impl Store for Proxy {
             block_matchers: Vec::new(),
             ..request
         };
-        let retrieved = chosen.members.iter().map(|member| {
-            let watched = self.watched(member, request.interval);
-            retrieve::retrieve(ctx, watched, request.clone(), &self.settings)
-        });
+        let retrieved = self
+            .sources(&chosen.members, request.interval)
+            .into_iter()
+            .map(|source| retrieve::retrieve(ctx, source, request.clone(), &self.settings));
         let (pumps, streams): (Vec<_>, Vec<_>) = retrieved.unzip();
         let merged = merge::merge(streams);
         let merged = if limit == 0 { merged } else { merge::limit(merged, limit) };
@@ -255,8 +270,8 @@ impl Store for Proxy {
         let limit = request.limit;
         let request =
             LabelNamesRequest { matchers: chosen.with_generated(), store_matchers: Vec::new(), ..request };
-        let calls = chosen.members.iter().map(|member| {
-            let store = self.conforming(member, request.interval);
+        let calls = self.sources(&chosen.members, request.interval).into_iter().map(|source| {
+            let store = Conform::new(Arc::new(source), Labels::empty());
             let (ctx, request) = (ctx.clone(), request.clone());
             async move { store.label_names(&ctx, request).await.map(Ok) }.boxed()
         });
@@ -277,8 +292,8 @@ impl Store for Proxy {
             block_matchers: Vec::new(),
             ..request
         };
-        let calls = chosen.members.iter().map(|member| {
-            let store = self.conforming(member, request.interval);
+        let calls = self.sources(&chosen.members, request.interval).into_iter().map(|source| {
+            let store = Conform::new(Arc::new(source), Labels::empty());
             let (ctx, request) = (ctx.clone(), request.clone());
             async move { store.label_values(&ctx, request).await.map(Ok) }.boxed()
         });

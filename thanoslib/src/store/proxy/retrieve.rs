@@ -44,12 +44,12 @@ pub(super) fn retrieve(
     let buffer = Arc::new(Buffer::new(settings.retrieval, settings.buffered_frames, ctx.budget()));
     let reader = Reader {
         ctx: ctx.clone(),
-        member: watched.member.clone(),
+        member: watched.face().clone(),
         interval: watched.interval,
         strategy: request.partial_response,
         statistics: Arc::clone(&watched.statistics),
         check: Check::default(),
-        notes: Notes::new(ctx, &watched.member),
+        notes: Notes::new(ctx, watched.face()),
     };
     let read = reader.run(Conform::new(Arc::new(watched), Labels::empty()), request, Arc::clone(&buffer));
     (read.boxed(), stream::poll_fn(move |task| buffer.poll_next(task)).boxed())

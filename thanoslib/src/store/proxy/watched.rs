@@ -1,15 +1,17 @@
-//! A member that is watched: silence, failures and broken promises become warnings or the end.
+//! A source that is watched: silence, failures and broken promises become warnings or the end.
 
 use std::sync::{Arc, atomic::Ordering};
-use std::time::Duration;
 
 use async_trait::async_trait;
-use futures::{StreamExt, stream};
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
 
 use super::{
-    ProxyStatistics,
-    fault::{Fault, Step, aborted, awaited},
+    ProxySettings, ProxyStatistics,
+    attempt::{Attempt, Trying},
+    fault::{Fault, Step, aborted},
     member::ProxyMember,
+    replicas::{self, Replicas},
+    tolerance::{Health, Patience},
 };
 use crate::{
     context::Context,
@@ -21,18 +23,35 @@ use crate::{
     },
 };
 
-/// A member whose answers are limited in time. Where a partial answer is wanted its failures are
-/// warnings; an error that still comes ends the request.
+/// A member, or a group of which one is asked, whose answers are limited in time. Where a partial
+/// answer is wanted failures are warnings; an error that still comes ends the request.
 #[derive(Debug)]
 pub(super) struct Watched {
-    pub(super) member: ProxyMember,
+    /// The best first; at least one.
+    pub(super) members: Vec<ProxyMember>,
     /// What is asked, for warnings.
     pub(super) interval: Interval,
-    pub(super) response_timeout: Option<Duration>,
+    pub(super) settings: Arc<ProxySettings>,
     pub(super) statistics: Arc<ProxyStatistics>,
+    pub(super) health: Arc<Health>,
 }
 
 impl Watched {
+    /// The member that texts are about.
+    pub(super) fn face(&self) -> &ProxyMember {
+        &self.members[0]
+    }
+
+    fn trying(&self, ctx: &Context) -> Trying {
+        let tolerance = &self.settings.tolerance;
+        Trying {
+            ctx: ctx.clone(),
+            patience: Patience::new(self.settings.response_timeout, tolerance, ctx.deadline()),
+            health: Arc::clone(&self.health),
+            breaker: tolerance.breaker,
+        }
+    }
+
     fn failed(&self) {
         self.statistics.failed.fetch_add(1, Ordering::Relaxed);
     }
@@ -40,48 +59,90 @@ impl Watched {
     fn asked(&self) {
         self.statistics.asked.fetch_add(1, Ordering::Relaxed);
     }
+
+    /// Calls one member after the other until one answers.
+    async fn call<'a, T: Send>(
+        &'a self,
+        ctx: &Context,
+        call: impl Fn(&'a ProxyMember) -> BoxFuture<'a, Result<T>> + Send,
+    ) -> Result<T, (&'a ProxyMember, Fault)> {
+        self.asked();
+        let trying = self.trying(ctx);
+        let mut members = self.members.iter();
+        let mut failure = None;
+        while let Some(member) =
+            members.next().filter(|_| failure.is_none() || self.settings.tolerance.fail_over)
+        {
+            match trying.call(member, call(member)).await {
+                Ok(answer) => return Ok(answer),
+                Err(fault @ Fault::Own(_)) => return Err((member, fault)),
+                Err(fault) => failure = Some((member, fault)),
+            }
+        }
+        self.failed();
+        let nobody = || (self.face(), Fault::Own(crate::error::Error::internal("nobody was asked")));
+        Err(failure.unwrap_or_else(nobody))
+    }
 }
 
 #[async_trait]
 impl Store for Watched {
     fn info(&self) -> StoreInfo {
-        (*self.member.info).clone()
+        (*self.face().info).clone()
     }
 
     fn abilities(&self) -> Abilities {
-        self.member.info.abilities
+        let mut all = Abilities::ALL;
+        for one in self.members.iter().map(|m| m.info.abilities) {
+            all = Abilities {
+                without_replica_labels: all.without_replica_labels && one.without_replica_labels,
+                sharding: all.sharding && one.sharding,
+                external_labels: all.external_labels && one.external_labels,
+                limit: all.limit && one.limit,
+                projection: all.projection && one.projection,
+            };
+        }
+        all
     }
 
     async fn series(&self, ctx: &Context, request: SeriesRequest) -> Result<SeriesStream> {
         self.asked();
         let strategy = request.partial_response;
-        let member = &self.member;
-        match awaited(ctx, member, self.response_timeout, member.store.series(ctx, request)).await {
-            Ok(stream) => Ok(frames(Reading {
-                stream: Some(stream),
-                ctx: ctx.clone(),
-                strategy,
-                member: member.clone(),
-                interval: self.interval,
-                response_timeout: self.response_timeout,
-                statistics: Arc::clone(&self.statistics),
-            })),
-            Err(fault) => {
-                self.failed();
-                fault.told(Step::Open, member, self.interval, strategy).map(merge::warning)
-            }
+        let trying = self.trying(ctx);
+        if let [member] = self.members.as_slice() {
+            return match Attempt::open(trying, member.clone(), request).await {
+                Ok(attempt) => Ok(frames(Reading {
+                    attempt: Some(attempt),
+                    strategy,
+                    interval: self.interval,
+                    statistics: Arc::clone(&self.statistics),
+                })),
+                Err(fault) => {
+                    self.failed();
+                    fault.told(Step::Open, member, self.interval, strategy).map(merge::warning)
+                }
+            };
         }
+        replicas::read(Replicas {
+            trying,
+            tolerance: self.settings.tolerance.clone(),
+            request,
+            face: self.face().clone(),
+            left: self.members.iter().cloned().collect(),
+            interval: self.interval,
+        })
+        .await
     }
 
     async fn label_names(&self, ctx: &Context, request: LabelNamesRequest) -> Result<LabelNames> {
-        self.asked();
         let strategy = request.partial_response;
-        let member = &self.member;
-        let call = member.store.label_names(ctx, request);
-        match awaited(ctx, member, self.response_timeout, call).await {
+        let call = |member: &'_ ProxyMember| {
+            let (store, ctx, request) = (Arc::clone(&member.store), ctx.clone(), request.clone());
+            async move { store.label_names(&ctx, request).await }.boxed()
+        };
+        match self.call(ctx, call).await {
             Ok(names) => Ok(names),
-            Err(fault) => {
-                self.failed();
+            Err((member, fault)) => {
                 let mut answer = LabelNames::default();
                 answer.warnings.push(fault.told(Step::LabelNames, member, self.interval, strategy)?);
                 Ok(answer)
@@ -90,14 +151,14 @@ impl Store for Watched {
     }
 
     async fn label_values(&self, ctx: &Context, request: LabelValuesRequest) -> Result<LabelValues> {
-        self.asked();
         let strategy = request.partial_response;
-        let member = &self.member;
-        let call = member.store.label_values(ctx, request);
-        match awaited(ctx, member, self.response_timeout, call).await {
+        let call = |member: &'_ ProxyMember| {
+            let (store, ctx, request) = (Arc::clone(&member.store), ctx.clone(), request.clone());
+            async move { store.label_values(&ctx, request).await }.boxed()
+        };
+        match self.call(ctx, call).await {
             Ok(values) => Ok(values),
-            Err(fault) => {
-                self.failed();
+            Err((member, fault)) => {
                 let mut answer = LabelValues::default();
                 answer.warnings.push(fault.told(Step::LabelValues, member, self.interval, strategy)?);
                 Ok(answer)
@@ -106,15 +167,12 @@ impl Store for Watched {
     }
 }
 
-/// A stream of a member that is read.
+/// A stream of one member that is read.
 struct Reading {
     /// `None` after its end.
-    stream: Option<SeriesStream>,
-    ctx: Context,
+    attempt: Option<Attempt>,
     strategy: PartialResponse,
-    member: ProxyMember,
     interval: Interval,
-    response_timeout: Option<Duration>,
     statistics: Arc<ProxyStatistics>,
 }
 
@@ -122,7 +180,7 @@ fn frames(reading: Reading) -> SeriesStream {
     stream::unfold(reading, |mut reading| async move {
         let frame = reading.next().await?;
         if frame.is_err() {
-            reading.stream = None;
+            reading.attempt = None;
         }
         Some((frame, reading))
     })
@@ -131,27 +189,24 @@ fn frames(reading: Reading) -> SeriesStream {
 
 impl Reading {
     async fn next(&mut self) -> Option<Result<Frame>> {
-        let stream = self.stream.as_mut()?;
-        let next = async { stream.next().await.transpose() };
-        let fault = match awaited(&self.ctx, &self.member, self.response_timeout, next).await {
+        let attempt = self.attempt.as_mut()?;
+        match attempt.next().await {
             Ok(Some(Frame::Warning(warning))) if self.strategy == PartialResponse::Abort => {
-                return Some(Err(aborted(&warning.message)));
+                Some(Err(aborted(&warning.message)))
             }
             Ok(Some(Frame::Warning(mut warning))) => {
                 if warning.origin.is_empty() {
-                    warning.origin = self.member.address.to_string();
+                    warning.origin = attempt.member.address.to_string();
                 }
-                return Some(Ok(Frame::Warning(warning)));
+                Some(Ok(Frame::Warning(warning)))
             }
-            Ok(frame) => return frame.map(Ok),
-            Err(fault) => fault,
-        };
-        self.stream = None;
-        self.statistics.failed.fetch_add(1, Ordering::Relaxed);
-        Some(self.told(fault))
-    }
-
-    fn told(&self, fault: Fault) -> Result<Frame> {
-        fault.told(Step::Read, &self.member, self.interval, self.strategy).map(Frame::Warning)
+            Ok(frame) => frame.map(Ok),
+            Err(fault) => {
+                self.statistics.failed.fetch_add(1, Ordering::Relaxed);
+                let told = fault.told(Step::Read, &attempt.member, self.interval, self.strategy);
+                self.attempt = None;
+                Some(told.map(Frame::Warning))
+            }
+        }
     }
 }
