@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
+use thanoslib::discovery;
 use thanoslib_bins_common::server_flags::GrpcServerFlags;
 use thanoslib_grpc::{
     client::{ClientSettings, Compression},
@@ -12,23 +13,38 @@ use thanoslib_grpc::{
 
 use super::flags::ClientFlags;
 
-/// The settings of endpoints that have none of their own.
-pub(crate) fn settings(flags: &ClientFlags) -> Result<ClientSettings> {
-    let tls = flags.client_tls_secure.then(|| {
-        Ok::<_, anyhow::Error>(ClientTlsSettings {
-            ca_file: file(&flags.client_tls_ca),
-            cert_file: file(&flags.client_tls_cert),
-            key_file: file(&flags.client_tls_key),
-            server_name: text(&flags.client_server_name),
-            insecure_skip_verify: flags.client_tls_skip_verify,
-            min_version: version("grpc-client-tls-min-version", &flags.client_tls_min_version)?,
-        })
+/// The settings of endpoints that no configuration says more of.
+pub(crate) fn settings(flags: &ClientFlags) -> discovery::ClientSettings {
+    let tls = flags.client_tls_secure.then(|| discovery::ClientTls {
+        insecure_skip_verify: flags.client_tls_skip_verify,
+        cert_file: file(&flags.client_tls_cert),
+        key_file: file(&flags.client_tls_key),
+        ca_file: file(&flags.client_tls_ca),
+        min_version: flags.client_tls_min_version.clone(),
     });
     let compression = match flags.client_compression.as_str() {
-        "snappy" => Compression::Snappy,
-        _ => Compression::None,
+        "snappy" => discovery::Compression::Snappy,
+        _ => discovery::Compression::None,
     };
-    Ok(ClientSettings { tls: tls.transpose()?, compression })
+    discovery::ClientSettings { tls, server_name: flags.client_server_name.clone(), compression }
+}
+
+/// Settings as connections take them.
+pub(crate) fn to_grpc(settings: &discovery::ClientSettings) -> thanoslib::Result<ClientSettings> {
+    let server_name = text(&settings.server_name);
+    let tls = settings.tls.as_ref().map(|tls| ClientTlsSettings {
+        ca_file: tls.ca_file.clone(),
+        cert_file: tls.cert_file.clone(),
+        key_file: tls.key_file.clone(),
+        server_name,
+        insecure_skip_verify: tls.insecure_skip_verify,
+        min_version: version("min_version", &tls.min_version),
+    });
+    let compression = match settings.compression {
+        discovery::Compression::Snappy => Compression::Snappy,
+        discovery::Compression::None => Compression::None,
+    };
+    Ok(ClientSettings { tls, compression })
 }
 
 /// How gRPC is served.
@@ -36,7 +52,7 @@ pub(crate) fn transport(flags: &GrpcServerFlags) -> Result<TransportSettings> {
     let tls = match (file(&flags.tls_cert), file(&flags.tls_key)) {
         (Some(cert_file), Some(key_file)) => Some(ServerTlsSettings {
             client_ca_file: file(&flags.tls_client_ca),
-            min_version: version("grpc-server-tls-min-version", &flags.tls_min_version)?,
+            min_version: version("grpc-server-tls-min-version", &flags.tls_min_version),
             ..ServerTlsSettings::new(cert_file, key_file)
         }),
         (None, None) if flags.tls_client_ca.is_empty() => None,
@@ -64,14 +80,14 @@ fn file(path: &str) -> Option<PathBuf> {
     text(path).map(PathBuf::from)
 }
 
-fn version(flag: &str, text: &str) -> Result<TlsVersion> {
+fn version(name: &str, text: &str) -> TlsVersion {
     match text {
-        "1.2" => Ok(TlsVersion::Tls12),
-        "1.3" => Ok(TlsVersion::Tls13),
+        "1.3" | "" => TlsVersion::Tls13,
+        "1.2" => TlsVersion::Tls12,
         // What is older is broken and not spoken here; 1.2 is the nearest that is.
         older => {
-            tracing::warn!("--{flag}={older}: versions before 1.2 are not spoken");
-            Ok(TlsVersion::Tls12)
+            tracing::warn!("{name} {older}: versions before 1.2 are not spoken");
+            TlsVersion::Tls12
         }
     }
 }

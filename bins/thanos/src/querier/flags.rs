@@ -1,8 +1,6 @@
 //! Flags of everything that answers queries over other stores.
 
-use anyhow::Result;
 use clap::ArgAction;
-use thanoslib::query::EndpointSpec;
 use thanoslib_bins_common::{
     server_flags::TLS_VERSIONS,
     values::{GoDuration, PromDuration, one_of},
@@ -215,24 +213,6 @@ pub(crate) struct EndpointFlags {
         value_parser = one_of(&["external_labels", "store_type", "ip_port"])
     )]
     pub conn_metric_label: Vec<String>,
-}
-
-impl EndpointFlags {
-    /// The endpoints that flags name by their addresses.
-    pub(crate) fn specs(&self) -> Result<Vec<EndpointSpec>> {
-        let mut specs = Vec::new();
-        for (addresses, strict, group) in [
-            (&self.endpoint, false, false),
-            (&self.group, false, true),
-            (&self.strict, true, false),
-            (&self.group_strict, true, true),
-        ] {
-            for address in addresses {
-                specs.push(EndpointSpec { strict, group, ..EndpointSpec::new(address) });
-            }
-        }
-        Ok(specs)
-    }
 }
 
 /// How stores are asked.

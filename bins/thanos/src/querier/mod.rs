@@ -3,6 +3,7 @@
 //! Invariant: flags in, settings and components out; decides nothing about data.
 
 pub(crate) mod clients;
+pub(crate) mod endpoints;
 pub(crate) mod flags;
 pub(crate) mod node;
 pub(crate) mod serve;

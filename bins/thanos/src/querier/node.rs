@@ -11,7 +11,7 @@ use thanoslib::{
     metrics::{Collect, Kind, TextWriter},
     model::{Interval, duration::UnixTime, relabel},
     promql::Engine,
-    query::{EndpointSet, EndpointSettings, QueryService, SelectOptions},
+    query::{EndpointSet, QueryService, SelectOptions},
     runtime::Pool,
     store::{
         Limited, Member, PartialResponse, Proxy, ProxySettings, ProxyStatistics, Retrieval, Store,
@@ -21,6 +21,7 @@ use thanoslib::{
 use thanoslib_bins_common::{env::TextPair, server_flags::StoreLimitFlags, values};
 
 use super::{
+    endpoints::Endpoints,
     flags::{AnswerFlags, EngineFlags, MemoryFlags, ProxyFlags, TenancyFlags, WebFlags, listed},
     settings,
 };
@@ -49,7 +50,7 @@ pub(crate) struct Querier {
 /// Builds a querier over endpoints and stores of its own; `shown` are the flags that its API tells.
 pub(crate) fn build(
     flags: QuerierFlags<'_>,
-    endpoints: Arc<EndpointSet>,
+    endpoints: &Endpoints,
     own: Vec<Member>,
     clock: Arc<dyn Clock>,
     shown: BTreeMap<String, String>,
@@ -62,7 +63,7 @@ pub(crate) fn build(
 
     let proxy_settings = proxy_settings(proxy)?;
     let selector = proxy_settings.tsdb_selector.clone();
-    let stores: Vec<Arc<dyn Stores>> = vec![Arc::clone(&endpoints) as _, Arc::new(own)];
+    let stores: Vec<Arc<dyn Stores>> = vec![Arc::clone(&endpoints.set) as _, Arc::new(own)];
     let proxied = Proxy::new(Arc::new(stores), proxy_settings);
     let statistics = proxied.statistics();
     let limits = StoreLimits { series_max: limits.request_series, samples_max: limits.request_samples };
@@ -90,29 +91,18 @@ pub(crate) fn build(
     let for_users = JoinSettings { merge: Some(listed(&answers.replica_label)), response_timeout };
     let for_queriers = JoinSettings { merge: None, response_timeout };
     let served = Served {
-        apis: endpoints.apis(&for_users, Arc::clone(&store), None),
-        stores: Some(Arc::new(ShownStores { endpoints: Arc::clone(&endpoints), selector })),
+        apis: endpoints.set.apis(&for_users, Arc::clone(&store), None),
+        stores: Some(Arc::new(ShownStores { endpoints: Arc::clone(&endpoints.set), selector })),
         clock,
         budget: Arc::clone(&budget),
         ..Served::new(evaluator, Arc::clone(&store))
     };
-    let counted = EndpointMetrics { endpoints: Arc::clone(&endpoints), statistics };
     Ok(Querier {
         api: Api::new(http, served),
-        apis: endpoints.apis(&for_queriers, store, Some(Arc::new(query))),
+        apis: endpoints.set.apis(&for_queriers, store, Some(Arc::new(query))),
         budget,
-        metrics: vec![Arc::new(counted)],
+        metrics: vec![Arc::new(endpoints.clone()), Arc::new(ProxyMetrics(statistics))],
     })
-}
-
-/// How endpoints are watched.
-pub(crate) fn endpoint_settings(
-    info_timeout: Duration,
-    unhealthy_timeout: Duration,
-    query_timeout: Duration,
-) -> EndpointSettings {
-    let close_delay = info_timeout.max(unhealthy_timeout).max(query_timeout);
-    EndpointSettings { info_timeout, unhealthy_timeout, close_delay }
 }
 
 /// How long to wait for the first round over the endpoints.
@@ -183,50 +173,17 @@ impl StoreStatuses for ShownStores {
     }
 }
 
-/// What is counted of endpoints and of requests to them.
+/// What is counted of requests to stores.
 #[derive(Debug)]
-struct EndpointMetrics {
-    endpoints: Arc<EndpointSet>,
-    statistics: Arc<ProxyStatistics>,
-}
+struct ProxyMetrics(Arc<ProxyStatistics>);
 
-impl Collect for EndpointMetrics {
+impl Collect for ProxyMetrics {
     fn collect(&self, out: &mut TextWriter) {
-        let name = "thanos_store_nodes_grpc_connections";
-        out.family(name, "Endpoints that requests go to.", Kind::Gauge);
-        let mut counts: BTreeMap<(String, &str), u64> = BTreeMap::new();
-        for connection in self.endpoints.connections() {
-            *counts.entry((connection.external_labels, connection.component)).or_default() += 1;
-        }
-        for ((labels, component), n) in &counts {
-            out.sample(name, &[("external_labels", labels), ("store_type", component)], *n as f64);
-        }
-        out.single(
-            "thanos_query_duplicated_endpoint_addresses_total",
-            "Addresses that were named more than once.",
-            Kind::Counter,
-            self.endpoints.duplicates() as f64,
-        );
         out.single(
             "thanos_proxy_store_empty_stream_responses_total",
             "Answers of stores that held no series.",
             Kind::Counter,
-            self.statistics.empty_streams() as f64,
-        );
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_of_endpoints_follow_their_flags() {
-        let secs = Duration::from_secs;
-        let got = endpoint_settings(secs(5), secs(300), secs(900));
-        assert_eq!(
-            (got.info_timeout, got.unhealthy_timeout, got.close_delay),
-            (secs(5), secs(300), secs(900))
+            self.0.empty_streams() as f64,
         );
     }
 }

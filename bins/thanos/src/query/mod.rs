@@ -5,16 +5,14 @@ mod flags;
 use std::{collections::BTreeMap, sync::Arc};
 
 use anyhow::{Context as _, Result};
-use futures::FutureExt;
-use thanoslib::{
-    clock::{Clock, SystemClock},
-    query::{EndpointSet, EndpointSpec},
-};
+use thanoslib::clock::{Clock, SystemClock};
 use thanoslib_bins_common::shutdown;
-use thanoslib_grpc::{client::Connector, server};
+use thanoslib_grpc::server;
 
 use crate::querier::{
-    clients, node,
+    clients,
+    endpoints::Endpoints,
+    node,
     node::QuerierFlags,
     serve::{Listeners, Serving, route_prefix},
     settings,
@@ -25,15 +23,8 @@ pub(crate) use flags::QueryFlags;
 pub(crate) async fn run(flags: QueryFlags, shown: BTreeMap<String, String>) -> Result<()> {
     let stop = shutdown::signals()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let connector = Connector::new(clients::settings(&flags.client)?)?;
-    let specs: Vec<EndpointSpec> = flags.endpoints.specs()?;
-    let watched = node::endpoint_settings(
-        flags.endpoints.info_timeout.0,
-        flags.endpoints.unhealthy_timeout.0,
-        flags.engine.timeout.0,
-    );
     let endpoints =
-        Arc::new(EndpointSet::new(Arc::new(specs), Arc::new(connector), Arc::clone(&clock), watched));
+        Endpoints::open(&flags.endpoints, &flags.client, flags.engine.timeout.0, Arc::clone(&clock)).await?;
     let querier = QuerierFlags {
         engine: &flags.engine,
         answers: &flags.answers,
@@ -43,7 +34,7 @@ pub(crate) async fn run(flags: QueryFlags, shown: BTreeMap<String, String>) -> R
         tenancy: &flags.tenancy,
         limits: &flags.limits,
     };
-    let querier = node::build(querier, Arc::clone(&endpoints), Vec::new(), clock, shown)?;
+    let querier = node::build(querier, &endpoints, Vec::new(), clock, shown)?;
     let serving = Serving {
         component: "query",
         api: querier.api,
@@ -59,12 +50,11 @@ pub(crate) async fn run(flags: QueryFlags, shown: BTreeMap<String, String>) -> R
         http_grace: flags.http.http_grace_period.0,
         listeners: Listeners::open(&flags.http.http_address, &flags.grpc.grpc_address).await?,
     };
-    let (watching, first) = (Arc::clone(&endpoints), node::first_update(&flags.proxy));
-    let watch = Box::new(move |stopped| async move { watching.run(stopped).await }.boxed());
+    let (tasks, first) = (endpoints.tasks(), node::first_update(&flags.proxy));
     let first = async move {
-        if tokio::time::timeout(first, endpoints.updated()).await.is_err() {
+        if tokio::time::timeout(first, endpoints.set.updated()).await.is_err() {
             tracing::warn!(after = ?first, "not all endpoints have said what they are");
         }
     };
-    serving.run(vec![watch], first, stop, |_, _| ()).await.context("serve")
+    serving.run(tasks, first, stop, |_, _| ()).await.context("serve")
 }
