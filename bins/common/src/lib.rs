@@ -7,6 +7,7 @@ pub mod kingpin;
 pub mod listen;
 pub mod logging;
 pub mod objstore;
+pub mod process_metrics;
 #[cfg(feature = "prometheus")]
 pub mod prometheus_flags;
 pub mod server_flags;

@@ -43,6 +43,8 @@ pub(crate) struct Querier {
     pub api: Arc<Api>,
     /// What is served over gRPC.
     pub apis: Apis,
+    /// How much one gRPC call may send.
+    pub limits: StoreLimits,
     pub budget: Arc<Budget>,
     pub metrics: Vec<Arc<dyn Collect>>,
 }
@@ -64,10 +66,11 @@ pub(crate) fn build(
     let proxy_settings = proxy_settings(proxy)?;
     let selector = proxy_settings.tsdb_selector.clone();
     let stores: Vec<Arc<dyn Stores>> = vec![Arc::clone(&endpoints.set) as _, Arc::new(own)];
-    let proxied = Proxy::new(Arc::new(stores), proxy_settings);
+    let proxied = Arc::new(Proxy::new(Arc::new(stores), proxy_settings));
     let statistics = proxied.statistics();
     let limits = StoreLimits { series_max: limits.request_series, samples_max: limits.request_samples };
-    let store: Arc<dyn Store> = Arc::new(Limited::new(Arc::new(proxied), limits));
+    // Over gRPC the server counts, by the frames that it sends.
+    let store: Arc<dyn Store> = Arc::new(Limited::new(Arc::clone(&proxied) as _, limits));
 
     let partial = if answers.query_partial { PartialResponse::Warn } else { PartialResponse::Abort };
     let options = SelectOptions {
@@ -99,7 +102,8 @@ pub(crate) fn build(
     };
     Ok(Querier {
         api: Api::new(http, served),
-        apis: endpoints.set.apis(&for_queriers, store, Some(Arc::new(query))),
+        apis: endpoints.set.apis(&for_queriers, proxied, Some(Arc::new(query))),
+        limits,
         budget,
         metrics: vec![Arc::new(endpoints.clone()), Arc::new(ProxyMetrics(statistics))],
     })

@@ -17,7 +17,7 @@ use thanoslib::{
     http::{self, Api, Probes, Readiness},
     metrics::Collect,
 };
-use thanoslib_bins_common::listen::listen;
+use thanoslib_bins_common::{listen::listen, process_metrics::ProcessMetrics};
 use thanoslib_grpc::server::{self, Services};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tower::ServiceExt;
@@ -83,6 +83,7 @@ impl Serving {
         let mut metrics = self.metrics;
         metrics.insert(0, Arc::clone(&self.api) as _);
         metrics.push(Arc::clone(&services.metrics) as _);
+        metrics.push(Arc::new(ProcessMetrics));
         let probes = Probes {
             component: self.component,
             version: THANOS_VERSION.to_owned(),

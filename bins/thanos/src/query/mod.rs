@@ -43,6 +43,7 @@ pub(crate) async fn run(flags: QueryFlags, shown: BTreeMap<String, String>) -> R
         apis: querier.apis,
         grpc: server::Settings {
             admission: settings::admission(&flags.memory, flags.engine.max_concurrent)?,
+            limits: querier.limits,
             transport: clients::transport(&flags.grpc)?,
             ..server::Settings::default()
         },

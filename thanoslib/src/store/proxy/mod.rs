@@ -275,7 +275,9 @@ impl Store for Proxy {
             let (ctx, request) = (ctx.clone(), request.clone());
             async move { store.label_names(&ctx, request).await.map(Ok) }.boxed()
         });
-        fanout::join_names(ctx, calls.collect(), CONCURRENT, limit).await
+        let joined = fanout::join_names(ctx, calls.collect(), CONCURRENT, limit).await?;
+        // Compat: what members read is not told on (thanos `pkg/store/proxy.go`).
+        Ok(LabelNames { queried_blocks: Vec::new(), ..joined })
     }
 
     async fn label_values(&self, ctx: &Context, request: LabelValuesRequest) -> Result<LabelValues> {
@@ -297,7 +299,8 @@ impl Store for Proxy {
             let (ctx, request) = (ctx.clone(), request.clone());
             async move { store.label_values(&ctx, request).await.map(Ok) }.boxed()
         });
-        fanout::join_values(ctx, calls.collect(), CONCURRENT, limit).await
+        let joined = fanout::join_values(ctx, calls.collect(), CONCURRENT, limit).await?;
+        Ok(LabelValues { queried_blocks: Vec::new(), ..joined })
     }
 }
 
