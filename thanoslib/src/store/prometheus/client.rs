@@ -259,9 +259,12 @@ impl Incoming {
     }
 }
 
+/// Greatest time of the API in whole seconds; beyond it a server overflows and finds nothing.
+const MAX_TIME_MS: i64 = 9_223_309_901_257_974_000;
+
 /// A time in ms as a parameter: seconds, with as many decimals as are needed.
 pub(crate) fn seconds(t_ms: i64) -> String {
-    (t_ms as f64 / 1000.0).to_string()
+    (t_ms.clamp(-MAX_TIME_MS, MAX_TIME_MS) as f64 / 1000.0).to_string()
 }
 
 fn positive(time: Duration) -> Option<Duration> {
@@ -321,7 +324,8 @@ mod tests {
         let check = |t_ms: i64, want: &str| assert_eq!(seconds(t_ms), want);
         check(1_700_013_600_000, "1700013600");
         check(1_500, "1.5");
-        check(i64::MAX, "9223372036854776");
+        check(i64::MAX, "9223309901257974");
+        check(i64::MIN, "-9223309901257974");
         check(0, "0");
         check(-1, "-0.001");
     }
