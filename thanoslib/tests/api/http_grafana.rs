@@ -198,7 +198,9 @@ async fn metrics_are_in_text_format() {
         assert!(labels.is_none_or(|l| l.ends_with('}') && l.matches('"').count() % 2 == 0), "{line}");
     }
     let count = |code| {
-        let series = format!("http_requests_total{{code=\"{code}\",handler=\"query\",method=\"get\"}}");
+        let series = format!(
+            "http_requests_total{{code=\"{code}\",handler=\"query\",method=\"get\",tenant=\"default-tenant\"}}"
+        );
         metric(&answer.body, &series)
     };
     assert_eq!((count(200), count(400)), (Some(2.0), Some(1.0)));

@@ -150,7 +150,7 @@ async fn a_query_holds_so_many_bytes() {
 
 #[tokio::test(start_paused = true)]
 async fn a_query_waits_for_one_that_runs() {
-    let served = Served::with_settings(Settings { timeout: 10 * SLOW, ..admitting(ONE) }).await;
+    let served = Served::with_settings(Settings { timeout: 10 * SLOW, admin: true, ..admitting(ONE) }).await;
     served.slow_down();
     let first = served.start("/api/v1/query?query=up&time=60");
     settle().await;
@@ -164,7 +164,7 @@ async fn a_query_waits_for_one_that_runs() {
 
 #[tokio::test(start_paused = true)]
 async fn a_waiting_query_times_out() {
-    let served = Served::with_settings(Settings { timeout: 10 * SLOW, ..admitting(ONE) }).await;
+    let served = Served::with_settings(Settings { timeout: 10 * SLOW, admin: true, ..admitting(ONE) }).await;
     served.slow_down();
     let first = served.start("/api/v1/query?query=up&time=60");
     settle().await;
@@ -177,7 +177,7 @@ async fn a_waiting_query_times_out() {
 
 #[tokio::test(start_paused = true)]
 async fn a_waiting_query_is_listed_and_killed() {
-    let served = Served::with_settings(Settings { timeout: 10 * SLOW, ..admitting(ONE) }).await;
+    let served = Served::with_settings(Settings { timeout: 10 * SLOW, admin: true, ..admitting(ONE) }).await;
     served.slow_down();
     let list = "/api/v1/status/active_queries";
     let states = async || {

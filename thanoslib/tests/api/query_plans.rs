@@ -8,7 +8,6 @@ use thanoslib::{
     Context, Engine, EngineOptions, InstantQuery, Labels, MemoryStore, QueryValue, RangeQuery, SelectOptions,
     StoreQueryable,
     bucket::{Bucket, Operation},
-    context::AdmissionSettings,
     http::{self, Settings},
     object_store::memory::InMemory,
     promql::parse,
@@ -161,7 +160,7 @@ async fn a_query_that_runs_is_listed_and_killed() {
     let faulty = FaultyBucket::new(Arc::new(InMemory::new()));
     let bucket = faulty.bucket();
     Block::steady(1, &[], &[labels(&[("__name__", "up")])]).put(&bucket).await;
-    let settings = Settings { admission: AdmissionSettings::default(), ..Settings::default() };
+    let settings = Settings { admin: true, ..Settings::default() };
     let (api, budget) = support::api(support::block_set(&bucket).await, settings, EngineOptions::default());
     let router = http::router(api).fallback(http::not_found);
     for operation in [Operation::Get, Operation::GetRange] {
