@@ -37,6 +37,7 @@ use crate::{
 };
 use endpoint::Endpoint;
 use error::ApiError;
+pub use json::write_value;
 pub use metrics::HttpMetrics;
 use params::Params;
 pub use probe::{Readiness, probes};
