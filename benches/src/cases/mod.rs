@@ -2,6 +2,7 @@
 
 mod block;
 mod histogram;
+mod json;
 mod merge;
 mod postings;
 mod promql;
@@ -27,5 +28,6 @@ pub fn all() -> Vec<(&'static str, Make)> {
     all.extend(merge::cases());
     all.extend(rewrite::cases());
     all.extend(promql::cases());
+    all.extend(json::cases());
     all
 }

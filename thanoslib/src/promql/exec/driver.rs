@@ -309,11 +309,20 @@ async fn answer(
             })
             .buffered(JOBS_MAX);
         pin_mut!(parts);
-        while let Some((job, parts, lease, gaps)) = ctx.run(parts.try_next()).await? {
+        let mut done = None;
+        loop {
+            // While parts are taken in, the next ones are read, so that workers never run dry.
+            let take_in = async {
+                let Some((job, parts, lease)) = done else { return Ok(sinks) };
+                let (query, folds) = (Arc::clone(&query), Arc::clone(&folds));
+                let work = move || absorb(&query.shared, sinks, parts, lease, &folds, job);
+                compute(on, work).await?
+            };
+            let next;
+            (next, sinks) = futures::try_join!(ctx.run(parts.try_next()), take_in)?;
+            let Some((job, parts, lease, gaps)) = next else { break };
             warnings.extend(gaps);
-            let (query, folds) = (Arc::clone(&query), Arc::clone(&folds));
-            let work = move || absorb(&query.shared, sinks, parts, lease, &folds, job);
-            sinks = compute(on, work).await??;
+            done = Some((job, parts, lease));
         }
         sinks.iter_mut().zip(folds.take()).for_each(|(sink, fold)| sink.fold = fold);
         if let Some((recorder, number)) = query.shared.recorder.as_ref().zip(number) {

@@ -176,7 +176,7 @@ mod tests {
         let mut late: Vec<i64> = every(10).iter().map(|t| t - t % 7).collect();
         check(&late, 50, 10, Some((1, 50, false)));
         late = every(10).iter().map(|t| t - i64::from(*t > 300) * (t % 7)).collect();
-        check(&late, 50, 10, Some((1, 21, true)));
+        check(&late, 50, 10, Some((1, 20, true)));
         // A gap ends a stretch.
         let mut gap = every(10);
         gap.remove(30);
