@@ -56,13 +56,18 @@ pub(crate) const SHAPES: [Shape; 6] = [
 
 /// `samples` samples of a shape.
 pub(crate) fn floats(shape: Shape, salt: u64, samples: usize) -> FloatColumn {
+    floats_from(shape, salt, samples, START_MS)
+}
+
+/// The same with another time of the first sample.
+pub(crate) fn floats_from(shape: Shape, salt: u64, samples: usize, start_ms: i64) -> FloatColumn {
     let mut random = Random::new(salt);
     let mut out = FloatColumn::default();
     let mut v = 1000.0;
     for i in 0..samples as i64 {
         let jitter = random.below(2 * shape.jitter_ms as u64 + 1) as i64 - shape.jitter_ms;
         v = (shape.next)(v, random.next());
-        out.push(START_MS + i * STEP_MS + jitter, v);
+        out.push(start_ms + i * STEP_MS + jitter, v);
     }
     out
 }

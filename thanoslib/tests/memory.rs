@@ -1,8 +1,12 @@
-//! What is held in memory while an index is written does not grow with its series.
+//! What is held in memory while an index is written, or series are aggregated, does not grow with the
+//! number of series.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use thanoslib::{
@@ -15,6 +19,8 @@ struct Counting;
 
 static HELD: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
+/// Held by the test that counts.
+static ALONE: Mutex<()> = Mutex::new(());
 
 fn count(more: usize, less: usize) {
     let held = HELD.fetch_add(more, Ordering::Relaxed) + more;
@@ -79,6 +85,7 @@ fn write(step: usize) -> (usize, std::fs::File) {
 
 #[test]
 fn memory_of_the_index_writer_does_not_grow_with_series() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     // A million series take minutes without optimisation; all of them with the variable.
     let all = !cfg!(debug_assertions) || std::env::var_os("THANOSLIB_MILLION").is_some();
     let (small, file) = write(100);
@@ -103,4 +110,83 @@ fn read(mut file: std::fs::File) -> Vec<u8> {
     file.seek(SeekFrom::Start(0)).expect("a file");
     file.read_to_end(&mut bytes).expect("a file");
     bytes
+}
+
+#[cfg(feature = "promql")]
+mod queries {
+    use std::sync::Arc;
+
+    use futures::{StreamExt, stream};
+    use thanoslib::{
+        Context, Engine, EngineOptions, Labels, QueryValue, RangeQuery, Result, SampleColumns,
+        promql::{self, Queryable, Select, SelectFrame, SelectStream, SelectedSeries, SeriesData},
+        runtime::{Compute, Inline, Pool},
+    };
+
+    use super::*;
+
+    /// A counter that is scraped once a second for four minutes.
+    #[derive(Debug)]
+    struct Counter(usize);
+
+    impl SeriesData for Counter {
+        fn decode(&self, out: &mut SampleColumns) -> Result<()> {
+            (0..240).for_each(|i| out.floats.push(i * 1000, (self.0 as i64 + i) as f64));
+            Ok(())
+        }
+
+        fn size_bytes(&self) -> usize {
+            size_of::<Self>()
+        }
+    }
+
+    /// So many counters, which are made when they are asked for.
+    #[derive(Debug)]
+    struct Counters(usize);
+
+    #[async_trait::async_trait]
+    impl Queryable for Counters {
+        async fn select(&self, _: &Context, _: Select) -> Result<SelectStream> {
+            let series = |i: usize| {
+                let (i, group) = (format!("{i:07}"), format!("{}", i % 10));
+                let labels = Labels::from_pairs([("__name__", "x"), ("a", &i), ("group", &group)]);
+                SelectedSeries { labels, data: Box::new(Counter(group.len())) }
+            };
+            let frame = move |from: usize| Ok(SelectFrame::Series((from..from + 100).map(series).collect()));
+            Ok(stream::iter((0..self.0).step_by(100).map(frame)).boxed())
+        }
+    }
+
+    /// The most memory that is held while a query over so many series runs.
+    fn peak(on: &Arc<dyn Compute>, text: &str, series: usize) -> usize {
+        let engine = Engine::new(EngineOptions::default(), Arc::clone(on));
+        let expr = promql::parse(text, engine.options()).expect("parses");
+        let (start_ms, end_ms, step_ms, lookback_ms) = (0, 240_000, 1000, None);
+        let query = RangeQuery { expr, text: text.into(), start_ms, end_ms, step_ms, lookback_ms };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+        let before = HELD.load(Ordering::Relaxed);
+        PEAK.store(before, Ordering::Relaxed);
+        let answer = runtime.block_on(engine.range(&Context::default(), Arc::new(Counters(series)), query));
+        let QueryValue::Matrix(matrix) = answer.expect("an answer").value else { panic!("a matrix") };
+        assert_eq!(matrix.len(), 10, "{text}");
+        PEAK.load(Ordering::Relaxed) - before
+    }
+
+    #[test]
+    fn memory_of_aggregations_does_not_grow_with_series() {
+        let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let inline: Arc<dyn Compute> = Arc::new(Inline);
+        for text in ["sum by (group) (x)", "sum by (group) (rate(x[10s]))", "max by (group) (x)"] {
+            let (small, large) = (peak(&inline, text, 2_000), peak(&inline, text, 20_000));
+            println!("{text}: {small} bytes for 2 000 series, {large} for 20 000");
+            assert!(large * 10 <= small * 11, "{text}: {small} bytes became {large}");
+            // The columns of ten groups, and little else.
+            assert!(large < 1 << 20, "{text}: {large} bytes");
+        }
+        let pool: Arc<dyn Compute> = Arc::new(Pool::new(4).expect("threads"));
+        let text = "sum by (group) (rate(x[10s]))";
+        // Jobs that run ahead keep their series.
+        let (small, large) = (peak(&pool, text, 2_000), peak(&pool, text, 20_000));
+        assert!(large < 4 << 20 && small < 4 << 20, "{small} bytes, {large} bytes");
+    }
 }

@@ -3,6 +3,7 @@
 mod block;
 mod histogram;
 mod hop;
+mod json;
 mod merge;
 mod postings;
 mod promql;
@@ -29,5 +30,6 @@ pub fn all() -> Vec<(&'static str, Make)> {
     all.extend(hop::cases());
     all.extend(rewrite::cases());
     all.extend(promql::cases());
+    all.extend(json::cases());
     all
 }

@@ -11,7 +11,7 @@ use crate::{
         duration::{UnixTime, format_rfc3339},
         float,
     },
-    promql::{MatrixSeries, QueryResult, QueryValue, VectorSample},
+    promql::{MatrixSeries, QueryValue, VectorSample},
 };
 
 /// Appends a JSON string; bytes that are not UTF-8 become U+FFFD.
@@ -138,9 +138,16 @@ pub(super) fn finish(mut out: String, warnings: &Warnings) -> Response {
     success(out, !warnings.is_empty())
 }
 
-/// Appends `"resultType":…,"result":…`.
-pub(super) fn result(out: &mut String, result: &QueryResult) {
-    match &result.value {
+/// Appends a value as answers have it inside of `data`: `"resultType":…,"result":…`.
+///
+/// ```
+/// use thanoslib::{QueryValue, http::write_value};
+/// let mut out = String::new();
+/// write_value(&mut out, &QueryValue::Scalar { t_ms: 1500, v: 2.0 });
+/// assert_eq!(out, r#""resultType":"scalar","result":[1.5,"2"]"#);
+/// ```
+pub fn write_value(out: &mut String, value: &QueryValue) {
+    match value {
         QueryValue::Scalar { t_ms, v } => {
             out.push_str(r#""resultType":"scalar","result":["#);
             plain_time(out, *t_ms);
@@ -161,7 +168,8 @@ pub(super) fn result(out: &mut String, result: &QueryResult) {
         }
         QueryValue::Matrix(all) => {
             out.push_str(r#""resultType":"matrix","result":"#);
-            items(out, all.iter(), series);
+            let starts = Starts::of(all);
+            items(out, all.iter(), |out, s| series(out, s, &starts));
         }
     }
 }
@@ -187,18 +195,71 @@ fn sample(out: &mut String, s: &VectorSample) {
     out.push('}');
 }
 
-fn series(out: &mut String, s: &MatrixSeries) {
+fn series(out: &mut String, s: &MatrixSeries, starts: &Starts) {
     out.push_str(r#"{"metric":"#);
     labels(out, &s.labels);
     if !s.floats.is_empty() {
         out.push_str(r#","values":"#);
-        items(out, s.floats.iter(), |out, (t, v)| point(out, *t, *v));
+        starts.points(out, &s.floats);
     }
     if !s.histograms.is_empty() {
         out.push_str(r#","histograms":"#);
         items(out, s.histograms.iter(), |out, (t, h)| histogram_point(out, *t, h));
     }
     out.push('}');
+}
+
+/// How points begin: the steps of the series of a matrix are the same, so that their times are
+/// written once.
+struct Starts {
+    /// The times of the longest series.
+    times: Vec<i64>,
+    /// `,[time,"` for each of them.
+    text: String,
+    /// Where those end.
+    ends: Vec<usize>,
+}
+
+impl Starts {
+    fn of(all: &[MatrixSeries]) -> Self {
+        let longest = all.iter().max_by_key(|s| s.floats.len());
+        let times: Vec<i64> = longest.iter().flat_map(|s| &s.floats).map(|(t, _)| *t).collect();
+        let (mut text, mut ends) = (String::new(), Vec::with_capacity(times.len()));
+        for t in &times {
+            start(&mut text, *t);
+            ends.push(text.len());
+        }
+        Self { times, text, ends }
+    }
+
+    /// Appends the points of a series.
+    fn points(&self, out: &mut String, points: &[(i64, f64)]) {
+        let opened = out.len();
+        let mut at = 0;
+        for (t, v) in points {
+            while self.times.get(at).is_some_and(|time| time < t) {
+                at += 1;
+            }
+            if self.times.get(at) == Some(t) {
+                let from = at.checked_sub(1).map_or(0, |before| self.ends[before]);
+                out.push_str(&self.text[from..self.ends[at]]);
+            } else {
+                start(out, *t);
+            }
+            let _ = float::write_api_value(out, *v);
+            out.push_str("\"]");
+        }
+        // The comma of the first point becomes the bracket of the list.
+        out.replace_range(opened..opened + 1, "[");
+        out.push(']');
+    }
+}
+
+/// Appends the start of a point behind another one.
+fn start(out: &mut String, t_ms: i64) {
+    out.push_str(",[");
+    let _ = float::write_api_timestamp(out, t_ms);
+    out.push_str(",\"");
 }
 
 fn point(out: &mut String, t_ms: i64, v: f64) {
@@ -248,6 +309,26 @@ fn histogram_point(out: &mut String, t_ms: i64, h: &FloatHistogram) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn points_of_all_series_are_written() {
+        let series =
+            |points: &[(i64, f64)]| MatrixSeries { floats: points.to_vec(), ..MatrixSeries::default() };
+        let all = vec![
+            series(&[(1000, 1.0)]),
+            series(&[(0, 0.5), (1000, 1.0), (2500, -2.0)]),
+            series(&[(500, 1.0), (2500, f64::NAN), (4000, 1e21)]),
+            series(&[]),
+        ];
+        let mut out = String::new();
+        write_value(&mut out, &QueryValue::Matrix(all));
+        assert_eq!(
+            out,
+            r#""resultType":"matrix","result":[{"metric":{},"values":[[1,"1"]]},"#.to_owned()
+                + r#"{"metric":{},"values":[[0,"0.5"],[1,"1"],[2.500,"-2"]]},"#
+                + r#"{"metric":{},"values":[[0.500,"1"],[2.500,"NaN"],[4,"1e+21"]]},{"metric":{}}]"#
+        );
+    }
 
     #[test]
     fn strings_are_escaped_as_go_escapes_them() {

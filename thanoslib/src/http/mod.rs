@@ -46,6 +46,7 @@ use crate::{
 };
 use endpoint::Endpoint;
 use error::ApiError;
+pub use json::write_value;
 use metrics::HttpMetrics;
 use params::Params;
 pub use probe::{Probes, Readiness, pages};

@@ -271,7 +271,7 @@ pub(super) fn selector(api: &Api, text: &str) -> Result<Vec<Matcher>, ApiError> 
 
 fn respond(params: &Params, result: &QueryResult) -> Result<Response, ApiError> {
     let mut out = String::from(r#"{"status":"success","data":{"#);
-    json::result(&mut out, result);
+    json::write_value(&mut out, &result.value);
     if !params.get("stats").is_empty() {
         stats(&mut out, result);
     }

@@ -9,9 +9,14 @@ use crate::{
 
 use super::{BitSet, Block, EngineOptions, scope::Scope};
 
+/// Label of the type of a metric.
+pub(crate) const LABEL_TYPE: &[u8] = b"__type__";
+/// Label of the unit of a metric.
+pub(crate) const LABEL_UNIT: &[u8] = b"__unit__";
+
 /// True for the labels that describe a metric rather than tell its series apart.
 pub(crate) fn is_metadata(name: &[u8]) -> bool {
-    name == LABEL_NAME.as_bytes() || name == b"__type__" || name == b"__unit__"
+    name == LABEL_NAME.as_bytes() || name == LABEL_TYPE || name == LABEL_UNIT
 }
 
 /// The labels without metadata labels.
@@ -73,6 +78,11 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
+    /// True before the first label set.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ascending.is_empty() && self.others.is_empty()
+    }
+
     /// Adds a label set; false when it was there.
     pub(crate) fn insert(&mut self, labels: &Labels) -> bool {
         if self.ascending.last().is_none_or(|last| last < labels) {

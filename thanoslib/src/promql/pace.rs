@@ -20,10 +20,6 @@ pub(crate) struct Pace {
     /// The bits that are set in the age of some step's newest sample: a number that no age
     /// exceeds. All bits where a step has seen none.
     pub(crate) ages: u64,
-    /// True when the newest samples that steps have seen are of the same age.
-    pub(crate) newest_alike: bool,
-    /// True when the next samples come as long after their steps.
-    pub(crate) next_alike: bool,
 }
 
 /// How much later each step of a group is than its first.
@@ -61,7 +57,7 @@ impl<'l> Times<'l> {
 
 /// True for times whose differences 64 bits hold.
 #[inline]
-fn is_near(t_ms: i64) -> bool {
+pub(crate) fn is_near(t_ms: i64) -> bool {
     t_ms.unsigned_abs() < i64::MAX as u64 / 2
 }
 
@@ -74,7 +70,7 @@ impl Pace {
     pub(crate) fn of(samples: &[i64], from: usize, times: Times<'_>) -> Option<Self> {
         let first = seen(samples, from, times.of(0));
         let stride = seen(samples, first, times.of(1)) - first;
-        Self { first, stride, ages: 0, newest_alike: false, next_alike: false }.proved(samples, times)
+        Self { first, stride, ages: 0 }.proved(samples, times)
     }
 
     /// Where the samples end that a step of the group has seen.
@@ -92,36 +88,43 @@ impl Pace {
             && is_near(around[0])
             && is_near(around[GROUP])
         {
-            // Numbers are equal when the bits of any are those of all.
-            let (mut ages, mut all_ages, mut ahead, mut all_ahead) = (0, -1, 0, -1);
+            let (mut ages, mut ahead) = (0, 0);
             for i in 0..GROUP {
                 let t = times.of(i);
-                let (age, next) = (t.wrapping_sub(around[i]), around[i + 1].wrapping_sub(t + 1));
-                (ages, all_ages) = (ages | age, all_ages & age);
-                (ahead, all_ahead) = (ahead | next, all_ahead & next);
+                ages |= t.wrapping_sub(around[i]);
+                ahead |= around[i + 1].wrapping_sub(t + 1);
             }
-            let (newest_alike, next_alike) = (ages == all_ages, ahead == all_ahead);
-            let proved = (ages | ahead) >= 0;
-            return proved.then_some(Self { ages: ages as u64, newest_alike, next_alike, ..self });
+            return ((ages | ahead) >= 0).then_some(Self { ages: ages as u64, ..self });
         }
-        if self.end(GROUP - 1) > samples.len() {
+        let (last, len) = (self.end(GROUP - 1), samples.len());
+        if last > len {
             return None;
         }
-        let distance = |at: Option<usize>, t: i64| at.and_then(|at| samples.get(at)).map(|s| t.abs_diff(*s));
-        let newest = |i: usize| distance(self.end(i).checked_sub(1), times.of(i));
-        let next = |i: usize| distance(Some(self.end(i)), times.of(i));
-        let (mut ages, mut newest_alike, mut next_alike) = (0, true, true);
+        if let Some(from) = self.first.checked_sub(1)
+            && last < len
+            && is_near(samples[from])
+            && is_near(samples[last])
+        {
+            // All of these lie between the two.
+            let (mut ages, mut ahead) = (0, 0);
+            for i in 0..GROUP {
+                let (t, at) = (times.of(i), from + i * self.stride);
+                ages |= t.wrapping_sub(samples[at]);
+                ahead |= samples[at + 1].wrapping_sub(t + 1);
+            }
+            return ((ages | ahead) >= 0).then_some(Self { ages: ages as u64, ..self });
+        }
+        let mut ages = 0;
         for i in 0..GROUP {
             let (end, t) = (self.end(i), times.of(i));
             let late = end.checked_sub(1).is_some_and(|newest| samples[newest] > t);
             if late || samples.get(end).is_some_and(|s| *s <= t) {
                 return None;
             }
-            ages |= newest(i).unwrap_or(u64::MAX);
-            newest_alike &= newest(i) == newest(0);
-            next_alike &= next(i) == next(0);
+            let newest = end.checked_sub(1).map(|at| t.abs_diff(samples[at]));
+            ages |= newest.unwrap_or(u64::MAX);
         }
-        Some(Self { ages, newest_alike, next_alike, ..self })
+        Some(Self { ages, ..self })
     }
 }
 
@@ -152,14 +155,6 @@ mod tests {
             let age = end.checked_sub(1).map_or(u64::MAX, |at| times.of(i).abs_diff(samples[at]));
             assert!(got.is_none_or(|pace| pace.ages >= age), "{samples:?}, step {step_ms}");
         }
-        let Some(pace) = got else { return };
-        let alike = |back: usize| {
-            let at = |i: usize| pace.end(i).checked_sub(back).and_then(|at| samples.get(at));
-            (0..GROUP).all(|i| {
-                at(i).map(|s| s.wrapping_sub(times.of(i))) == at(0).map(|s| s.wrapping_sub(times.of(0)))
-            })
-        };
-        assert_eq!((pace.newest_alike, pace.next_alike), (alike(1), alike(0)), "{samples:?}, step {step_ms}");
     }
 
     #[test]

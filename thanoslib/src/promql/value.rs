@@ -39,7 +39,7 @@ impl Steps {
 ///
 /// Presence is a bit set, since any NaN is data. A step has a float or a histogram, never
 /// both.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Block {
     /// Labels, those to be dropped at the end included (delayed name removal).
     pub labels: Labels,
@@ -63,6 +63,15 @@ impl Block {
             present: BitSet::new(steps),
             histograms: Vec::new(),
         }
+    }
+
+    /// Makes this a block of another series without values; floats are kept, since none counts.
+    pub(crate) fn reset(&mut self, labels: &Labels, steps: usize) {
+        self.labels.clone_from(labels);
+        self.drop_name = false;
+        self.floats.resize(steps, 0.0);
+        self.present.reset(steps);
+        self.histograms.clear();
     }
 
     /// Sets the float of a step.
@@ -99,13 +108,19 @@ impl Block {
 }
 
 /// A set of step numbers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct BitSet(Vec<u64>);
 
 impl BitSet {
     /// An empty set for numbers below `len`.
     pub(crate) fn new(len: usize) -> Self {
         Self(vec![0; len.div_ceil(64)])
+    }
+
+    /// Makes this an empty set for numbers below `len`.
+    fn reset(&mut self, len: usize) {
+        self.0.clear();
+        self.0.resize(len.div_ceil(64), 0);
     }
 
     /// The set of all numbers below `len`.
@@ -121,6 +136,18 @@ impl BitSet {
     #[inline]
     pub(crate) fn insert(&mut self, i: usize) {
         self.0[i / 64] |= 1 << (i % 64);
+    }
+
+    /// Adds all numbers of a range.
+    pub(crate) fn insert_range(&mut self, range: std::ops::Range<usize>) {
+        for (word, first) in self.0.iter_mut().zip((0..).step_by(64)).skip(range.start / 64) {
+            if first >= range.end {
+                return;
+            }
+            let from = u64::MAX << range.start.saturating_sub(first);
+            let until = u64::MAX >> (first + 64).saturating_sub(range.end);
+            *word |= from & until;
+        }
     }
 
     /// Removes a number.

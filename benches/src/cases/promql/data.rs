@@ -17,7 +17,7 @@ use thanoslib::{
     model::{Histogram, IntHistogramColumn, Interval, Labels, Span},
 };
 
-use crate::generate::{CHUNK, SEED, xor_chunk};
+use crate::generate::{CHUNK, SEED, SHAPES, START_MS, STEP_MS, Shape, floats_from, labels, xor_chunk};
 
 /// Pods; each has three containers, one series of responses and eleven buckets.
 const PODS: usize = 1000;
@@ -27,6 +27,10 @@ const CONTAINERS: usize = 3;
 const FLOATS: usize = 720;
 /// Distance of float samples in ms.
 const FLOAT_STEP_MS: i64 = 30_000;
+/// Series of counters that are scraped every 15 s for two hours.
+const SCRAPED_SERIES: usize = 3000;
+/// Samples of such a series.
+pub(super) const SCRAPES: usize = 480;
 /// Series of native histograms.
 const HISTOGRAM_SERIES: usize = 3000;
 /// Samples of such a series: somewhat more than two hours.
@@ -44,6 +48,11 @@ impl Data {
     /// Counters and classic buckets.
     pub(super) fn floats() -> Rc<Self> {
         Rc::new(Self { write: write_floats, folder: OnceCell::new() })
+    }
+
+    /// Counters as scrapes give them.
+    pub(super) fn scraped() -> Rc<Self> {
+        Rc::new(Self { write: write_scraped, folder: OnceCell::new() })
     }
 
     /// Native histograms.
@@ -115,6 +124,30 @@ fn write_floats(dir: &Path) -> Result<()> {
         let views: Vec<_> =
             chunks.iter().map(|(i, data)| (*i, Chunk { encoding: Encoding::Xor, data })).collect();
         writer.add(labels.view(), &views)?;
+    }
+    writer.finish()?;
+    Ok(())
+}
+
+/// Counters of integers and of floats, on time and late, each scraped at times of its own.
+fn write_scraped(dir: &Path) -> Result<()> {
+    let ulid = BlockIdGenerator::new(Arc::new(ManualClock::new(0)), SEED).next_id();
+    let max_time = START_MS + SCRAPES as i64 * STEP_MS;
+    let meta = BlockMeta { ulid, min_time: START_MS, max_time, version: 1, ..BlockMeta::default() };
+    let mut writer = BlockWriter::new(dir, meta)?;
+    let shapes: Vec<Shape> = SHAPES.into_iter().filter(|s| s.name.ends_with("counter")).collect();
+    for i in 0..SCRAPED_SERIES {
+        let start_ms = START_MS + 100 + (i as i64 * 37) % (STEP_MS - 200);
+        let column = floats_from(shapes[i % shapes.len()], i as u64, SCRAPES, start_ms);
+        let chunks: Vec<(Interval, Vec<u8>)> = column
+            .ts
+            .chunks(CHUNK)
+            .zip(column.vs.chunks(CHUNK))
+            .map(|(ts, vs)| (Interval::new(ts[0], ts[ts.len() - 1]), xor_chunk(ts, vs)))
+            .collect();
+        let views: Vec<_> =
+            chunks.iter().map(|(i, data)| (*i, Chunk { encoding: Encoding::Xor, data })).collect();
+        writer.add(labels(i).view(), &views)?;
     }
     writer.finish()?;
     Ok(())

@@ -24,10 +24,13 @@ use thanoslib::{
 use tokio::runtime::{Builder, Runtime};
 
 use super::Make;
-use crate::Case;
-use data::Data;
+use crate::{
+    Case,
+    generate::{START_MS, STEP_MS as SCRAPE_MS},
+};
+use data::{Data, SCRAPES};
 
-/// The last step; the first is at 0.
+/// The last step of two hours; the first is at 0.
 const END_MS: i64 = 7_200_000;
 /// Distance of steps unless a query says otherwise.
 const STEP_MS: i64 = 30_000;
@@ -112,24 +115,51 @@ const HISTOGRAM_QUERIES: &[(&str, &str)] = &[
     ("histogram_stddev", "histogram_stddev(native_histogram_series)"),
 ];
 
+/// Name, text and scrapes in a step: queries over all samples of their block.
+#[rustfmt::skip]
+const BARE_QUERIES: &[(&str, &str, i64)] = &[
+    ("sum_by_rate_at_1", "sum by (namespace) (rate(http_requests_total[1m]))", 1),
+    ("sum_by_rate_5m_at_1", "sum by (namespace) (rate(http_requests_total[5m]))", 1),
+    ("sum_by_rate_at_4", "sum by (namespace) (rate(http_requests_total[1m]))", 4),
+    ("sum_by_rate_5m_at_4", "sum by (namespace) (rate(http_requests_total[5m]))", 4),
+];
+
 pub(super) fn cases() -> Vec<(&'static str, Make)> {
-    let make = |group: &str, data: &Rc<Data>, (name, text): (&str, &'static str)| -> (&'static str, Make) {
-        let step_ms = if name == "rate_with_longer_window" { LONG_STEP_MS } else { STEP_MS };
+    let make = |group: &str, data: &Rc<Data>, name: &str, text: &'static str, times: Times| {
         let data = Rc::clone(data);
-        let make = move |_: &Path| Ok(Box::new(Query::new(&data, text, step_ms)?) as Box<dyn Case>);
-        (format!("{group}/{name}").leak(), Box::new(make))
+        let make: Make = Box::new(move |_| Ok(Box::new(Query::new(&data, text, times)?)));
+        (&*format!("{group}/{name}").leak(), make)
     };
-    let (floats, histograms) = (Data::floats(), Data::histograms());
-    let of_floats = QUERIES.iter().map(|q| make("promql", &floats, *q));
-    let of_histograms = HISTOGRAM_QUERIES.iter().map(|q| make("promql_histograms", &histograms, *q));
-    of_floats.chain(of_histograms).collect()
+    let two_hours = |name: &str| {
+        let step_ms = if name == "rate_with_longer_window" { LONG_STEP_MS } else { STEP_MS };
+        Times { start_ms: 0, end_ms: END_MS, step_ms }
+    };
+    let (floats, histograms, scraped) = (Data::floats(), Data::histograms(), Data::scraped());
+    let of_floats = QUERIES.iter().map(|(name, text)| make("promql", &floats, name, text, two_hours(name)));
+    let of_histograms = HISTOGRAM_QUERIES
+        .iter()
+        .map(|(name, text)| make("promql_histograms", &histograms, name, text, two_hours(name)));
+    let bare = BARE_QUERIES.iter().map(|(name, text, scrapes)| {
+        let end_ms = START_MS + SCRAPES as i64 * SCRAPE_MS;
+        let times = Times { start_ms: START_MS, end_ms, step_ms: scrapes * SCRAPE_MS };
+        make("promql_bare", &scraped, name, text, times)
+    });
+    of_floats.chain(of_histograms).chain(bare).collect()
+}
+
+/// The steps of a query.
+#[derive(Clone, Copy)]
+struct Times {
+    start_ms: i64,
+    end_ms: i64,
+    step_ms: i64,
 }
 
 /// A range query over a block.
 struct Query {
     data: Rc<Data>,
     text: &'static str,
-    step_ms: i64,
+    times: Times,
     runtime: Runtime,
     engine: Engine,
     queryable: Arc<StoreQueryable>,
@@ -138,7 +168,7 @@ struct Query {
 }
 
 impl Query {
-    fn new(data: &Rc<Data>, text: &'static str, step_ms: i64) -> Result<Self> {
+    fn new(data: &Rc<Data>, text: &'static str, times: Times) -> Result<Self> {
         let runtime = Builder::new_current_thread().enable_time().build()?;
         let dir = data.block()?;
         let reader = Arc::new(LocalReader::new(&dir));
@@ -147,11 +177,11 @@ impl Query {
         let queryable = Arc::new(StoreQueryable::new(Arc::new(store), SelectOptions::default()));
         let options = EngineOptions { experimental_functions: true, ..EngineOptions::default() };
         let engine = Engine::new(options, Arc::new(Inline));
-        let files = Files::open(&dir)?;
+        let files = Files::open(&dir, times.end_ms)?;
         Ok(Self {
             data: Rc::clone(data),
             text,
-            step_ms,
+            times,
             runtime,
             engine,
             queryable,
@@ -162,14 +192,8 @@ impl Query {
 
     fn answer(&self) -> Vec<MatrixSeries> {
         let expr = promql::parse(self.text, self.engine.options()).expect("parses");
-        let query = RangeQuery {
-            expr,
-            text: self.text.into(),
-            start_ms: 0,
-            end_ms: END_MS,
-            step_ms: self.step_ms,
-            lookback_ms: None,
-        };
+        let Times { start_ms, end_ms, step_ms } = self.times;
+        let query = RangeQuery { expr, text: self.text.into(), start_ms, end_ms, step_ms, lookback_ms: None };
         let queryable = Arc::clone(&self.queryable);
         let ctx = Context::default();
         let answer = self.runtime.block_on(self.engine.range(&ctx, queryable, query));
@@ -181,14 +205,16 @@ impl Query {
 impl Case for Query {
     fn write(&self, dir: &Path) -> Result<PathBuf> {
         let (items, folder) = (self.items(), self.data.folder()?);
-        let text = format!("{}\n0\n{END_MS}\n{}\n{items}\n", self.text, self.step_ms);
+        let Times { start_ms, end_ms, step_ms } = self.times;
+        let text = format!("{}\n{start_ms}\n{end_ms}\n{step_ms}\n{items}\n", self.text);
         fs::write(dir.join("query"), text + folder.to_str().context("a name of text")? + "\n")?;
         Ok(dir.to_owned())
     }
 
     /// Steps of the series with the metric's name.
     fn items(&self) -> u64 {
-        self.files.entries.len() as u64 * (END_MS / self.step_ms + 1) as u64
+        let Times { start_ms, end_ms, step_ms } = self.times;
+        self.files.entries.len() as u64 * ((end_ms - start_ms) / step_ms + 1) as u64
     }
 
     fn checksum(&mut self) -> u64 {
@@ -222,7 +248,7 @@ struct Files {
 }
 
 impl Files {
-    fn open(dir: &Path) -> Result<Self> {
+    fn open(dir: &Path, end_ms: i64) -> Result<Self> {
         let index = IndexFile::open(fs::read(dir.join("index"))?.into()).context("the index")?;
         let mut names: Vec<_> =
             fs::read_dir(dir.join("chunks"))?.map(|e| Ok(e?.path())).collect::<Result<_>>()?;
@@ -234,7 +260,7 @@ impl Files {
             for id in index.postings(list)?.iter() {
                 let mut entry = SeriesEntry::default();
                 index.series(id, &mut entry)?;
-                let inside = entry.chunks.iter().filter(|(interval, _)| interval.mint <= END_MS);
+                let inside = entry.chunks.iter().filter(|(interval, _)| interval.mint <= end_ms);
                 entries.push(inside.map(|(_, c)| ((c.0 >> 32) as usize, c.0 as u32 as usize)).collect());
             }
         }

@@ -2,15 +2,15 @@
 
 use std::{sync::Arc, time};
 
-use futures::{Stream, StreamExt, TryStreamExt, pin_mut, stream};
+use futures::{StreamExt, TryStreamExt, pin_mut, stream};
 
 use crate::{
     budget::Lease,
     context::Tally,
     error::{Error, Result},
-    model::{Warning, Warnings},
+    model::{LABEL_NAME, MatchOp, Matcher, Warning, Warnings},
     promql::{
-        Annotations, Block, Queryable, Select, SelectFrame, SelectStream, SelectedSeries, Steps,
+        Annotations, Block, Queryable, Select, SelectedSeries, Steps,
         functions::{
             info::InfoMatchers,
             range::{Edged, RangeCall, Smoothed},
@@ -25,15 +25,15 @@ use crate::{
 use super::{
     Looked, Shared,
     analysis::{Whose, since},
+    cut::{Batch, blocks},
     eval::{Evaluator, InfoOutput, LeafOutput, State, Value},
+    fold::{Fold, Folds},
     leaf::{Part, Task, TaskKind, reduce},
     meter::{block_bytes, block_samples},
     selector::{Give, Instant},
     stack::with_room,
 };
 
-/// Series that one job takes.
-const BLOCK_SERIES: usize = 256;
 /// Jobs of one select that run or wait to run.
 const JOBS_MAX: usize = 4;
 /// Selects that are read at a time.
@@ -129,7 +129,7 @@ fn info_read(query: &Query, i: usize, state: State) -> Result<(State, Vec<Block>
         });
         let task = Arc::new(Task { steps: call.steps, kind, stats: false, filter: Vec::new() });
         let output = LeafOutput::default();
-        let sink = Sink { leaf: 0, select: 0, task, aggregator: None, state: None, seen: None, output };
+        let sink = Sink { leaf: 0, select: 0, task, fold: None, seen: None, output };
         // What it costs is part of the time of the query alone.
         Read { number: None, selects: vec![select], sinks: vec![sink] }
     });
@@ -180,10 +180,9 @@ struct Sink {
     /// Number of the select in the read.
     select: usize,
     task: Arc<Task>,
-    aggregator: Option<Aggregator>,
-    /// Bytes reserved for what the aggregation holds.
-    state: Option<Lease>,
-    /// Labels seen, where two series with the same labels are an error.
+    /// The aggregation of the series, unless it is among the [`Folds`] of the read.
+    fold: Option<Fold>,
+    /// Labels seen, where two series with the same labels are an error and none is aggregated.
     seen: Option<Seen>,
     output: LeafOutput,
 }
@@ -244,13 +243,18 @@ fn sink(shared: &Shared, target: &Target, leaf: &Leaf<'_>) -> Result<Sink> {
             TaskKind::Range(Box::new(call))
         }
     };
-    let aggregator = match leaf.aggregate {
-        Some((expr, aggregate)) => Some(Aggregator::new(expr, aggregate, leaf.steps, None)?),
+    let fold = match leaf.aggregate {
+        Some((expr, aggregate)) => {
+            let aggregator = Aggregator::new(expr, aggregate, leaf.steps, None)?;
+            let is_name = |m: &Matcher| m.name() == LABEL_NAME && m.op() == MatchOp::Equal;
+            let named = leaf.selector.matchers.iter().any(is_name);
+            Some(Fold { aggregator, held: None, seen: seen.take(), named })
+        }
         None => None,
     };
     let filter = target.filter.clone();
     let task = Arc::new(Task { steps: leaf.steps, kind, stats: leaf.stats, filter });
-    Ok(Sink { leaf: target.leaf, select: target.select, task, aggregator, state: None, seen, output })
+    Ok(Sink { leaf: target.leaf, select: target.select, task, fold, seen, output })
 }
 
 /// Reads one select to its end.
@@ -280,9 +284,12 @@ async fn answer(
         let tasks: Arc<[(usize, Arc<Task>)]> =
             sinks.iter().map(|s| (s.select, Arc::clone(&s.task))).collect();
         let leaves: Arc<[usize]> = sinks.iter().map(|s| s.leaf).collect();
+        let folds = Arc::new(Folds::new(sinks.iter_mut().map(|s| s.fold.take()).collect()));
         let parts = blocks(frames.map_err(expanding)?, ctx.budget().reserve(0)?)
-            .map(|block| {
+            .enumerate()
+            .map(|(job, block)| {
                 let (query, tasks, leaves) = (Arc::clone(&query), Arc::clone(&tasks), Arc::clone(&leaves));
+                let folds = Arc::clone(&folds);
                 async move {
                     let Batch { series, mut lease, warnings } = block?;
                     if let Some((recorder, number)) = query.shared.recorder.as_ref().zip(number) {
@@ -293,23 +300,34 @@ async fn answer(
                         recorder.add(Whose::Read(number), &cost);
                     }
                     lease.grow(values_bytes(&tasks, series.len()))?;
-                    let job = move || {
-                        let parts = reduce_all(&query.shared, &tasks, &leaves, &series)?;
+                    let work = move || {
+                        let parts = reduce_in_turn(&query.shared, &tasks, &leaves, &series, &folds, job)?;
                         // The encoded samples go before the bytes that were reserved for them.
                         drop(series);
                         Ok::<_, Error>((parts, lease))
                     };
-                    let (parts, lease) = compute(on, job).await??;
-                    Ok::<_, Error>((parts, lease, warnings))
+                    let (parts, lease) = compute(on, work).await??;
+                    Ok::<_, Error>((job, parts, lease, warnings))
                 }
             })
             .buffered(JOBS_MAX);
         pin_mut!(parts);
-        while let Some((parts, lease, gaps)) = ctx.run(parts.try_next()).await? {
+        let mut done = None;
+        loop {
+            // While parts are taken in, the next ones are read, so that workers never run dry.
+            let take_in = async {
+                let Some((job, parts, lease)) = done else { return Ok(sinks) };
+                let (query, folds) = (Arc::clone(&query), Arc::clone(&folds));
+                let work = move || absorb(&query.shared, sinks, parts, lease, &folds, job);
+                compute(on, work).await?
+            };
+            let next;
+            (next, sinks) = futures::try_join!(ctx.run(parts.try_next()), take_in)?;
+            let Some((job, parts, lease, gaps)) = next else { break };
             warnings.extend(gaps);
-            let query = Arc::clone(&query);
-            sinks = compute(on, move || absorb(&query.shared, sinks, parts, lease)).await??;
+            done = Some((job, parts, lease));
         }
+        sinks.iter_mut().zip(folds.take()).for_each(|(sink, fold)| sink.fold = fold);
         if let Some((recorder, number)) = analyzed {
             let cost = OperatorCost { execution_ns: since(begun), ..OperatorCost::default() };
             recorder.add(Whose::Read(number), &cost);
@@ -320,19 +338,42 @@ async fn answer(
     Ok((outputs, warnings))
 }
 
+/// Reduces a block of series for all leaves of a read, and aggregates them if it is their turn.
+fn reduce_in_turn(
+    shared: &Shared,
+    tasks: &[(usize, Arc<Task>)],
+    leaves: &[usize],
+    series: &[SelectedSeries],
+    folds: &Folds,
+    job: usize,
+) -> Result<Vec<Part>> {
+    // What operators cost is told one by one.
+    let turn = if shared.recorder.is_none() { folds.turn(job) } else { None };
+    let Some(mut turn) = turn else {
+        return reduce_all(shared, tasks, leaves, series, &mut []);
+    };
+    let parts = reduce_all(shared, tasks, leaves, series, &mut turn)?;
+    drop(turn);
+    folds.done(job);
+    Ok(parts)
+}
+
 /// Reduces a block of series for all leaves of a read; those of one select stand side by side.
 fn reduce_all(
     shared: &Shared,
     tasks: &[(usize, Arc<Task>)],
     leaves: &[usize],
     series: &[SelectedSeries],
+    mut folds: &mut [Option<Fold>],
 ) -> Result<Vec<Part>> {
     let mut parts = Vec::with_capacity(tasks.len());
     for of_select in tasks.chunk_by(|a, b| a.0 == b.0) {
         let Some((select, _)) = of_select.first() else { continue };
         let of: Vec<_> = of_select.iter().map(|(_, task)| Arc::clone(task)).collect();
         let begun = shared.recorder.as_ref().map(|recorder| (recorder, time::Instant::now()));
-        let reduced = reduce(shared, &of, *select, series)?;
+        let (now, later) = folds.split_at_mut(of.len().min(folds.len()));
+        folds = later;
+        let reduced = reduce(shared, &of, *select, series, now)?;
         if let Some((recorder, begun)) = begun {
             let execution_ns = since(begun) / of.len().max(1) as u64;
             for (part, leaf) in reduced.iter().zip(&leaves[parts.len()..]) {
@@ -352,7 +393,7 @@ fn reduce_all(
     Ok(parts)
 }
 
-fn expanding(e: Error) -> Error {
+pub(super) fn expanding(e: Error) -> Error {
     e.context("expanding series")
 }
 
@@ -367,36 +408,39 @@ fn values_bytes(tasks: &[(usize, Arc<Task>)], series: usize) -> u64 {
 }
 
 /// Hands the parts of one block of series to their leaves.
-fn absorb(shared: &Shared, mut sinks: Vec<Sink>, parts: Vec<Part>, mut lease: Lease) -> Result<Vec<Sink>> {
+fn absorb(
+    shared: &Shared,
+    mut sinks: Vec<Sink>,
+    parts: Vec<Part>,
+    mut lease: Lease,
+    folds: &Folds,
+    job: usize,
+) -> Result<Vec<Sink>> {
     let mut kept_bytes = 0;
-    for (sink, part) in sinks.iter_mut().zip(parts) {
-        let begun = shared.recorder.as_ref().filter(|_| sink.aggregator.is_some());
+    let folded = parts.iter().any(|part| part.folded);
+    let mut late = if folded { None } else { Some(folds.late()?) };
+    for (i, (sink, part)) in sinks.iter_mut().zip(parts).enumerate() {
+        let mut fold = late.as_mut().and_then(|late| late.get_mut(i)).and_then(Option::as_mut);
+        let begun = shared.recorder.as_ref().filter(|_| fold.is_some());
         let begun = begun.map(|recorder| (recorder, time::Instant::now()));
-        sink.output.annotations.merge(part.annotations);
+        let (steps, annotations) = (sink.task.steps, &mut sink.output.annotations);
+        annotations.merge(part.annotations);
+        annotations.merge(part.fold_annotations);
         sink.output.looked.merge(&part.looked);
-        for block in part.blocks {
+        for mut block in part.blocks {
+            if let Some(fold) = &mut fold {
+                let samples = block_samples(&block);
+                fold.add(shared, steps, annotations, &mut block)?;
+                shared.meter.release(samples);
+                continue;
+            }
             if let Some(seen) = &mut sink.seen
                 && !seen.insert(&block.labels)
             {
                 return Err(same_labelset());
             }
-            match &mut sink.aggregator {
-                Some(aggregator) => {
-                    let samples = block_samples(&block);
-                    let scope = &mut shared.scope(sink.task.steps, &mut sink.output.annotations);
-                    aggregator.absorb(scope, block)?;
-                    shared.meter.release(samples);
-                    let lease = match &mut sink.state {
-                        Some(lease) => lease,
-                        none => none.insert(shared.ctx.budget().reserve(0)?),
-                    };
-                    lease.grow(aggregator.held_bytes().saturating_sub(lease.bytes()))?;
-                }
-                None => {
-                    kept_bytes += block_bytes(&block);
-                    sink.output.blocks.push(block);
-                }
-            }
+            kept_bytes += block_bytes(&block);
+            sink.output.blocks.push(block);
         }
         for raw in part.raw {
             kept_bytes += crate::promql::SeriesData::size_bytes(&raw.columns) as u64;
@@ -406,6 +450,10 @@ fn absorb(shared: &Shared, mut sinks: Vec<Sink>, parts: Vec<Part>, mut lease: Le
             let cost = OperatorCost { execution_ns: since(begun), ..OperatorCost::default() };
             recorder.add(Whose::Aggregate(sink.leaf), &cost);
         }
+    }
+    if late.is_some() {
+        drop(late);
+        folds.done(job);
     }
     // What is kept may exceed the encoded size that was reserved.
     let more = kept_bytes.saturating_sub(lease.bytes());
@@ -419,13 +467,13 @@ fn absorb(shared: &Shared, mut sinks: Vec<Sink>, parts: Vec<Part>, mut lease: Le
 
 fn finish(shared: &Shared, sinks: Vec<Sink>) -> Result<Vec<(usize, LeafOutput)>> {
     let one = |mut sink: Sink| {
-        if let Some(aggregator) = sink.aggregator {
+        if let Some(Fold { aggregator, held, .. }) = sink.fold {
             let begun = shared.recorder.as_ref().map(|recorder| (recorder, time::Instant::now()));
             let scope = &mut shared.scope(sink.task.steps, &mut sink.output.annotations);
             let blocks: Vec<Block> = aggregator.finish(scope)?;
             let bytes: u64 = blocks.iter().map(block_bytes).sum();
             // The columns of groups become the blocks.
-            let mut lease = match sink.state {
+            let mut lease = match held {
                 Some(lease) => lease,
                 None => shared.ctx.budget().reserve(0)?,
             };
@@ -454,53 +502,4 @@ fn finish(shared: &Shared, sinks: Vec<Sink>) -> Result<Vec<(usize, LeafOutput)>>
         Ok((sink.leaf, sink.output))
     };
     sinks.into_iter().map(one).collect()
-}
-
-/// Series for one job, with the gaps that were told between them.
-struct Batch {
-    series: Vec<SelectedSeries>,
-    /// Bytes reserved for the series.
-    lease: Lease,
-    warnings: Vec<Warning>,
-}
-
-/// Bytes of a series as it comes.
-fn series_bytes(series: &SelectedSeries) -> u64 {
-    (series.labels.as_bytes().len() + series.data.size_bytes()) as u64
-}
-
-/// The frames of a select on their way into blocks.
-struct Cut {
-    frames: SelectStream,
-    waiting: std::vec::IntoIter<SelectedSeries>,
-    /// Bytes reserved for the series that wait.
-    lease: Lease,
-    ended: bool,
-}
-
-/// Cuts the frames of a select into blocks of a fixed number of series; `lease` takes the
-/// bytes of series when they arrive.
-fn blocks(frames: SelectStream, lease: Lease) -> impl Stream<Item = Result<Batch>> + Send {
-    let cut = Cut { frames, waiting: Vec::new().into_iter(), lease, ended: false };
-    stream::try_unfold(cut, |mut cut| async move {
-        let (mut series, mut warnings) = (Vec::new(), Vec::new());
-        loop {
-            series.extend(cut.waiting.by_ref().take(BLOCK_SERIES - series.len()));
-            if series.len() == BLOCK_SERIES || cut.ended {
-                break;
-            }
-            match cut.frames.next().await {
-                Some(Ok(SelectFrame::Series(arrived))) => {
-                    cut.lease.grow(arrived.iter().map(series_bytes).sum())?;
-                    cut.waiting = arrived.into_iter();
-                }
-                Some(Ok(SelectFrame::Warning(w))) => warnings.push(w),
-                Some(Err(e)) => return Err(expanding(e)),
-                None => cut.ended = true,
-            }
-        }
-        let lease = cut.lease.split(series.iter().map(series_bytes).sum());
-        let empty = series.is_empty() && warnings.is_empty();
-        Ok((!empty).then_some((Batch { series, lease, warnings }, cut)))
-    })
 }

@@ -345,8 +345,8 @@ impl<'q> Evaluator<'q> {
         let before = blocks.iter().map(block_samples).sum();
         let mut aggregator = Aggregator::new(node.expr, aggregate, node.steps, param)?;
         let scope = &mut self.shared.scope(node.steps, &mut self.annotations);
-        for block in blocks {
-            aggregator.absorb(scope, block)?;
+        for mut block in blocks {
+            aggregator.absorb(scope, &mut block)?;
         }
         let blocks = aggregator.finish(scope)?;
         self.replaced(before, blocks)
@@ -420,7 +420,13 @@ impl<'q> Evaluator<'q> {
                 for raw in &output.raw {
                     let (labels, columns, grain) = (&raw.labels, &raw.columns, &Grain::default());
                     check_columns(&self.shared.meter, &call, columns)?;
-                    results.extend(call.over_columns(scope, labels, columns, grain, &mut self.looked)?);
+                    let mut block = Block::default();
+                    if call.over_columns(scope, labels, columns, grain, &mut self.looked, &mut block)? {
+                        if call.drops_name() {
+                            drop_name(&mut block, scope.options);
+                        }
+                        results.push(block);
+                    }
                 }
                 self.shared.meter.look(self.looked.sum().total.saturating_sub(before));
             }

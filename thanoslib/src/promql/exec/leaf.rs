@@ -13,6 +13,7 @@ use crate::{
 
 use super::{
     Looked, Shared,
+    fold::Fold,
     meter::{block_samples, histogram_samples},
     selector::Instant,
     windows::check_columns,
@@ -63,9 +64,33 @@ pub(super) struct Part {
     pub(super) annotations: Annotations,
     /// Samples that the leaf looked at.
     pub(super) looked: Looked,
+    /// True when the series of the leaf are aggregated already.
+    pub(super) folded: bool,
+    /// Remarks of that aggregation.
+    pub(super) fold_annotations: Annotations,
 }
 
 impl Part {
+    /// Takes a series reduced to steps, which loses its name if `drops` says so; one that is kept is
+    /// taken out of `block`.
+    fn push(
+        &mut self,
+        shared: &Shared,
+        steps: Steps,
+        drops: bool,
+        block: &mut Block,
+        fold: Option<&mut Fold>,
+    ) -> Result<()> {
+        if drops && !fold.as_ref().is_some_and(|fold| fold.passes_names(&block.labels)) {
+            drop_name(block, &shared.options);
+        }
+        match fold {
+            None => self.blocks.push(std::mem::take(block)),
+            Some(fold) => fold.add(shared, steps, &mut self.fold_annotations, block)?,
+        }
+        Ok(())
+    }
+
     /// Keeps samples of a series, if there are any.
     fn push_raw(&mut self, shared: &Shared, labels: &Labels, columns: SampleColumns) -> Result<()> {
         if !columns.is_empty() {
@@ -86,15 +111,25 @@ pub(super) struct RawSeries {
 }
 
 /// Reduces series for each of the tasks, which share one select of its number in the read.
+///
+/// When it is the turn of these series, `folds` has the aggregations of the tasks, else nothing.
 pub(super) fn reduce(
     shared: &Shared,
     tasks: &[std::sync::Arc<Task>],
     select: usize,
     series: &[SelectedSeries],
+    folds: &mut [Option<Fold>],
 ) -> Result<Vec<Part>> {
-    let begun =
-        |task: &std::sync::Arc<Task>| Part { looked: shared.looked(task.steps.count), ..Part::default() };
-    let mut parts: Vec<Part> = tasks.iter().map(begun).collect();
+    let begun = |(i, task): (usize, &std::sync::Arc<Task>)| {
+        let folded = folds.get(i).is_some_and(Option::is_some);
+        Part { looked: shared.looked(task.steps.count), folded, ..Part::default() }
+    };
+    let mut parts: Vec<Part> = tasks.iter().enumerate().map(begun).collect();
+    let (mut block, mut held) = (Block::default(), 0);
+    let mut hold = |part: &Part, samples: u64| {
+        held += if part.folded { samples } else { 0 };
+        shared.meter.hold(samples)
+    };
     let with_stats = tasks.iter().any(|t| t.stats);
     let (mut columns, mut grain) = (SampleColumns::default(), Grain::default());
     for one in series {
@@ -113,20 +148,18 @@ pub(super) fn reduce(
             floats: columns.floats.clone(),
             histograms: stats_only(&columns.histograms),
         });
-        for (task, part) in tasks.iter().zip(&mut parts) {
+        for (i, (task, part)) in tasks.iter().zip(&mut parts).enumerate() {
             let columns = reduced.as_ref().filter(|_| task.stats).unwrap_or(&columns);
             if let TaskKind::Instant(instant) = &task.kind
                 && task.wants(one)
             {
-                let mut block = Block::new(one.labels.clone(), task.steps.count);
+                block.reset(&one.labels, task.steps.count);
                 instant.fill(columns, &mut block);
                 if !block.is_empty() {
                     let samples = part.looked.block(&block);
-                    shared.meter.hold(samples)?;
-                    if instant.give.drops_name() {
-                        drop_name(&mut block, &shared.options);
-                    }
-                    part.blocks.push(block);
+                    hold(part, samples)?;
+                    let drops = instant.give.drops_name();
+                    part.push(shared, task.steps, drops, &mut block, fold_of(folds, i))?;
                 }
             }
         }
@@ -135,7 +168,7 @@ pub(super) fn reduce(
         }
         remove_stale(&mut columns);
         reduced.iter_mut().for_each(remove_stale);
-        for (task, part) in tasks.iter().zip(&mut parts) {
+        for (i, (task, part)) in tasks.iter().zip(&mut parts).enumerate() {
             if !task.wants(one) {
                 continue;
             }
@@ -144,20 +177,20 @@ pub(super) fn reduce(
                 TaskKind::Instant(_) => {}
                 TaskKind::Smoothed(smoothed) => {
                     let scope = &mut shared.scope(task.steps, &mut part.annotations);
-                    let block = smoothed.over_columns(scope, &one.labels, columns);
+                    smoothed.fill(scope, &one.labels, columns, &mut block);
                     if !block.is_empty() {
                         let samples = part.looked.block(&block);
-                        shared.meter.hold(samples)?;
-                        part.blocks.push(block);
+                        hold(part, samples)?;
+                        part.push(shared, task.steps, false, &mut block, fold_of(folds, i))?;
                     }
                 }
                 TaskKind::Range(call) => {
                     let scope = &mut shared.scope(task.steps, &mut part.annotations);
                     let looked = &mut part.looked;
                     check_columns(&shared.meter, call, columns)?;
-                    if let Some(block) = call.over_columns(scope, &one.labels, columns, &grain, looked)? {
-                        shared.meter.hold(block_samples(&block))?;
-                        part.blocks.push(block);
+                    if call.over_columns(scope, &one.labels, columns, &grain, looked, &mut block)? {
+                        hold(part, block_samples(&block))?;
+                        part.push(shared, task.steps, call.drops_name(), &mut block, fold_of(folds, i))?;
                     }
                 }
                 TaskKind::Raw(window) => {
@@ -168,8 +201,14 @@ pub(super) fn reduce(
             }
         }
     }
+    shared.meter.release(held);
     shared.meter.look(parts.iter().map(|p| p.looked.sum().total).sum());
     Ok(parts)
+}
+
+/// The aggregation of a task, if it is its turn.
+fn fold_of(folds: &mut [Option<Fold>], i: usize) -> Option<&mut Fold> {
+    folds.get_mut(i).and_then(Option::as_mut)
 }
 
 /// Weight of raw samples; a histogram counts by its size.

@@ -4,8 +4,10 @@
 
 mod analysis;
 mod common;
+mod cut;
 mod driver;
 mod eval;
+mod fold;
 mod leaf;
 mod looked;
 mod meter;

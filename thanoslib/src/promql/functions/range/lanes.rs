@@ -16,7 +16,7 @@ type Row = [f64; GROUP];
 
 /// Calls `of` with the first, second, … sample of all windows.
 #[inline(always)]
-fn rows(values: &[f64], runs: &Runs<'_>, mut of: impl FnMut(usize, &Row)) {
+fn rows(values: &[f64], runs: &Runs, mut of: impl FnMut(usize, &Row)) {
     let from = runs.get(0).start;
     for k in 0..runs.len() {
         match values[from + k..].first_chunk::<GROUP>() {
@@ -44,7 +44,7 @@ fn finite(sum: &Row, c: &Row) -> bool {
 
 /// sum_over_time, or avg_over_time.
 #[inline]
-pub(super) fn sums(values: &[f64], runs: &Runs<'_>, average: bool, out: &mut Row) -> bool {
+pub(super) fn sums(values: &[f64], runs: &Runs, average: bool, out: &mut Row) -> bool {
     if runs.len() > SHORT {
         return false;
     }
@@ -65,7 +65,7 @@ pub(super) fn sums(values: &[f64], runs: &Runs<'_>, average: bool, out: &mut Row
 
 /// stddev_over_time, or stdvar_over_time without the root.
 #[inline]
-pub(super) fn deviations(values: &[f64], runs: &Runs<'_>, root: bool, out: &mut Row) -> bool {
+pub(super) fn deviations(values: &[f64], runs: &Runs, root: bool, out: &mut Row) -> bool {
     if runs.len() > SHORT {
         return false;
     }
@@ -94,7 +94,7 @@ pub(super) fn deviations(values: &[f64], runs: &Runs<'_>, root: bool, out: &mut 
 
 /// min_over_time, or max_over_time.
 #[inline]
-pub(super) fn extremes(values: &[f64], runs: &Runs<'_>, smallest: bool, out: &mut Row) -> bool {
+pub(super) fn extremes(values: &[f64], runs: &Runs, smallest: bool, out: &mut Row) -> bool {
     if runs.len() > EXTREME {
         return false;
     }

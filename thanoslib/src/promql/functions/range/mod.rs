@@ -41,6 +41,7 @@ mod smoothed;
 mod smoothing;
 mod spread;
 mod start_time;
+mod stretch;
 mod window;
 mod x_rate;
 
@@ -117,7 +118,8 @@ impl RangeCall {
         !matches!(self.id, FunctionId::FirstOverTime | FunctionId::LastOverTime | FunctionId::AbsentOverTime)
     }
 
-    /// Applies the function to a selected series and counts the samples that it looks at.
+    /// Applies the function to a selected series and counts the samples that it looks at; false when
+    /// no step has a value. Labels are those of the series, [with their names](Self::drops_name).
     ///
     /// # Errors
     /// Bad parameters, cancellation.
@@ -128,7 +130,8 @@ impl RangeCall {
         columns: &SampleColumns,
         grain: &Grain,
         looked: &mut Looked,
-    ) -> Result<Option<Block>> {
+        out: &mut Block,
+    ) -> Result<bool> {
         let histograms: Vec<_> =
             (0..columns.histograms.len()).map(|i| Arc::new(columns.histograms.get(i))).collect();
         let with_starts = scope.options.start_timestamps;
@@ -142,7 +145,7 @@ impl RangeCall {
             hs: starts(&columns.histograms.st),
             grain: (!grain.stretches.is_empty()).then_some(grain),
         };
-        self.over_samples(scope, labels, false, &samples, looked)
+        self.over_samples(scope, labels, false, &samples, looked, out)
     }
 
     /// Applies the function to the values of a subquery and counts those that it looks at.
@@ -167,7 +170,12 @@ impl RangeCall {
             hs: &[],
             grain: None,
         };
-        self.over_samples(scope, labels, dropping, &samples, looked)
+        let mut block = Block::default();
+        let any = self.over_samples(scope, labels, dropping, &samples, looked, &mut block)?;
+        if any && self.drops_name() {
+            drop_name(&mut block, scope.options);
+        }
+        Ok(any.then_some(block))
     }
 
     fn over_samples(
@@ -177,26 +185,24 @@ impl RangeCall {
         dropping: bool,
         samples: &Samples<'_>,
         looked: &mut Looked,
-    ) -> Result<Option<Block>> {
+        block: &mut Block,
+    ) -> Result<bool> {
         scope.check()?;
-        let mut block = Block::new(labels.clone(), self.steps.count);
+        block.reset(labels, self.steps.count);
         block.drop_name = dropping;
         let mut notes = Notes::new(scope.annotations, labels, self.vector_position, self.first_position);
-        let floats_in_windows = self.plain(samples, &mut block, &mut notes)?;
+        let floats_in_windows = self.plain(samples, block, &mut notes)?;
         if floats_in_windows.is_none() {
-            self.windows(samples, &mut block, &mut notes)?;
+            self.windows(samples, block, &mut notes)?;
         }
         self.count(samples, floats_in_windows, looked);
         if block.is_empty() {
-            return Ok(None);
+            return Ok(false);
         }
         if matches!(self.id, FunctionId::Rate | FunctionId::Increase) && !block.present.is_empty() {
             notes.possible_non_counter(scope.options.type_and_unit_labels);
         }
-        if self.drops_name() {
-            drop_name(&mut block, scope.options);
-        }
-        Ok(Some(block))
+        Ok(true)
     }
 
     fn windows(&self, samples: &Samples<'_>, block: &mut Block, notes: &mut Notes<'_>) -> Result<()> {

@@ -22,14 +22,12 @@ use super::{
 
 /// The windows of a group of steps, each as many samples later than the one before.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Runs<'l> {
-    starts: Times<'l>,
-    ends: Times<'l>,
+pub(super) struct Runs {
     from: Pace,
     to: Pace,
 }
 
-impl<'l> Runs<'l> {
+impl Runs {
     /// The windows of a group whose first one ends with `end_ms`; `before` is the one of the step
     /// before it, or any earlier one.
     ///
@@ -39,14 +37,14 @@ impl<'l> Runs<'l> {
         ft: &[i64],
         before: &Range<usize>,
         end_ms: i64,
-        ladder: &'l Ladder,
+        ladder: &Ladder,
         range_ms: i64,
     ) -> Option<Self> {
         let starts = Times::new(end_ms.checked_sub(range_ms)?, ladder)?;
         let ends = Times::new(end_ms, ladder)?;
         let to = Pace::of(ft, before.end, ends)?;
         let from = Pace::of(ft, before.start, starts)?;
-        (to.stride == from.stride && from.first < to.first).then_some(Self { starts, ends, from, to })
+        (to.stride == from.stride && from.first < to.first).then_some(Self { from, to })
     }
 
     /// The window of a step; none is empty.
@@ -65,25 +63,6 @@ impl<'l> Runs<'l> {
     #[inline]
     pub(super) fn stride(&self) -> usize {
         self.to.stride
-    }
-
-    /// True when all windows have their first sample as far from their start, and their last one
-    /// as far from their end.
-    #[inline]
-    pub(super) fn is_alike(&self) -> bool {
-        self.from.next_alike && self.to.newest_alike
-    }
-
-    /// The times that windows begin after.
-    #[inline]
-    pub(super) fn starts(&self) -> Times<'l> {
-        self.starts
-    }
-
-    /// The times that windows end with.
-    #[inline]
-    pub(super) fn ends(&self) -> Times<'l> {
-        self.ends
     }
 }
 
@@ -116,7 +95,7 @@ impl Walk<'_> {
     fn fill_groups(
         self,
         block: &mut Block,
-        mut group: impl FnMut(&Runs<'_>, &mut [f64; GROUP]) -> bool,
+        mut group: impl FnMut(&Runs, &mut [f64; GROUP]) -> bool,
         of: &mut impl FnMut(usize, Range<usize>) -> Result<Option<f64>>,
     ) -> Result<u64> {
         let (mut window, mut weight, ladder) = (0..0, 0, Ladder::new(self.ends));

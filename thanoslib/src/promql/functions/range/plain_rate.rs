@@ -1,17 +1,17 @@
-//! rate, increase and delta of series that hold floats alone, a group of steps at a time.
+//! rate, increase and delta of series that hold floats alone, many steps at a time.
 //!
-//! First the ends of all windows are found, then the arithmetic runs over arrays, without
-//! branches. It is that of [`rate`](super::rate), operation by operation, so that results are
-//! equal to the bit. Where the windows of a group are alike, with samples at the same distances
-//! from their ends, what depends on times alone is computed once.
+//! Where samples keep pace with steps, the windows of a [`Stretch`] follow from the number of the
+//! step, and the arithmetic runs over arrays, without branches. It is that of
+//! [`rate`](super::rate), operation by operation, so that results are equal to the bit. Where the
+//! windows are alike, with samples at the same distances from their ends, what depends on times
+//! alone is computed once.
 
-use crate::promql::{
-    Block, FunctionId,
-    pace::{GROUP, Ladder},
-};
+use crate::promql::{Block, FunctionId, pace::GROUP};
 
-use super::{RangeCall, Samples, plain::Runs, rate::range_seconds, window};
+use super::{RangeCall, Samples, rate::range_seconds, stretch::Stretch, window};
 
+/// Steps without pace that are looked at before a stretch is tried again; their number doubles.
+const ODD_MIN: usize = 2;
 /// Most resets of a series; sums over windows with more are found in other ways.
 const RESETS_MAX: usize = 64;
 
@@ -28,6 +28,17 @@ struct Windows {
     first: [f64; GROUP],
     /// Last value less the first one, resets made good.
     change: [f64; GROUP],
+}
+
+/// One series while its windows are walked.
+struct Series<'s> {
+    ft: &'s [i64],
+    /// As many as times.
+    fv: &'s [f64],
+    /// Places of values smaller than the one before, with that one.
+    resets: &'s [(usize, f64)],
+    /// The range in seconds, by which changes are divided; 1 where they are not.
+    range: f64,
 }
 
 impl RangeCall {
@@ -52,6 +63,8 @@ impl RangeCall {
         let line = self.reference.line(self.steps)?;
         let resets = if COUNTER { resets(samples.fv)? } else { Vec::new() };
         let (ft, fv) = (samples.ft, &samples.fv[..samples.ft.len()]);
+        let range = if self.id == FunctionId::Rate { range_seconds(self.range_ms) } else { 1.0 };
+        let mut series = Series { ft, fv, resets: &resets, range };
         let mut windows = Windows {
             gaps: [1.0; GROUP],
             before: [0.0; GROUP],
@@ -60,140 +73,178 @@ impl RangeCall {
             first: [0.0; GROUP],
             change: [0.0; GROUP],
         };
-        let (mut window, mut weight, mut reset) = (0..0, 0, 0);
-        let ladder = Ladder::new(line);
-        let per_second = self.id == FunctionId::Rate;
-        let range = if per_second { range_seconds(self.range_ms) } else { 1.0 };
-        let words = block.present.words_mut().iter_mut();
-        for (at, (values, word)) in block.floats.chunks_mut(64).zip(words).enumerate() {
-            for (group, values) in values.chunks_mut(GROUP).enumerate() {
-                let step = at * 64 + group * GROUP;
-                let shift = group * GROUP;
-                let runs = Runs::of(ft, &window, line.time(step), &ladder, self.range_ms);
-                if let (Some(runs), Some(out)) = (runs, values.first_chunk_mut::<GROUP>()) {
-                    let inside =
-                        |(j, _): &(usize, f64)| *j > runs.get(0).start && *j < runs.get(GROUP - 1).end;
-                    // One sample tells no change.
-                    let few = runs.len() < 2;
-                    let done = few
-                        || !resets.iter().any(inside) && windows.alike::<COUNTER>(ft, fv, &runs, range, out);
-                    if done {
-                        weight += (runs.len() * GROUP) as u64;
-                        window = runs.get(GROUP - 1);
-                        *word |= if few { 0 } else { ((1 << GROUP) - 1) << shift };
-                        continue;
-                    }
+        let (mut window, mut weight, mut step, mut odd) = (0..0, 0, 0, ODD_MIN);
+        let step_ms = line.time(1).wrapping_sub(line.time(0));
+        while step < block.floats.len() {
+            let end_ms = line.time(step);
+            let start_ms = end_ms.saturating_sub(self.range_ms);
+            window::advance(ft, start_ms, end_ms, &mut window);
+            let (present, values) = (&mut block.present, &mut block.floats[step..]);
+            let most = values.len();
+            if let Some(stretch) = Stretch::of(ft, &window, end_ms, self.range_ms, step_ms, most) {
+                let count = stretch.count;
+                weight += (stretch.first.len() * count) as u64;
+                // One sample tells no change.
+                if stretch.first.len() >= 2 {
+                    let times = (start_ms, end_ms, step_ms);
+                    windows.stretch::<COUNTER>(&mut series, &stretch, times, &mut values[..count]);
+                    present.insert_range(step..step + count);
                 }
-                for i in 0..values.len() {
-                    let end_ms = line.time(step + i);
-                    let start_ms = end_ms.saturating_sub(self.range_ms);
-                    window::advance(ft, start_ms, end_ms, &mut window);
-                    weight += window.len() as u64;
-                    if window.len() < 2 {
-                        windows.gaps[i] = 1.0;
-                        continue;
-                    }
-                    *word |= 1 << (shift + i);
-                    let (ts, vs) = (&ft[window.clone()], &fv[window.clone()]);
-                    let (first_t, last_t) = (ts[0], ts[ts.len() - 1]);
-                    let (first, last) = (vs[0], vs[vs.len() - 1]);
-                    let mut change = last - first;
-                    while resets.get(reset).is_some_and(|(j, _)| *j <= window.start) {
-                        reset += 1;
-                    }
-                    let inside = resets[reset..].iter().take_while(|(j, _)| *j < window.end);
-                    inside.for_each(|(_, lost)| change += lost);
-                    windows.gaps[i] = (vs.len() - 1) as i64 as f64;
-                    windows.before[i] = first_t.wrapping_sub(start_ms) as f64;
-                    windows.after[i] = end_ms.wrapping_sub(last_t) as f64;
-                    windows.sampled[i] = last_t.wrapping_sub(first_t) as f64;
-                    windows.first[i] = first;
-                    windows.change[i] = change;
-                }
-                let mut out = [0.0; GROUP];
-                let out = &mut out[..values.len()];
-                windows.extrapolate::<COUNTER>(range, out);
-                values.copy_from_slice(out);
+                window = stretch.get(count - 1);
+                (step, odd) = (step + count, ODD_MIN);
+                continue;
             }
+            let lanes = most.min(odd);
+            odd = GROUP.min(2 * odd);
+            let out = &mut values[..lanes];
+            for i in 0..lanes {
+                let end_ms = line.time(step + i);
+                let start_ms = end_ms.saturating_sub(self.range_ms);
+                window::advance(ft, start_ms, end_ms, &mut window);
+                weight += window.len() as u64;
+                if window.len() < 2 {
+                    windows.gaps[i] = 1.0;
+                    continue;
+                }
+                present.insert(step + i);
+                let (first, last) = (window.start, window.end - 1);
+                windows.first[i] = fv[first];
+                windows.change[i] = fv[last] - fv[first];
+                series.pass_resets(first);
+                let inside = series.resets.iter().take_while(|(j, _)| *j <= last);
+                inside.for_each(|(_, lost)| windows.change[i] += lost);
+                windows.gaps[i] = (last - first) as i64 as f64;
+                windows.before[i] = ft[first].wrapping_sub(start_ms) as f64;
+                windows.after[i] = end_ms.wrapping_sub(ft[last]) as f64;
+                windows.sampled[i] = ft[last].wrapping_sub(ft[first]) as f64;
+            }
+            windows.extrapolate::<COUNTER>(range, out);
+            step += lanes;
         }
         Some(weight)
     }
 }
 
-impl Windows {
-    /// Computes a group of windows without resets that have the same number of samples, at the
-    /// same distances from their ends; false where they do not.
-    #[inline]
-    fn alike<const COUNTER: bool>(
-        &mut self,
-        ft: &[i64],
-        fv: &[f64],
-        runs: &Runs<'_>,
-        range: f64,
-        out: &mut [f64; GROUP],
-    ) -> bool {
-        if !runs.is_alike() {
-            return false;
+impl Series<'_> {
+    /// Leaves resets behind that no window sees any more which begins with the sample `first`.
+    fn pass_resets(&mut self, first: usize) {
+        while let [(at, _), rest @ ..] = self.resets
+            && *at <= first
+        {
+            self.resets = rest;
         }
-        let (from, to) = (runs.get(0).start, runs.get(0).end - 1);
-        let sampled = ft[to].wrapping_sub(ft[from]) as f64;
-        let before = ft[from].wrapping_sub(runs.starts().of(0)) as f64;
-        let after = runs.ends().of(0).wrapping_sub(ft[to]) as f64;
-        let gaps = (runs.len() - 1) as i64 as f64;
-        match (fv[from..].first_chunk::<GROUP>(), fv[to..].first_chunk::<GROUP>()) {
-            (Some(first), Some(last)) if runs.stride() == 1 => {
-                self.first = *first;
+    }
+}
+
+impl Windows {
+    /// Computes the windows of a stretch; `times` are the start and the end of the first one and how
+    /// much later each next one is.
+    fn stretch<const COUNTER: bool>(
+        &mut self,
+        series: &mut Series<'_>,
+        stretch: &Stretch,
+        times: (i64, i64, i64),
+        out: &mut [f64],
+    ) {
+        let (start_ms, end_ms, step_ms) = times;
+        let (ft, stride) = (series.ft, stretch.stride);
+        let (first, last) = (stretch.first.start, stretch.first.end - 1);
+        self.gaps = [(last - first) as i64 as f64; GROUP];
+        let mut alike = None;
+        if stretch.is_alike {
+            let sampled = ft[last].wrapping_sub(ft[first]) as f64;
+            let before = ft[first].wrapping_sub(start_ms) as f64;
+            let after = end_ms.wrapping_sub(ft[last]) as f64;
+            (self.before, self.after, self.sampled) = ([before; GROUP], [after; GROUP], [sampled; GROUP]);
+            let (before_s, factor) = factor(sampled, self.gaps[0], before, after);
+            // Where the line through the samples surely meets zero before the range begins, by twice
+            // the distance, the division that tells when is spared.
+            let far = (2.0 * before_s / (sampled / 1000.0)).max(1.0);
+            alike = (sampled != 0.0).then_some((far, factor / series.range));
+        }
+        for (group, out) in out.chunks_mut(GROUP).enumerate() {
+            let (first, last) = (first + group * GROUP * stride, last + group * GROUP * stride);
+            self.changes(series, first, last, stride, out.len());
+            if let Some((far, factor)) = alike {
+                let is_far = |i: usize| (self.change[i] <= 0.0) | (self.first[i] >= self.change[i] * far);
+                if !COUNTER || (0..GROUP).fold(true, |all, i| all & is_far(i)) {
+                    match out.first_chunk_mut::<GROUP>() {
+                        Some(out) => (0..GROUP).for_each(|i| out[i] = self.change[i] * factor),
+                        None => out.iter_mut().zip(&self.change).for_each(|(out, c)| *out = c * factor),
+                    }
+                    continue;
+                }
+            }
+            if !stretch.is_alike {
+                for i in 0..out.len() {
+                    let at = step_ms.wrapping_mul((group * GROUP + i) as i64);
+                    let (first, last) = (ft[first + i * stride], ft[last + i * stride]);
+                    self.before[i] = first.wrapping_sub(start_ms.wrapping_add(at)) as f64;
+                    self.after[i] = end_ms.wrapping_add(at).wrapping_sub(last) as f64;
+                    self.sampled[i] = last.wrapping_sub(first) as f64;
+                }
+            }
+            self.extrapolate::<COUNTER>(series.range, out);
+        }
+    }
+
+    /// Finds first values and changes of windows that begin and end with so many samples more than
+    /// the one before.
+    #[inline]
+    fn changes(&mut self, series: &mut Series<'_>, first: usize, last: usize, stride: usize, lanes: usize) {
+        let fv = series.fv;
+        match (fv[first..].first_chunk::<GROUP>(), fv[last..].first_chunk::<GROUP>()) {
+            (Some(from), Some(to)) if stride == 1 => {
+                self.first = *from;
                 for i in 0..GROUP {
-                    self.change[i] = last[i] - first[i];
+                    self.change[i] = to[i] - from[i];
                 }
             }
             _ => {
-                for i in 0..GROUP {
-                    let (first, last) = (fv[from + i * runs.stride()], fv[to + i * runs.stride()]);
-                    (self.first[i], self.change[i]) = (first, last - first);
+                for i in 0..lanes {
+                    let (from, to) = (fv[first + i * stride], fv[last + i * stride]);
+                    (self.first[i], self.change[i]) = (from, to - from);
                 }
             }
         }
-        let (before_s, factor) = factor(sampled, gaps, before, after);
-        // Where the line through the samples surely meets zero before the range begins, by twice
-        // the distance, the division that tells when is spared.
-        let far = (2.0 * before_s / (sampled / 1000.0)).max(1.0);
-        let is_far = |i: usize| (self.change[i] <= 0.0) | (self.first[i] >= self.change[i] * far);
-        if COUNTER && (sampled == 0.0 || !(0..GROUP).fold(true, |all, i| all & is_far(i))) {
-            self.gaps = [gaps; GROUP];
-            self.before = [before; GROUP];
-            self.after = [after; GROUP];
-            self.sampled = [sampled; GROUP];
-            self.extrapolate::<COUNTER>(range, out);
-            return true;
+        series.pass_resets(first);
+        let end = last + (lanes - 1) * stride;
+        for (at, lost) in series.resets.iter().take_while(|(at, _)| *at <= end) {
+            for i in 0..lanes {
+                if first + i * stride < *at && *at <= last + i * stride {
+                    self.change[i] += lost;
+                }
+            }
         }
-        let factor = factor / range;
-        for (out, change) in out.iter_mut().zip(&self.change) {
-            *out = change * factor;
-        }
-        true
     }
 
     /// Each lane's change, extrapolated to the ends of its range and divided by `range`.
     fn extrapolate<const COUNTER: bool>(&self, range: f64, out: &mut [f64]) {
-        for (i, out) in out.iter_mut().enumerate() {
-            let sampled = self.sampled[i] / 1000.0;
-            let average = sampled / self.gaps[i];
-            let (threshold, half) = (average * 1.1, average / 2.0);
-            let before = self.before[i] / 1000.0;
-            let mut before = if before >= threshold { half } else { before };
-            if COUNTER {
-                // A counter does not begin below zero.
-                let to_zero = sampled * (self.first[i] / self.change[i]);
-                let falls = (self.change[i] > 0.0) & (self.first[i] >= 0.0) & (to_zero < before);
-                before = if falls { to_zero } else { before };
-            }
-            let after = self.after[i] / 1000.0;
-            let after = if after >= threshold { half } else { after };
-            let whole = (sampled + before + after) / sampled;
-            let factor = if sampled == 0.0 { 1.0 } else { whole };
-            *out = self.change[i] * (factor / range);
+        match out.first_chunk_mut::<GROUP>() {
+            Some(out) => (0..GROUP).for_each(|i| out[i] = self.value::<COUNTER>(i, range)),
+            None => out.iter_mut().enumerate().for_each(|(i, out)| *out = self.value::<COUNTER>(i, range)),
         }
+    }
+
+    /// The same of one lane.
+    #[inline(always)]
+    fn value<const COUNTER: bool>(&self, i: usize, range: f64) -> f64 {
+        let sampled = self.sampled[i] / 1000.0;
+        let average = sampled / self.gaps[i];
+        let (threshold, half) = (average * 1.1, average / 2.0);
+        let before = self.before[i] / 1000.0;
+        let mut before = if before >= threshold { half } else { before };
+        if COUNTER {
+            // A counter does not begin below zero.
+            let to_zero = sampled * (self.first[i] / self.change[i]);
+            let falls = (self.change[i] > 0.0) & (self.first[i] >= 0.0) & (to_zero < before);
+            before = if falls { to_zero } else { before };
+        }
+        let after = self.after[i] / 1000.0;
+        let after = if after >= threshold { half } else { after };
+        let whole = (sampled + before + after) / sampled;
+        let factor = if sampled == 0.0 { 1.0 } else { whole };
+        self.change[i] * (factor / range)
     }
 }
 

@@ -26,14 +26,15 @@ impl Smoothed {
         Self { steps: scope.steps, reference, lookback_ms, position: scope.position(expr) }
     }
 
-    /// The values of a series without stale marks.
-    pub(crate) fn over_columns(
+    /// Fills `block` with the values of a series without stale marks.
+    pub(crate) fn fill(
         &self,
         scope: &mut Scope<'_>,
         labels: &Labels,
         columns: &SampleColumns,
-    ) -> Block {
-        let mut block = Block::new(labels.clone(), self.steps.count);
+        block: &mut Block,
+    ) {
+        block.reset(labels, self.steps.count);
         let mut notes = Notes::new(scope.annotations, labels, self.position, self.position);
         let (ft, fv) = (columns.floats.ts.as_slice(), columns.floats.vs.as_slice());
         let ht = columns.histograms.ts.as_slice();
@@ -76,7 +77,6 @@ impl Smoothed {
                 block.histograms.extend(found.map(|h| (step as u32, Arc::new(h))));
             }
         }
-        block
     }
 }
 
@@ -100,11 +100,9 @@ mod tests {
                 Scope { steps, options: &options, ctx: &ctx, text: "", annotations: &mut annotations };
             let reference = Reference { at_ms: None, offset_ms };
             let expr = Expr::new(Node::String(Vec::new()));
-            let block = Smoothed::new(&expr, reference, 15, &scope).over_columns(
-                &mut scope,
-                &Labels::empty(),
-                &columns,
-            );
+            let mut block = Block::default();
+            let smoothed = Smoothed::new(&expr, reference, 15, &scope);
+            smoothed.fill(&mut scope, &Labels::empty(), &columns, &mut block);
             let got: Vec<_> = (0..want.len()).map(|i| block.float(i)).collect();
             assert_eq!(got, want, "{samples:?}");
         };

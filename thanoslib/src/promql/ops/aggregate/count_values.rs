@@ -33,7 +33,7 @@ impl CountValues {
         Ok(Self { steps, label, groups: Vec::new() })
     }
 
-    pub(super) fn absorb(&mut self, grouping: Option<&Grouping>, groups: &mut Groups, block: Block) {
+    pub(super) fn absorb(&mut self, grouping: Option<&Grouping>, groups: &mut Groups, block: &Block) {
         let mut builder = LabelsBuilder::from_labels(block.labels.view());
         let drop_name = block.drop_name && self.label != LABEL_NAME.as_bytes();
         let mut text = String::new();

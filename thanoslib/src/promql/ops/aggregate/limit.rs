@@ -70,9 +70,9 @@ impl State for Limitk {
         self.k.len() * 8
     }
 
-    fn absorb(&mut self, _: &mut Scope<'_>, _: &Blame, group: usize, block: Block) -> Result<()> {
+    fn absorb(&mut self, _: &mut Scope<'_>, _: &Blame, group: usize, block: &mut Block) -> Result<()> {
         let left = of_group(&mut self.left, group, || self.k.clone());
-        let mut steps = crate::promql::names::steps_of(&block);
+        let mut steps = crate::promql::names::steps_of(block);
         for (i, left) in left.iter_mut().enumerate() {
             if steps.contains(i) {
                 if *left == 0 {
@@ -81,7 +81,7 @@ impl State for Limitk {
                 *left = left.saturating_sub(1);
             }
         }
-        self.chosen.add(group, block, &steps);
+        self.chosen.add(group, std::mem::take(block), &steps);
         Ok(())
     }
 
@@ -113,7 +113,7 @@ impl State for LimitRatio {
         0
     }
 
-    fn absorb(&mut self, _: &mut Scope<'_>, _: &Blame, group: usize, block: Block) -> Result<()> {
+    fn absorb(&mut self, _: &mut Scope<'_>, _: &Blame, group: usize, block: &mut Block) -> Result<()> {
         let offset = block.labels.hash() as f64 / u64::MAX as f64;
         let mut steps = BitSet::new(self.ratio.len());
         for (i, ratio) in self.ratio.iter().enumerate() {
@@ -122,7 +122,7 @@ impl State for LimitRatio {
                 steps.insert(i);
             }
         }
-        self.chosen.add(group, block, &steps);
+        self.chosen.add(group, std::mem::take(block), &steps);
         Ok(())
     }
 

@@ -20,6 +20,7 @@ use crate::{
     promql::{
         Block, Steps,
         ast::{Aggregate, AggregateOp, Expr},
+        names::is_metadata,
         ops::keys::LabelKeys,
         scope::Scope,
     },
@@ -111,8 +112,9 @@ impl Groups {
 
 /// What an aggregation holds while series come in.
 trait State: fmt::Debug + Send {
-    /// Takes in a series of the group.
-    fn absorb(&mut self, scope: &mut Scope<'_>, blame: &Blame, group: usize, block: Block) -> Result<()>;
+    /// Takes in a series of the group, and its values out of `block` where they are kept.
+    fn absorb(&mut self, scope: &mut Scope<'_>, blame: &Blame, group: usize, block: &mut Block)
+    -> Result<()>;
 
     /// Bytes of the columns of one group, histograms left out.
     fn group_bytes(&self) -> usize;
@@ -203,11 +205,11 @@ impl Aggregator {
         Self { grouping: aggregate.grouping.clone(), groups: Groups::default(), blame, kind }
     }
 
-    /// Takes in a series.
+    /// Takes in a series; what is left in `block` has no meaning.
     ///
     /// # Errors
     /// Those of a query that must stop.
-    pub(crate) fn absorb(&mut self, scope: &mut Scope<'_>, block: Block) -> Result<()> {
+    pub(crate) fn absorb(&mut self, scope: &mut Scope<'_>, block: &mut Block) -> Result<()> {
         scope.check()?;
         match &mut self.kind {
             Kind::Labels(state) => {
@@ -219,6 +221,12 @@ impl Aggregator {
                 Ok(())
             }
         }
+    }
+
+    /// True when the names of series, or what else they lose with them, tell their groups.
+    pub(crate) fn groups_by_names(&self) -> bool {
+        let named = |g: &Grouping| g.labels.iter().any(|name| is_metadata(name.as_bytes()));
+        self.grouping.as_ref().is_some_and(|g| g.by && named(g))
     }
 
     /// Bytes held for the groups found so far.

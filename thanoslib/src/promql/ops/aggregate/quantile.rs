@@ -72,12 +72,19 @@ impl State for Quantiles {
         0
     }
 
-    fn absorb(&mut self, scope: &mut Scope<'_>, blame: &Blame, group: usize, block: Block) -> Result<()> {
+    fn absorb(
+        &mut self,
+        scope: &mut Scope<'_>,
+        blame: &Blame,
+        group: usize,
+        block: &mut Block,
+    ) -> Result<()> {
         if !block.histograms.is_empty() {
             blame.ignored_histogram(scope);
         }
         let members = of_group(&mut self.groups, group, Vec::new);
         if !block.present.is_empty() {
+            let block = std::mem::take(block);
             members.push((block.floats, block.present));
         }
         Ok(())

@@ -59,10 +59,10 @@ impl State for Counts {
         column_bytes(self.steps)
     }
 
-    fn absorb(&mut self, _: &mut Scope<'_>, _: &Blame, group: usize, block: Block) -> Result<()> {
+    fn absorb(&mut self, _: &mut Scope<'_>, _: &Blame, group: usize, block: &mut Block) -> Result<()> {
         let (steps, start) = (self.steps, if self.ones { 1.0 } else { 0.0 });
         let column = of_group(&mut self.groups, group, || Column::new(steps, start));
-        let present = steps_of(&block);
+        let present = steps_of(block);
         if !self.ones {
             present.iter().for_each(|i| column.values[i] += 1.0);
         }
@@ -94,7 +94,13 @@ impl State for Extremes {
         column_bytes(self.steps)
     }
 
-    fn absorb(&mut self, scope: &mut Scope<'_>, blame: &Blame, group: usize, block: Block) -> Result<()> {
+    fn absorb(
+        &mut self,
+        scope: &mut Scope<'_>,
+        blame: &Blame,
+        group: usize,
+        block: &mut Block,
+    ) -> Result<()> {
         if !block.histograms.is_empty() {
             blame.ignored_histogram(scope);
         }
@@ -142,7 +148,13 @@ impl State for Deviations {
         column_bytes(self.steps) + 16 * self.steps
     }
 
-    fn absorb(&mut self, scope: &mut Scope<'_>, blame: &Blame, group: usize, block: Block) -> Result<()> {
+    fn absorb(
+        &mut self,
+        scope: &mut Scope<'_>,
+        blame: &Blame,
+        group: usize,
+        block: &mut Block,
+    ) -> Result<()> {
         if !block.histograms.is_empty() {
             blame.ignored_histogram(scope);
         }

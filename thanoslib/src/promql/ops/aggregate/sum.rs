@@ -280,15 +280,21 @@ impl State for Sums {
         self.histogram_bytes
     }
 
-    fn absorb(&mut self, scope: &mut Scope<'_>, blame: &Blame, group: usize, block: Block) -> Result<()> {
+    fn absorb(
+        &mut self,
+        scope: &mut Scope<'_>,
+        blame: &Blame,
+        group: usize,
+        block: &mut Block,
+    ) -> Result<()> {
         let (steps, average) = (self.steps, self.average);
         let sum = of_group(&mut self.groups, group, || Sum::new(steps, average));
         if !block.histograms.is_empty() {
-            self.histogram_bytes += sum.absorb_histograms(scope, blame, &block);
+            self.histogram_bytes += sum.absorb_histograms(scope, blame, block);
         }
         match &sum.histograms {
             Some(histograms) => {
-                let mut present = block.present;
+                let mut present = block.present.clone();
                 present.subtract(&histograms.failed);
                 sum.absorb_floats(&block.floats, &present);
             }

@@ -30,7 +30,7 @@ fn check(
             for (i, v) in values.iter().enumerate().filter(|(_, v)| **v != GONE) {
                 block.set(i, *v);
             }
-            aggregator.absorb(&mut scope, block)?;
+            aggregator.absorb(&mut scope, &mut block)?;
         }
         aggregator.finish(&mut scope)
     });

@@ -102,7 +102,13 @@ impl State for Topk {
         self.k.len() * 32
     }
 
-    fn absorb(&mut self, scope: &mut Scope<'_>, blame: &Blame, group: usize, block: Block) -> Result<()> {
+    fn absorb(
+        &mut self,
+        scope: &mut Scope<'_>,
+        blame: &Blame,
+        group: usize,
+        block: &mut Block,
+    ) -> Result<()> {
         let (n, top) = (self.k.len(), self.top);
         let heaps = of_group(&mut self.groups, group, || Heaps {
             heaps: vec![Vec::new(); n],
@@ -134,7 +140,7 @@ impl State for Topk {
                 }
             }
         }
-        self.series.push((block.labels, block.drop_name));
+        self.series.push((block.labels.clone(), block.drop_name));
         Ok(())
     }
 
