@@ -149,7 +149,7 @@ fn prefixed(router: Router, prefix: &str) -> Router {
         let to = to_graph.clone();
         async move { (StatusCode::FOUND, [(header::LOCATION, to)]) }
     };
-    let below = prefix.to_owned();
+    let (below, router) = (prefix.to_owned(), router.fallback(http::not_found));
     let inner = any(move |mut request: Request| {
         let router = router.clone();
         let uri = request.uri().path_and_query().map(|p| p.as_str()).unwrap_or_default();

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use thanoslib::testing::golden::Golden;
 
 fn main() -> ExitCode {
-    let areas = ["query/grpc/sidecar.jsonl", "query/surface", "query/variants/variants.jsonl"];
+    let areas = ["query/grpc/sidecar.jsonl", "query/surface", "query/variants"];
     let mut golden = Golden::new(env!("CARGO_MANIFEST_DIR"), &areas);
     sidecar::run(&mut golden);
     surface::run(&mut golden);
