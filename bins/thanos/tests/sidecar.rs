@@ -61,6 +61,7 @@ async fn get(address: &str, path: &str) -> Option<String> {
 }
 
 /// Waits until something holds.
+#[expect(clippy::future_not_send, reason = "the test awaits it where it is")]
 async fn until(what: &str, holds: impl AsyncFn() -> bool) {
     let waited = tokio::time::timeout(PATIENCE, async {
         while !holds().await {
