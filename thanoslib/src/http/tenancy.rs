@@ -106,7 +106,7 @@ mod tests {
         };
         check("up", r#"up{t="a"}"#);
         check(r#"up{t="b"}"#, r#"up{t="a"}"#);
-        check(r#"rate({x="1",t=~".*"}[5m])"#, r#"rate({x="1",t="a"}[5m])"#);
+        check(r#"rate({x="1",t=~".*"}[5m])"#, r#"rate({t="a",x="1"}[5m])"#);
         check("max_over_time((a + b)[5m:1m])", r#"max_over_time((a{t="a"} + b{t="a"})[5m:1m])"#);
         check("topk(scalar(k), x)", r#"topk(scalar(k{t="a"}), x{t="a"})"#);
         check("1 + 2", "1 + 2");
