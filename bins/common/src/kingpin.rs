@@ -109,9 +109,7 @@ fn split(model: &Command, args: &[OsString]) -> Result<Vec<OsString>, Refused> {
                         return Err(refused(format!("expected command but got {text:?}")));
                     }
                     _ if positions >= command.get_positionals().count()
-                        && !command
-                            .get_positionals()
-                            .any(|p| matches!(p.get_action(), ArgAction::Append)) =>
+                        && !command.get_positionals().any(takes_many) =>
                     {
                         return Err(refused(format!("unexpected {text}")));
                     }
@@ -119,6 +117,16 @@ fn split(model: &Command, args: &[OsString]) -> Result<Vec<OsString>, Refused> {
                 }
             }
             out.push(arg.clone());
+            // A short flag whose value stands apart.
+            if let [b'-', short] = text.as_bytes()
+                && find_short(&path, char::from(*short)).is_some_and(takes_value)
+            {
+                out.push(
+                    rest.next()
+                        .cloned()
+                        .ok_or_else(|| refused(format!("expected argument for flag '{text}'")))?,
+                );
+            }
             continue;
         };
         let (name, value) = match flag.split_once('=') {
@@ -190,6 +198,15 @@ fn find<'a>(path: &[&'a Command], long: &str) -> Option<&'a Arg> {
         arg.get_long() == Some(long) || arg.get_all_aliases().is_some_and(|all| all.contains(&long))
     };
     path.iter().rev().find_map(|c| c.get_arguments().find(named))
+}
+
+fn find_short<'a>(path: &[&'a Command], short: char) -> Option<&'a Arg> {
+    path.iter().rev().find_map(|c| c.get_arguments().find(|a| a.get_short() == Some(short)))
+}
+
+/// A positional argument that may come several times.
+fn takes_many(arg: &Arg) -> bool {
+    matches!(arg.get_action(), ArgAction::Append) || arg.get_num_args().is_some_and(|n| n.max_values() > 1)
 }
 
 fn is_bool(arg: &Arg) -> bool {

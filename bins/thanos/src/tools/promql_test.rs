@@ -16,12 +16,15 @@ pub(crate) struct TestFlags {
 /// Runs every evaluation of every script; fails when one does.
 pub(super) async fn run(flags: TestFlags) -> Result<()> {
     let mut failed = 0;
+    let mut options = RunOptions::default();
+    // Scripts may use what Thanos adds, as they may use all that Prometheus has behind flags.
+    options.engine.x_functions = true;
     for path in &flags.paths {
         for file in scripts(path)? {
             let text =
                 std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
             let name = file.display().to_string();
-            let outcomes = run_script(&name, &text, &RunOptions::default()).await;
+            let outcomes = run_script(&name, &text, &options).await;
             for outcome in &outcomes {
                 if let Err(why) = &outcome.result {
                     failed += 1;
