@@ -207,7 +207,6 @@ async fn metrics_are_in_text_format() {
     let status =
         |check| metric(&answer.body, &format!("thanos_status{{check=\"{check}\",component=\"query\"}}"));
     assert_eq!((status("healthy"), status("ready")), (Some(1.0), Some(1.0)));
-    let infinite =
-        "http_request_duration_seconds_bucket{code=\"200\",handler=\"query\",method=\"get\",le=\"+Inf\"}";
+    let infinite = "http_request_duration_seconds_bucket{code=\"200\",handler=\"query\",method=\"get\",tenant=\"default-tenant\",le=\"+Inf\"}";
     assert_eq!(metric(&answer.body, infinite), Some(2.0));
 }
