@@ -243,7 +243,7 @@ impl Expr {
     /// ```
     /// use thanoslib::{EngineOptions, Matcher, promql};
     /// let mut expr = promql::parse("rate(up[5m]) / on() max(jobs)", &EngineOptions::default())?;
-    /// expr.change_selectors(&mut |selector| selector.matchers.push(Matcher::equal("tenant", "a")));
+    /// expr.change_selectors(&mut |s| s.matchers.insert(0, Matcher::equal("tenant", "a")));
     /// assert_eq!(expr.to_string(), r#"rate(up{tenant="a"}[5m]) / on () max(jobs{tenant="a"})"#);
     /// # Ok::<(), thanoslib::promql::ParseError>(())
     /// ```
