@@ -1,8 +1,12 @@
-//! The SQLite provider keeps the contract and appears in a querier.
+//! The SQLite provider keeps the contract and appears in queriers.
 
 #[path = "../src/bin/sqlite_provider.rs"]
 #[expect(dead_code, reason = "only the provider is tested, not its program")]
 mod sqlite_provider;
+
+#[path = "../src/bin/federated_querier.rs"]
+#[expect(dead_code, reason = "only the query is tested, not its program")]
+mod federated_querier;
 
 use std::sync::Arc;
 
@@ -63,6 +67,22 @@ async fn the_provider_appears_in_a_querier() {
     assert_eq!(got, ask(store, query).await);
 
     drop(peer);
+    stop.send(()).expect("the server runs");
+    server.await.expect("no panic").expect("a clean end");
+}
+
+#[tokio::test]
+async fn a_federated_querier_asks_all_endpoints() {
+    let now_ms = thanoslib::Clock::now_ms(&thanoslib::SystemClock);
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("bound").to_string();
+    let store = sqlite_provider::provider(now_ms).expect("a table");
+    let (stop, stopped) = oneshot::channel::<()>();
+    let server = tokio::spawn(serve(store, Settings::default(), listener, async {
+        let _ = stopped.await;
+    }));
+    let got = federated_querier::ask("count(room_celsius)", &[address]).await.expect("an answer");
+    assert_eq!(got, ["{} Float(2.0)"]);
     stop.send(()).expect("the server runs");
     server.await.expect("no panic").expect("a clean end");
 }

@@ -159,7 +159,11 @@ impl Tree {
             3 => {
                 let function = choices.of(&FUNCTIONS[3..]);
                 let (range, step) = (choices.of(&[120_000, 300_000]), choices.of(&[30_000, 45_000]));
-                Self::Subquery { function, of: below(choices), range, step }
+                let of = below(choices);
+                // They tell values apart, and those of the model are rounded otherwise.
+                let compares = ["changes", "resets"].contains(&function);
+                let function = if compares && !of.is_exact() { "max_over_time" } else { function };
+                Self::Subquery { function, of, range, step }
             }
             4 | 5 => {
                 let op = choices.of(&["sum", "count", "min", "max", "avg"]);

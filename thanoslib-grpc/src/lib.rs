@@ -8,7 +8,6 @@
 //! | [`client`] | the APIs of a peer |
 //! | [`codec`] | how messages are framed |
 //! | [`snappy`] | the compression of Go peers |
-//! | [`tls`] | TLS of both sides |
 //! | [`status`] | between errors and gRPC codes |
 
 pub mod client;
@@ -20,7 +19,6 @@ pub mod snappy;
 pub mod status;
 #[cfg(feature = "testing")]
 pub mod testing;
-pub mod tls;
 
 pub use tonic;
 
@@ -30,5 +28,11 @@ pub const MESSAGE_MAX_BYTES: usize = i32::MAX as usize;
 /// Metadata key that names the tenant of a request.
 pub const TENANT_METADATA: &str = "thanos-tenant";
 
+/// What gRPC is called in a TLS handshake.
+const PROTOCOL: &str = "h2";
+
 /// Metadata key that names a request in logs, on its whole way.
 pub const REQUEST_ID_METADATA: &str = "request-id";
+
+/// Metadata that names the span which a call is part of, as W3C Trace Context has it.
+pub const TRACE_METADATA: &str = "traceparent";

@@ -69,6 +69,10 @@ pub fn to_error(status: &Status) -> Error {
     if status.code() == Code::OutOfRange && status.message().contains("message length too large") {
         return to_error(&Status::resource_exhausted(status.message()));
     }
+    // What tonic answers when a connection breaks in the middle of an answer.
+    if status.code() == Code::Unknown && status.message().contains("error reading a body from connection") {
+        return to_error(&Status::unavailable("error reading from server: unexpected EOF"));
+    }
     let message = format!("rpc error: code = {} desc = {}", code_name(status.code()), status.message());
     Error::new(kind(status.code()), message)
 }

@@ -18,6 +18,7 @@
 //! | `discovery` (feature `discovery`) | finding endpoints by DNS, files and configuration |
 //! | `remote` (feature `remote`) | messages of Prometheus' remote read |
 //! | `sidecar` (feature `sidecar`) | what runs beside a Prometheus |
+//! | `tls` (feature `tls`) | TLS of servers and clients |
 //! | `tools` (feature `store`) | looking at a bucket's blocks |
 //! | `http` (feature `http`) | Prometheus' HTTP API |
 //! | `testing` (feature `testing`) | fakes and contract suites |
@@ -62,6 +63,7 @@
 //! | `remote` | no | messages of Prometheus' remote read |
 //! | `prometheus` | no | a live Prometheus as a store; reqwest, rustls with ring |
 //! | `sidecar` | no | the sidecar: that store, the other APIs of a Prometheus, uploads, reloads; flate2, rustix |
+//! | `tls` | no | TLS of servers and clients; rustls with ring |
 //! | `testing` | no | fakes, contracts, the runner of scripts, the judge of recordings |
 //! | `e2e` | no | tests that start other programs |
 //!
@@ -105,8 +107,8 @@ pub mod store;
 
 #[cfg(feature = "testing")]
 pub mod testing;
-#[cfg(any(feature = "s3", feature = "prometheus"))]
-mod tls;
+#[cfg(feature = "tls")]
+pub mod tls;
 #[cfg(feature = "store")]
 pub mod tools;
 

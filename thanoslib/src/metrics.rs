@@ -210,6 +210,11 @@ impl Histogram {
         }
     }
 
+    /// How many observations there were.
+    pub fn count(&self) -> u64 {
+        self.counts.iter().chain([&self.above]).map(|n| n.load(Ordering::Relaxed)).sum()
+    }
+
     /// The sum of all observations.
     pub fn sum(&self) -> f64 {
         f64::from_bits(self.sum_bits.load(Ordering::Relaxed))

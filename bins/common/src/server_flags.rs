@@ -1,8 +1,10 @@
 //! The flags of servers, alike in every command that serves.
 //!
-//! Invariant: declares flags; what they mean is told by who serves.
+//! Invariant: declares flags; what they mean beyond their own kind is told by who serves.
 
+use anyhow::{Result, bail};
 use clap::ArgAction;
+use thanoslib::tls::{ServerTlsSettings, TlsVersion};
 
 use crate::values::{GoDuration, PromDuration, one_of};
 
@@ -53,6 +55,42 @@ pub struct GrpcServerFlags {
     /// Time to wait after an interrupt received for gRPC Server.
     #[arg(long = "grpc-grace-period", default_value = "2m")]
     pub grpc_grace_period: GoDuration,
+}
+
+impl GrpcServerFlags {
+    /// TLS as the flags say; `None` serves in clear text.
+    ///
+    /// # Errors
+    /// When files are named without those that they need.
+    pub fn tls(&self) -> Result<Option<ServerTlsSettings>> {
+        match (self.tls_cert.is_empty(), self.tls_key.is_empty()) {
+            (true, true) if self.tls_client_ca.is_empty() => Ok(None),
+            (false, false) => Ok(Some(ServerTlsSettings {
+                client_ca_file: (!self.tls_client_ca.is_empty()).then(|| (&self.tls_client_ca).into()),
+                min_version: tls_version("grpc-server-tls-min-version", &self.tls_min_version),
+                ciphers: self.tls_ciphers.clone(),
+                curves: self.tls_curves.clone(),
+                ..ServerTlsSettings::new(&self.tls_cert, &self.tls_key)
+            })),
+            (true, true) => {
+                bail!("when a client CA is used a server key and certificate must also be provided")
+            }
+            _ => bail!("both server key and certificate must be provided"),
+        }
+    }
+}
+
+/// The version of TLS that a setting names; 1.3 when it names none.
+pub fn tls_version(setting: &str, text: &str) -> TlsVersion {
+    match text {
+        "1.3" | "" => TlsVersion::Tls13,
+        "1.2" => TlsVersion::Tls12,
+        // What is older is broken and not spoken here; 1.2 is the nearest that is.
+        older => {
+            tracing::warn!("{setting} {older}: versions before 1.2 are not spoken");
+            TlsVersion::Tls12
+        }
+    }
 }
 
 /// Limits of what one request may send.

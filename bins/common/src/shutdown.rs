@@ -1,7 +1,10 @@
-//! Signals that end a process.
+//! Signals that end a process, and what they end.
 
 use anyhow::Result;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
 
 /// Completes at the first SIGINT or SIGTERM.
 ///
@@ -16,4 +19,10 @@ pub fn signals() -> Result<impl Future<Output = ()> + Send + 'static> {
             _ = terminate.recv() => {}
         }
     })
+}
+
+/// Completes when true is sent, or nobody is left to send it: when the process stops.
+pub async fn until(mut stopped: watch::Receiver<bool>) {
+    // An error means that the sender is gone, which ends the process as well.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
 }

@@ -11,12 +11,13 @@ mod standalone;
 #[cfg(feature = "tools")]
 mod tools;
 
-use std::{ffi::OsString, path::Path, process::ExitCode};
+use std::{ffi::OsString, path::Path, process::ExitCode, sync::Arc};
 
 use clap::{Parser, Subcommand};
 use thanoslib_bins_common::{
     kingpin::{self, Parsed},
     logging::{self, LogFlags},
+    spans::{self, Spans, SpansTask},
 };
 
 #[cfg(feature = "jemalloc")]
@@ -41,10 +42,10 @@ struct ProcessFlags {
     /// Name of the process; has no effect.
     #[arg(long = "debug.name", default_value = "", hide = true, global = true)]
     debug_name: String,
-    /// File with the configuration of traces; traces are not sent yet.
+    /// File with the configuration of traces (YAML): type OTLP over gRPC or HTTP.
     #[arg(long = "tracing.config-file", value_name = "file-path", default_value = "", global = true)]
     tracing_file: String,
-    /// Configuration of traces; traces are not sent yet.
+    /// Configuration of traces (YAML), in place of a file.
     #[arg(long = "tracing.config", value_name = "content", default_value = "", global = true)]
     tracing: String,
     /// Has no effect: memory is limited by budgets.
@@ -56,11 +57,14 @@ struct ProcessFlags {
 }
 
 impl ProcessFlags {
+    /// Where spans of a component go.
+    #[cfg(any(feature = "query", feature = "sidecar", feature = "standalone"))]
+    fn spans(&self, component: &str) -> anyhow::Result<Option<(Arc<Spans>, SpansTask)>> {
+        spans::open(&self.tracing, &self.tracing_file, component)
+    }
+
     /// Says which flags are given and do nothing.
     fn warn(&self) {
-        if !self.tracing.is_empty() || !self.tracing_file.is_empty() {
-            tracing::warn!("--tracing.config: traces are not sent yet");
-        }
         if self.auto_gomemlimit || self.auto_gomemlimit_ratio != 0.9 || !self.debug_name.is_empty() {
             tracing::warn!(
                 "--enable-auto-gomemlimit, --auto-gomemlimit.ratio and --debug.name have no effect"
@@ -105,15 +109,16 @@ fn main() -> ExitCode {
             // Only a binary decides for the whole process; a second provider is no error here.
             let _ = rustls::crypto::ring::default_provider().install_default();
         }
+        let process = &command.process;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(async {
             match command.role {
                 #[cfg(feature = "standalone")]
-                Role::Standalone(flags) => standalone::run(*flags, shown).await,
+                Role::Standalone(flags) => standalone::run(*flags, shown, process.spans("standalone")?).await,
                 #[cfg(feature = "query")]
-                Role::Query(flags) => query::run(*flags, shown).await,
+                Role::Query(flags) => query::run(*flags, shown, process.spans("query")?).await,
                 #[cfg(feature = "sidecar")]
-                Role::Sidecar(flags) => sidecar::run(*flags).await,
+                Role::Sidecar(flags) => sidecar::run(*flags, process.spans("sidecar")?).await,
                 #[cfg(feature = "tools")]
                 Role::Tools(tools) => tools::run(tools).await,
             }
@@ -139,7 +144,7 @@ fn arguments() -> Vec<OsString> {
     args
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "query", feature = "sidecar"))]
 mod tests {
     use clap::CommandFactory;
 
@@ -148,5 +153,39 @@ mod tests {
     #[test]
     fn every_flag_of_a_command_has_its_own_name() {
         Command::command().debug_assert();
+    }
+
+    /// The arguments of all containers with our image.
+    fn our_arguments(manifest: &serde_json::Value, out: &mut Vec<Vec<String>>) {
+        match manifest {
+            serde_json::Value::Object(fields) => {
+                let ours =
+                    |image: &serde_json::Value| image.as_str().is_some_and(|i| i.contains("thanoslib"));
+                if fields.get("image").is_some_and(ours) {
+                    let args = fields["args"].as_array().expect("a list").iter();
+                    out.push(args.map(|a| a.as_str().expect("a text").to_owned()).collect());
+                }
+                fields.values().for_each(|field| our_arguments(field, out));
+            }
+            serde_json::Value::Array(items) => items.iter().for_each(|item| our_arguments(item, out)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn the_arguments_of_the_manifests_are_taken() {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/kubernetes");
+        let mut all = Vec::new();
+        for entry in std::fs::read_dir(dir).expect("the folder is there") {
+            let text = std::fs::read_to_string(entry.expect("readable").path()).expect("a text");
+            let manifests: Vec<serde_json::Value> = serde_saphyr::from_multiple(&text).expect("YAML");
+            manifests.iter().for_each(|manifest| our_arguments(manifest, &mut all));
+        }
+        assert_eq!(all.len(), 2, "the sidecar and the querier");
+        for arguments in all {
+            let line = std::iter::once("thanos".to_owned()).chain(arguments);
+            let parsed = kingpin::parse::<Command>(line.map(OsString::from));
+            assert!(parsed.is_ok_and(|p| matches!(p.command.role, Role::Sidecar(_) | Role::Query(_))));
+        }
     }
 }

@@ -36,89 +36,53 @@ impl ApisClient {
     }
 }
 
-#[async_trait]
-impl RulesApi for ApisClient {
-    async fn rules(&self, ctx: &Context, request: RulesRequest) -> Result<RulesAnswer> {
-        let message = pb::RulesRequest::from(&request);
-        let make = |request| {
-            let mut client = client!(RulesClient, self.link, ctx);
-            async move { client.rules(request).await }
-        };
-        let messages = call(&self.link, ctx, message, make).await?;
-        let mut answer = RulesAnswer::default();
-        collect(messages, ctx, |m| convert::add_rules(&mut answer, m)).await?;
-        Ok(answer)
-    }
+/// Implements an API: the request as a message, the call, and the messages of its answer added up.
+macro_rules! api {
+    ($api:ident, $method:ident: $request:ident -> $answer:ident, $message:ident to $client:ident.$call:ident,
+     $add:expr) => {
+        #[async_trait]
+        impl $api for ApisClient {
+            async fn $method(&self, ctx: &Context, request: $request) -> Result<$answer> {
+                let message = pb::$message::from(&request);
+                let make = |request| {
+                    let mut client = client!($client, self.link, ctx);
+                    async move { client.$call(request).await }
+                };
+                let messages = call(&self.link, ctx, message, make).await?;
+                let mut answer = $answer::default();
+                let add: fn(&mut $answer, _) -> Result<()> = $add;
+                collect(messages, ctx, |message| add(&mut answer, message)).await?;
+                Ok(answer)
+            }
+        }
+    };
 }
 
-#[async_trait]
-impl TargetsApi for ApisClient {
-    async fn targets(&self, ctx: &Context, request: TargetsRequest) -> Result<TargetsAnswer> {
-        let message = pb::TargetsRequest::from(&request);
-        let make = |request| {
-            let mut client = client!(TargetsClient, self.link, ctx);
-            async move { client.targets(request).await }
-        };
-        let messages = call(&self.link, ctx, message, make).await?;
-        let mut answer = TargetsAnswer::default();
-        collect(messages, ctx, |m| convert::add_targets(&mut answer, m)).await?;
-        Ok(answer)
+api!(RulesApi, rules: RulesRequest -> RulesAnswer, RulesRequest to RulesClient.rules, convert::add_rules);
+api!(
+    TargetsApi, targets: TargetsRequest -> TargetsAnswer, TargetsRequest to TargetsClient.targets,
+    convert::add_targets
+);
+api!(
+    MetadataApi, metadata: MetadataRequest -> MetadataAnswer,
+    MetricMetadataRequest to MetadataClient.metric_metadata,
+    |answer, message| {
+        convert::add_metadata(answer, message);
+        Ok(())
     }
-}
-
-#[async_trait]
-impl MetadataApi for ApisClient {
-    async fn metadata(&self, ctx: &Context, request: MetadataRequest) -> Result<MetadataAnswer> {
-        let message = pb::MetricMetadataRequest::from(&request);
-        let make = |request| {
-            let mut client = client!(MetadataClient, self.link, ctx);
-            async move { client.metric_metadata(request).await }
-        };
-        let messages = call(&self.link, ctx, message, make).await?;
-        let mut answer = MetadataAnswer::default();
-        collect(messages, ctx, |m| {
-            convert::add_metadata(&mut answer, m);
-            Ok(())
-        })
-        .await?;
-        Ok(answer)
+);
+api!(
+    ExemplarsApi, exemplars: ExemplarsRequest -> ExemplarsAnswer, ExemplarsRequest to ExemplarsClient.exemplars,
+    |answer, message| {
+        convert::add_exemplars(answer, message);
+        Ok(())
     }
-}
-
-#[async_trait]
-impl ExemplarsApi for ApisClient {
-    async fn exemplars(&self, ctx: &Context, request: ExemplarsRequest) -> Result<ExemplarsAnswer> {
-        let message = pb::ExemplarsRequest::from(&request);
-        let make = |request| {
-            let mut client = client!(ExemplarsClient, self.link, ctx);
-            async move { client.exemplars(request).await }
-        };
-        let messages = call(&self.link, ctx, message, make).await?;
-        let mut answer = ExemplarsAnswer::default();
-        collect(messages, ctx, |m| {
-            convert::add_exemplars(&mut answer, m);
-            Ok(())
-        })
-        .await?;
-        Ok(answer)
+);
+api!(
+    TsdbStatusApi, tsdb_status: TsdbStatusRequest -> TsdbStatusAnswer,
+    TsdbStatisticsRequest to StatusClient.tsdb_statistics,
+    |answer, message| {
+        convert::add_status(answer, message);
+        Ok(())
     }
-}
-
-#[async_trait]
-impl TsdbStatusApi for ApisClient {
-    async fn tsdb_status(&self, ctx: &Context, request: TsdbStatusRequest) -> Result<TsdbStatusAnswer> {
-        let message = pb::TsdbStatisticsRequest::from(&request);
-        let make = |request| {
-            let mut client = client!(StatusClient, self.link, ctx);
-            async move { client.tsdb_statistics(request).await }
-        };
-        let messages = call(&self.link, ctx, message, make).await?;
-        let mut answer = TsdbStatusAnswer::default();
-        collect(messages, ctx, |m| {
-            convert::add_status(&mut answer, m);
-            Ok(())
-        })
-        .await?;
-        Ok(answer)
-    }
-}
+);

@@ -4,11 +4,18 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use prost::Message;
-use thanoslib::{Error, Result, budget::Lease, context::Context};
+use thanoslib::{
+    Error, Result,
+    budget::Lease,
+    context::{Context, SpanKind},
+};
 use tonic::{Code, Request, Response, Status, Streaming};
 
-use super::link::{Link, is_lost};
-use crate::{MESSAGE_MAX_BYTES, REQUEST_ID_METADATA, TENANT_METADATA, status::to_error};
+use super::{
+    link::{Link, is_lost},
+    observe::SpanSlot,
+};
+use crate::{MESSAGE_MAX_BYTES, REQUEST_ID_METADATA, TENANT_METADATA, TRACE_METADATA, status::to_error};
 
 /// Longest deadline that is told to a peer.
 const TIMEOUT_MAX: Duration = Duration::from_secs(99_999_999);
@@ -16,9 +23,15 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(99_999_999);
 /// Pause before the second attempt; it doubles.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// A request with what the context says.
-fn request<T>(ctx: &Context, message: T) -> Result<Request<T>> {
+/// A request with what the context says, as a span of its own.
+fn request<T>(link: &Link, ctx: &Context, message: T) -> Result<Request<T>> {
     let mut request = Request::new(message);
+    let (ctx, mut span) = ctx.span("call", SpanKind::Client);
+    span.set("peer.address", || link.target());
+    if let Some(id) = ctx.span_id().and_then(|id| id.to_string().parse().ok()) {
+        request.metadata_mut().insert(TRACE_METADATA, id);
+    }
+    request.extensions_mut().insert(SpanSlot::new(span));
     if let Some(deadline) = ctx.deadline() {
         let left = deadline.saturating_duration_since(tokio::time::Instant::now());
         // The wire form has eight digits; the context keeps the deadline in any case.
@@ -50,7 +63,7 @@ where
 {
     let mut pause = PAUSE;
     for attempt in 1.. {
-        let request = request(ctx, message.clone())?;
+        let request = request(link, ctx, message.clone())?;
         let answered = ctx.run(async { Ok(make(request).await) }).await?;
         match answered {
             Ok(response) => return Ok(response.into_inner()),

@@ -10,18 +10,16 @@ use std::{
 
 use futures::{FutureExt, future::BoxFuture};
 use hyper_util::rt::TokioIo;
-use thanoslib::{Error, Result};
+use thanoslib::{Error, Result, tls::ClientTls};
 use tokio::{
     io::{self, AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
-use tokio_rustls::client::TlsStream;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 use tonic::{
     codegen::{Service, StdError, http::Uri},
     transport::{Channel, Endpoint},
 };
-
-use crate::tls::ClientTls;
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -94,8 +92,7 @@ impl Service<Uri> for Connector {
             let stream = TcpStream::connect((plain, uri.port_u16().unwrap_or(443))).await?;
             stream.set_nodelay(true)?;
             let Some(tls) = tls else { return Ok(TokioIo::new(Connection::Plain(stream))) };
-            let (connector, name) = tls.connector(host)?;
-            let stream = connector.connect(name, stream).await?;
+            let stream = TlsConnector::from(tls.config()).connect(tls.name(host)?, stream).await?;
             Ok(TokioIo::new(Connection::Tls(Box::new(stream))))
         }
         .boxed()

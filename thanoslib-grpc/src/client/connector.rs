@@ -10,10 +10,10 @@ use thanoslib::{
     Error, Result,
     query::{Connect, EndpointSpec, Peer},
     store::Store,
+    tls::{ClientTls, ClientTlsSettings},
 };
 
-use super::{Compression, GroupMembers, GrpcPeer, Link};
-use crate::tls::{ClientTls, ClientTlsSettings};
+use super::{ClientMetrics, Compression, GroupMembers, GrpcPeer, Link};
 
 /// How peers are spoken to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,6 +43,7 @@ pub struct Connector {
     default: Client,
     named: Mutex<HashMap<String, Client>>,
     groups: Option<Arc<dyn GroupMembers>>,
+    metrics: Arc<ClientMetrics>,
 }
 
 /// Settings that were checked.
@@ -54,7 +55,7 @@ struct Client {
 
 impl Client {
     fn new(settings: ClientSettings) -> Result<Self> {
-        let tls = settings.tls.map(ClientTls::new).transpose()?.map(Arc::new);
+        let tls = settings.tls.map(|tls| ClientTls::new(tls, &[crate::PROTOCOL])).transpose()?.map(Arc::new);
         Ok(Self { tls, compression: settings.compression })
     }
 }
@@ -65,13 +66,21 @@ impl Connector {
     /// # Errors
     /// `Invalid` when a TLS file cannot be used.
     pub fn new(default: ClientSettings) -> Result<Self> {
-        Ok(Self { default: Client::new(default)?, named: Mutex::default(), groups: None })
+        let (named, metrics) = (Mutex::default(), Arc::default());
+        Ok(Self { default: Client::new(default)?, named, groups: None, metrics })
     }
 
     /// The same with what tells the members of groups. Without it a group is one address.
     #[must_use]
     pub fn with_groups(mut self, groups: Arc<dyn GroupMembers>) -> Self {
         self.groups = Some(groups);
+        self
+    }
+
+    /// The same that counts the calls of its peers in `metrics`.
+    #[must_use]
+    pub fn with_metrics(mut self, metrics: Arc<ClientMetrics>) -> Self {
+        self.metrics = metrics;
         self
     }
 
@@ -102,7 +111,7 @@ impl Connect for Connector {
             Some(groups) if spec.group => Link::group(&spec.address, Arc::clone(groups), tls, compression),
             _ => Link::to(&spec.address, tls, compression)?,
         };
-        Ok(Arc::new(GrpcPeer::new(link)))
+        Ok(Arc::new(GrpcPeer::new(link.counted(Arc::clone(&self.metrics)))))
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
 };
 
 use futures::{FutureExt, future::BoxFuture};
-use thanoslib::Result;
+use thanoslib::{Result, tls::ClientTls};
 use tonic::{
     Code, Status,
     body::Body,
@@ -22,8 +22,11 @@ use tonic::{
     transport::Channel,
 };
 
-use super::connect;
-use crate::{MESSAGE_MAX_BYTES, snappy, tls::ClientTls};
+use super::{
+    connect,
+    observe::{ClientMetrics, SpanSlot},
+};
+use crate::{MESSAGE_MAX_BYTES, snappy};
 
 /// Compression of messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -52,18 +55,25 @@ const REST: Duration = Duration::from_secs(5);
 pub struct Link {
     members: Members,
     compression: Compression,
+    /// What it leads to, for who reads spans.
+    target: Arc<str>,
+    metrics: Arc<ClientMetrics>,
 }
 
 #[derive(Clone)]
 enum Members {
-    One(Channel),
+    /// The address is for texts.
+    One {
+        channel: Channel,
+        address: Arc<str>,
+    },
     Group(Arc<Group>),
 }
 
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let members = match &self.members {
-            Members::One(_) => "one".to_owned(),
+            Members::One { .. } => "one".to_owned(),
             Members::Group(group) => group.name.clone(),
         };
         f.debug_struct("Link").field("members", &members).field("compression", &self.compression).finish()
@@ -72,14 +82,18 @@ impl fmt::Debug for Link {
 
 impl From<Channel> for Link {
     fn from(channel: Channel) -> Self {
-        Self { members: Members::One(channel), compression: Compression::None }
+        let (target, metrics): (Arc<str>, _) = (Arc::from(""), Arc::default());
+        let members = Members::One { channel, address: Arc::clone(&target) };
+        Self { members, compression: Compression::None, target, metrics }
     }
 }
 
 impl Link {
     /// One address.
     pub(super) fn to(address: &str, tls: Option<Arc<ClientTls>>, compression: Compression) -> Result<Self> {
-        Ok(Self { members: Members::One(connect::channel(address, tls)?), compression })
+        let (channel, target) = (connect::channel(address, tls)?, Arc::<str>::from(address));
+        let members = Members::One { channel, address: Arc::clone(&target) };
+        Ok(Self { members, compression, target, metrics: Arc::default() })
     }
 
     /// The addresses of a group, in turn.
@@ -97,13 +111,24 @@ impl Link {
             next: AtomicUsize::new(0),
             known: RwLock::new(Known { addresses: Arc::from([]), members: Arc::from([]) }),
         };
-        Self { members: Members::Group(Arc::new(group)), compression }
+        let members = Members::Group(Arc::new(group));
+        Self { members, compression, target: Arc::from(name), metrics: Arc::default() }
+    }
+
+    /// The same way, whose calls are counted together with others.
+    pub(super) fn counted(self, metrics: Arc<ClientMetrics>) -> Self {
+        Self { metrics, ..self }
+    }
+
+    /// What it leads to: an address, the name of a group, or nothing that is known.
+    pub(super) fn target(&self) -> &str {
+        &self.target
     }
 
     /// How often a request may be tried that was not begun to be answered.
     pub(super) fn attempts(&self) -> usize {
         match &self.members {
-            Members::One(_) => 1,
+            Members::One { .. } => 1,
             Members::Group(_) => ATTEMPTS,
         }
     }
@@ -190,26 +215,39 @@ impl Service<Request<Body>> for Link {
         }
         snappy::accept_answers(request.headers_mut());
         let members = self.members.clone();
+        let mut span = request.extensions_mut().remove::<SpanSlot>().unwrap_or_default().take();
+        span.rename(request.uri().path());
+        let mut counted = self.metrics.start(request.uri().path(), span);
         async move {
-            let response = match members {
-                Members::One(channel) => send(channel, request).await?,
-                Members::Group(group) => {
-                    let member = group.pick()?;
-                    let answer = send(member.channel.clone(), request).await;
-                    if answer.as_ref().is_err_and(|s| s.code() == Code::Unavailable) {
-                        let until = group.now_ms().saturating_add(REST.as_millis() as u64);
-                        member.rests_until.store(until, Ordering::Relaxed);
+            let answer = async {
+                let response = match members {
+                    Members::One { channel, address } => send(channel, &address, request).await?,
+                    Members::Group(group) => {
+                        let member = group.pick()?;
+                        let answer = send(member.channel.clone(), &member.address, request).await;
+                        if answer.as_ref().is_err_and(|s| s.code() == Code::Unavailable) {
+                            let until = group.now_ms().saturating_add(REST.as_millis() as u64);
+                            member.rests_until.store(until, Ordering::Relaxed);
+                        }
+                        answer?
                     }
-                    answer?
-                }
+                };
+                Ok(snappy::inflate_response(response, MESSAGE_MAX_BYTES))
             };
-            Ok(snappy::inflate_response(response, MESSAGE_MAX_BYTES))
+            match answer.await {
+                Ok(response) => Ok(counted.answered(response)),
+                Err(status) => {
+                    counted.failed(&status);
+                    Err(status)
+                }
+            }
         }
         .boxed()
     }
 }
 
-async fn send(mut channel: Channel, request: Request<Body>) -> Result<Response<Body>, Status> {
+async fn send(mut channel: Channel, address: &str, request: Request<Body>) -> Result<Response<Body>, Status> {
+    let failed = |e| failed(e, address);
     std::future::poll_fn(|cx| channel.poll_ready(cx)).await.map_err(failed)?;
     channel.call(request).await.map_err(failed)
 }
@@ -233,19 +271,27 @@ pub(super) fn is_lost(status: &Status) -> bool {
 }
 
 /// What a connection's failure means: nobody is there, or the connection broke.
-fn failed(error: tonic::transport::Error) -> Status {
+///
+/// Compat: that nobody listens is told in the words of grpc-go, which people search for.
+fn failed(error: tonic::transport::Error, address: &str) -> Status {
     let mut text = error.to_string();
-    let (mut nobody, mut late) = (false, false);
+    let (mut nobody, mut late, mut refused) = (false, false, false);
     let mut source = std::error::Error::source(&error);
     while let Some(cause) = source {
         text.push_str(": ");
         text.push_str(&cause.to_string());
         nobody |= cause.is::<tonic::ConnectError>();
         late |= cause.is::<tonic::TimeoutExpired>();
+        let io = cause.downcast_ref::<std::io::Error>();
+        refused |= io.is_some_and(|e| e.kind() == std::io::ErrorKind::ConnectionRefused);
         source = cause.source();
     }
     if late {
         return Status::deadline_exceeded("context deadline exceeded");
+    }
+    if nobody && refused && !address.is_empty() {
+        let dialing = format!("Error while dialing: dial tcp {address}: connect: connection refused");
+        return Status::unavailable(format!("connection error: desc = \"transport: {dialing}\""));
     }
     let status = Status::from_error(Box::new(error));
     // What tonic cannot tell apart: a connection that could not be made, was lost, or is none

@@ -26,6 +26,27 @@ use crate::pb::{
     },
 };
 
+/// A query of a message, with the times that are its own.
+macro_rules! query {
+    ($message:ident, $time:expr) => {
+        Ok(RemoteQuery {
+            text: $message.query,
+            time: $time,
+            timeout: timeout($message.timeout_seconds),
+            max_resolution_ms: to_ms("max_resolution_seconds", $message.max_resolution_seconds)?,
+            replica_labels: $message.replica_labels,
+            store_matchers: to_store_matchers(&$message.store_matchers)?,
+            dedup: $message.enable_dedup,
+            partial_response: $message.enable_partial_response,
+            shard: $message.shard_info.map(shard).transpose()?.flatten(),
+            lookback_ms: to_ms("lookback_delta_seconds", $message.lookback_delta_seconds)?,
+            engine: engine($message.engine)?,
+            plan: plan($message.query_plan),
+            batch_series: limit($message.response_batch_size),
+        })
+    };
+}
+
 impl TryFrom<pb::QueryRequest> for RemoteQuery {
     type Error = Error;
 
@@ -33,21 +54,8 @@ impl TryFrom<pb::QueryRequest> for RemoteQuery {
     /// `Invalid` with the path of the first field that cannot be understood.
     fn try_from(r: pb::QueryRequest) -> Result<Self> {
         let t_ms = if r.time_seconds == 0 { None } else { Some(to_ms("time_seconds", r.time_seconds)?) };
-        Ok(Self {
-            text: r.query,
-            time: QueryTime::Instant { t_ms },
-            timeout: timeout(r.timeout_seconds),
-            max_resolution_ms: to_ms("max_resolution_seconds", r.max_resolution_seconds)?,
-            replica_labels: r.replica_labels,
-            store_matchers: to_store_matchers(&r.store_matchers)?,
-            dedup: r.enable_dedup,
-            partial_response: r.enable_partial_response,
-            shard: r.shard_info.map(shard).transpose()?.flatten(),
-            lookback_ms: to_ms("lookback_delta_seconds", r.lookback_delta_seconds)?,
-            engine: engine(r.engine)?,
-            plan: plan(r.query_plan),
-            batch_series: limit(r.response_batch_size),
-        })
+        let time = QueryTime::Instant { t_ms };
+        query!(r, time)
     }
 }
 
@@ -57,25 +65,12 @@ impl TryFrom<pb::QueryRangeRequest> for RemoteQuery {
     /// # Errors
     /// `Invalid` with the path of the first field that cannot be understood.
     fn try_from(r: pb::QueryRangeRequest) -> Result<Self> {
-        Ok(Self {
-            text: r.query,
-            time: QueryTime::Range {
-                start_ms: to_ms("start_time_seconds", r.start_time_seconds)?,
-                end_ms: to_ms("end_time_seconds", r.end_time_seconds)?,
-                step_ms: to_ms("interval_seconds", r.interval_seconds)?,
-            },
-            timeout: timeout(r.timeout_seconds),
-            max_resolution_ms: to_ms("max_resolution_seconds", r.max_resolution_seconds)?,
-            replica_labels: r.replica_labels,
-            store_matchers: to_store_matchers(&r.store_matchers)?,
-            dedup: r.enable_dedup,
-            partial_response: r.enable_partial_response,
-            shard: r.shard_info.map(shard).transpose()?.flatten(),
-            lookback_ms: to_ms("lookback_delta_seconds", r.lookback_delta_seconds)?,
-            engine: engine(r.engine)?,
-            plan: plan(r.query_plan),
-            batch_series: limit(r.response_batch_size),
-        })
+        let time = QueryTime::Range {
+            start_ms: to_ms("start_time_seconds", r.start_time_seconds)?,
+            end_ms: to_ms("end_time_seconds", r.end_time_seconds)?,
+            step_ms: to_ms("interval_seconds", r.interval_seconds)?,
+        };
+        query!(r, time)
     }
 }
 
@@ -105,42 +100,37 @@ impl TryFrom<&RemoteQuery> for QueryMessage {
         let query_plan =
             q.plan.as_ref().map(|p| pb::QueryPlan { encoding: Some(Encoding::Json(p.clone().into())) });
         let response_batch_size = limit_to_wire(q.batch_series);
+        // The message of a method: its own fields, and those that both have.
+        macro_rules! message {
+            ($message:ident { $($own:tt)* }) => {
+                pb::$message {
+                    $($own)*
+                    query: q.text.clone(),
+                    timeout_seconds,
+                    max_resolution_seconds,
+                    replica_labels: q.replica_labels.clone(),
+                    store_matchers,
+                    enable_dedup: q.dedup,
+                    enable_partial_response: q.partial_response,
+                    skip_chunks: false,
+                    shard_info,
+                    lookback_delta_seconds,
+                    engine,
+                    query_plan,
+                    response_batch_size,
+                }
+            };
+        }
         Ok(match q.time {
-            QueryTime::Instant { t_ms } => Self::Instant(pb::QueryRequest {
-                query: q.text.clone(),
+            QueryTime::Instant { t_ms } => Self::Instant(message!(QueryRequest {
                 time_seconds: t_ms.map_or(Ok(0), |t| to_seconds("time", t))?,
-                timeout_seconds,
-                max_resolution_seconds,
-                replica_labels: q.replica_labels.clone(),
-                store_matchers,
-                enable_dedup: q.dedup,
-                enable_partial_response: q.partial_response,
-                skip_chunks: false,
-                shard_info,
-                lookback_delta_seconds,
-                engine,
-                query_plan,
-                response_batch_size,
-            }),
-            QueryTime::Range { start_ms, end_ms, step_ms } => Self::Range(pb::QueryRangeRequest {
-                query: q.text.clone(),
+            })),
+            QueryTime::Range { start_ms, end_ms, step_ms } => Self::Range(message!(QueryRangeRequest {
                 start_time_seconds: to_seconds("start", start_ms)?,
                 // No step lies behind the last whole second, since all steps are whole seconds.
                 end_time_seconds: end_ms.div_euclid(1000),
                 interval_seconds: to_seconds("step", step_ms)?,
-                timeout_seconds,
-                max_resolution_seconds,
-                replica_labels: q.replica_labels.clone(),
-                store_matchers,
-                enable_dedup: q.dedup,
-                enable_partial_response: q.partial_response,
-                skip_chunks: false,
-                shard_info,
-                lookback_delta_seconds,
-                engine,
-                query_plan,
-                response_batch_size,
-            }),
+            })),
         })
     }
 }

@@ -1479,7 +1479,7 @@ impl ::prost::Name for StoreMatchers {
 pub struct QueryRequest {
     #[prost(string, tag = "1")]
     pub query: ::prost::alloc::string::String,
-    /// 0 for now.
+    /// 0 is the time of evaluation.
     #[prost(int64, tag = "2")]
     pub time_seconds: i64,
     #[prost(int64, tag = "3")]

@@ -4,12 +4,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{StreamExt, stream::BoxStream};
-use thanoslib::{context::Context, model::Warnings, store::PartialResponse};
+use thanoslib::{
+    context::{Context, SpanId},
+    model::Warnings,
+    store::PartialResponse,
+};
 use tokio_util::sync::DropGuard;
 use tonic::{Response, Status, metadata::MetadataMap};
 
 use super::unknown::Empty;
-use crate::{REQUEST_ID_METADATA, TENANT_METADATA};
+use crate::{REQUEST_ID_METADATA, TENANT_METADATA, TRACE_METADATA};
 
 /// Our answer to a deadline must leave before the transport gives up with the wrong code.
 const HEAD_START: Duration = Duration::from_millis(5);
@@ -27,6 +31,10 @@ pub(super) fn context(base: &Context, metadata: &MetadataMap) -> (Context, DropG
     let id = metadata.get(REQUEST_ID_METADATA).and_then(|id| id.to_str().ok());
     if let Some(id) = id.filter(|id| !id.is_empty()) {
         ctx = ctx.with_request_id(id);
+    }
+    let span = metadata.get(TRACE_METADATA).and_then(|t| SpanId::parse(t.to_str().ok()?));
+    if let Some(span) = span {
+        ctx = ctx.with_parent_span(span);
     }
     (ctx, guard)
 }

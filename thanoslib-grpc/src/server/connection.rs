@@ -13,11 +13,11 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
 };
-use tokio_rustls::server::TlsStream;
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
-use crate::tls::ServerTls;
+use thanoslib::tls::ServerTls;
 
 /// Handshakes that are under way at a time.
 const HANDSHAKES_MAX: usize = 256;
@@ -68,7 +68,7 @@ pub(super) fn accept(
                             let Some(tls) = &tls else {
                                 return Some((Ok(connection(Io::Plain(stream))), (listener, handshakes)));
                             };
-                            let handshake = tls.acceptor().accept(stream);
+                            let handshake = TlsAcceptor::from(tls.config()).accept(stream);
                             handshakes.push(Box::pin(async move {
                                 tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await.ok()?.ok()
                             }));

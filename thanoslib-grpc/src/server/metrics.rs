@@ -2,17 +2,16 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fmt::Write,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicI64, Ordering::Relaxed},
     },
     time::Duration,
 };
 
 use prost::Message;
 use prost_types::FileDescriptorSet;
-use thanoslib::metrics::{Collect, TextWriter};
+use thanoslib::metrics::{Collect, Counter, Histogram, Kind, TextWriter};
 use tonic::Code;
 
 use crate::{pb, status::code_name};
@@ -44,52 +43,52 @@ pub struct ServerMetrics {
     paths: HashMap<String, Arc<Method>>,
     /// Services that are there; others are not shown.
     served: OnceLock<Vec<&'static str>>,
-    panics: AtomicU64,
+    panics: Counter,
     pending_series: AtomicI64,
-    series: Histogram<{ SERIES.len() }>,
-    chunks: Histogram<{ CHUNKS.len() }>,
-    dropped_series: AtomicU64,
-    dropped_samples: AtomicU64,
+    series: Histogram,
+    chunks: Histogram,
+    dropped_series: Counter,
+    dropped_samples: Counter,
 }
 
 /// What is counted of one method.
 #[derive(Debug)]
 pub(super) struct Method {
     kind: &'static str,
-    started: AtomicU64,
-    received: AtomicU64,
-    sent: AtomicU64,
-    handled: [AtomicU64; CODES],
-    seconds: Histogram<{ SECONDS.len() }>,
+    started: Counter,
+    received: Counter,
+    sent: Counter,
+    handled: [Counter; CODES],
+    seconds: Histogram,
 }
 
 impl Method {
     fn new(kind: &'static str) -> Self {
         Self {
             kind,
-            started: AtomicU64::new(0),
-            received: AtomicU64::new(0),
-            sent: AtomicU64::new(0),
+            started: Counter::default(),
+            received: Counter::default(),
+            sent: Counter::default(),
             handled: Default::default(),
-            seconds: Histogram::new(SECONDS),
+            seconds: Histogram::new(&SECONDS),
         }
     }
 
     pub(super) fn start(&self) {
-        self.started.fetch_add(1, Relaxed);
+        self.started.add(1);
     }
 
     pub(super) fn receive(&self, messages: u64) {
-        self.received.fetch_add(messages, Relaxed);
+        self.received.add(messages);
     }
 
     pub(super) fn send(&self, messages: u64) {
-        self.sent.fetch_add(messages, Relaxed);
+        self.sent.add(messages);
     }
 
     pub(super) fn end(&self, code: Code, took: Duration) {
         if let Some(handled) = self.handled.get(code as usize) {
-            handled.fetch_add(1, Relaxed);
+            handled.add(1);
         }
         self.seconds.observe(took.as_secs_f64());
     }
@@ -122,12 +121,12 @@ impl Default for ServerMetrics {
             methods,
             paths,
             served: OnceLock::new(),
-            panics: AtomicU64::new(0),
+            panics: Counter::default(),
             pending_series: AtomicI64::new(0),
-            series: Histogram::new(SERIES),
-            chunks: Histogram::new(CHUNKS),
-            dropped_series: AtomicU64::new(0),
-            dropped_samples: AtomicU64::new(0),
+            series: Histogram::new(&SERIES),
+            chunks: Histogram::new(&CHUNKS),
+            dropped_series: Counter::default(),
+            dropped_samples: Counter::default(),
         }
     }
 }
@@ -148,7 +147,7 @@ impl ServerMetrics {
     }
 
     pub(super) fn panicked(&self) {
-        self.panics.fetch_add(1, Relaxed);
+        self.panics.add(1);
     }
 
     /// Counts a Series call for as long as what is returned lives.
@@ -167,68 +166,76 @@ impl ServerMetrics {
             false => &self.dropped_series,
             true => &self.dropped_samples,
         };
-        counter.fetch_add(1, Relaxed);
+        counter.add(1);
     }
 
     /// All families as text.
     pub fn render(&self) -> String {
-        let mut out = String::new();
-        let served = self.served.get().map(Vec::as_slice).unwrap_or_default();
-        let methods: Vec<_> =
-            self.methods.iter().filter(|((s, _), _)| served.contains(&s.as_str())).collect();
-        let labels = |(service, name): &(String, String), m: &Method| {
-            format!(r#"grpc_method="{name}",grpc_service="{service}",grpc_type="{}""#, m.kind)
-        };
-        let counts: [Family; 3] = [
-            ("grpc_server_started_total", "Calls begun.", |m| m.started.load(Relaxed)),
-            ("grpc_server_msg_received_total", "Messages received.", |m| m.received.load(Relaxed)),
-            ("grpc_server_msg_sent_total", "Messages sent.", |m| m.sent.load(Relaxed)),
-        ];
-        for (name, help, value) in counts {
-            head(&mut out, name, help, "counter");
-            for (key, m) in &methods {
-                // Writing to a String cannot fail, here and below.
-                let _ = writeln!(out, "{name}{{{}}} {}", labels(key, m), value(m));
-            }
-        }
-        head(&mut out, "grpc_server_handled_total", "Calls ended, by code.", "counter");
-        for (key, m) in &methods {
-            for (code, n) in m.handled.iter().enumerate() {
-                let (name, n) = (code_name(Code::from_i32(code as i32)), n.load(Relaxed));
-                let labels = labels(key, m);
-                let _ = writeln!(out, r#"grpc_server_handled_total{{grpc_code="{name}",{labels}}} {n}"#);
-            }
-        }
-        let name = "grpc_server_handling_seconds";
-        head(&mut out, name, "Seconds that calls took.", "histogram");
-        for (key, m) in &methods {
-            m.seconds.render(&mut out, name, &labels(key, m));
-        }
-        let name = "grpc_req_panics_recovered_total";
-        head(&mut out, name, "Panics that ended one call only.", "counter");
-        let _ = writeln!(out, "{name} {}", self.panics.load(Relaxed));
-        let name = "thanos_store_server_pending_series_requests";
-        head(&mut out, name, "Series calls under way.", "gauge");
-        let _ = writeln!(out, "{name} {}", self.pending_series.load(Relaxed));
-        let name = "thanos_store_server_series_requested";
-        head(&mut out, name, "Series in answers.", "histogram");
-        self.series.render(&mut out, name, "");
-        let name = "thanos_store_server_chunks_requested";
-        head(&mut out, name, "Chunks in answers.", "histogram");
-        self.chunks.render(&mut out, name, "");
-        let name = "thanos_store_selects_dropped_total";
-        head(&mut out, name, "Series calls ended for a limit.", "counter");
-        let _ = writeln!(out, r#"{name}{{reason="series"}} {}"#, self.dropped_series.load(Relaxed));
-        let _ = writeln!(out, r#"{name}{{reason="chunks"}} {}"#, self.dropped_samples.load(Relaxed));
-        out
+        let mut out = TextWriter::default();
+        self.collect(&mut out);
+        out.into_text()
     }
 }
 
 /// Name and help of a counter, and its value.
-type Family = (&'static str, &'static str, fn(&Method) -> u64);
+type Family = (&'static str, &'static str, fn(&Method) -> &Counter);
 
-fn head(out: &mut String, name: &str, help: &str, kind: &str) {
-    let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
+/// Labels of a method of a service.
+fn labels<'a>((service, name): &'a (String, String), m: &Method) -> [(&'static str, &'a str); 3] {
+    [("grpc_method", name), ("grpc_service", service), ("grpc_type", m.kind)]
+}
+
+impl Collect for ServerMetrics {
+    fn collect(&self, out: &mut TextWriter) {
+        let served = self.served.get().map(Vec::as_slice).unwrap_or_default();
+        let methods: Vec<_> =
+            self.methods.iter().filter(|((s, _), _)| served.contains(&s.as_str())).collect();
+        let counts: [Family; 3] = [
+            ("grpc_server_started_total", "Calls begun.", |m| &m.started),
+            ("grpc_server_msg_received_total", "Messages received.", |m| &m.received),
+            ("grpc_server_msg_sent_total", "Messages sent.", |m| &m.sent),
+        ];
+        for (name, help, value) in counts {
+            out.family(name, help, Kind::Counter);
+            for (key, m) in &methods {
+                out.sample(name, &labels(key, m), value(m).get() as f64);
+            }
+        }
+        let name = "grpc_server_handled_total";
+        out.family(name, "Calls ended, by code.", Kind::Counter);
+        for (key, m) in &methods {
+            for (code, n) in m.handled.iter().enumerate() {
+                let [method, service, kind] = labels(key, m);
+                let code = ("grpc_code", code_name(Code::from_i32(code as i32)));
+                out.sample(name, &[code, method, service, kind], n.get() as f64);
+            }
+        }
+        let name = "grpc_server_handling_seconds";
+        out.family(name, "Seconds that calls took.", Kind::Histogram);
+        for (key, m) in &methods {
+            out.histogram(name, &labels(key, m), &m.seconds);
+        }
+        let panics = self.panics.get() as f64;
+        out.single(
+            "grpc_req_panics_recovered_total",
+            "Panics that ended one call only.",
+            Kind::Counter,
+            panics,
+        );
+        let name = "thanos_store_server_pending_series_requests";
+        out.single(name, "Series calls under way.", Kind::Gauge, self.pending_series.load(Relaxed) as f64);
+        for (name, help, histogram) in [
+            ("thanos_store_server_series_requested", "Series in answers.", &self.series),
+            ("thanos_store_server_chunks_requested", "Chunks in answers.", &self.chunks),
+        ] {
+            out.family(name, help, Kind::Histogram);
+            out.histogram(name, &[], histogram);
+        }
+        let name = "thanos_store_selects_dropped_total";
+        out.family(name, "Series calls ended for a limit.", Kind::Counter);
+        out.sample(name, &[("reason", "series")], self.dropped_series.get() as f64);
+        out.sample(name, &[("reason", "chunks")], self.dropped_samples.get() as f64);
+    }
 }
 
 /// A Series call under way.
@@ -238,53 +245,6 @@ pub(super) struct Pending(Arc<ServerMetrics>);
 impl Drop for Pending {
     fn drop(&mut self) {
         self.0.pending_series.fetch_sub(1, Relaxed);
-    }
-}
-
-/// Counts of values below bounds.
-#[derive(Debug)]
-struct Histogram<const N: usize> {
-    bounds: [f64; N],
-    counts: [AtomicU64; N],
-    count: AtomicU64,
-    /// Bits of the sum.
-    sum: AtomicU64,
-}
-
-impl<const N: usize> Histogram<N> {
-    fn new(bounds: [f64; N]) -> Self {
-        let counts = std::array::from_fn(|_| AtomicU64::new(0));
-        Self { bounds, counts, count: AtomicU64::new(0), sum: AtomicU64::new(0) }
-    }
-
-    fn observe(&self, v: f64) {
-        if let Some(i) = self.bounds.iter().position(|b| v <= *b) {
-            self.counts[i].fetch_add(1, Relaxed);
-        }
-        self.count.fetch_add(1, Relaxed);
-        let add = |bits| Some((f64::from_bits(bits) + v).to_bits());
-        // The closure always gives a value.
-        let _ = self.sum.fetch_update(Relaxed, Relaxed, add);
-    }
-
-    fn render(&self, out: &mut String, name: &str, labels: &str) {
-        let comma = if labels.is_empty() { "" } else { "," };
-        let mut below = 0;
-        for (bound, n) in self.bounds.iter().zip(&self.counts) {
-            below += n.load(Relaxed);
-            let _ = writeln!(out, r#"{name}_bucket{{{labels}{comma}le="{bound}"}} {below}"#);
-        }
-        let count = self.count.load(Relaxed);
-        let _ = writeln!(out, r#"{name}_bucket{{{labels}{comma}le="+Inf"}} {count}"#);
-        let braces = if labels.is_empty() { String::new() } else { format!("{{{labels}}}") };
-        let _ = writeln!(out, "{name}_sum{braces} {}", f64::from_bits(self.sum.load(Relaxed)));
-        let _ = writeln!(out, "{name}_count{braces} {count}");
-    }
-}
-
-impl Collect for ServerMetrics {
-    fn collect(&self, out: &mut TextWriter) {
-        out.append(&self.render());
     }
 }
 

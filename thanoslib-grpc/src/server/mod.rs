@@ -10,6 +10,7 @@
 //! Invariant: knows the protocol and the traits of the APIs, no implementation of them; starts no
 //! task.
 
+mod api;
 mod call;
 mod connection;
 mod exemplars;
@@ -31,19 +32,16 @@ mod unknown;
 
 use thanoslib::{context::AdmissionSettings, store::StoreLimits};
 
-pub use exemplars::ExemplarsServer;
+pub use api::ApiServer;
 pub use info::{About, InfoServer};
-pub use metadata::MetadataServer;
 pub use metrics::ServerMetrics;
+pub(crate) use observe::Scan;
 pub use query::QueryServer;
 pub use readiness::Readiness;
-pub use rules::RulesServer;
 pub use series::ResponseStream;
 pub use serve::{serve, serve_routes};
 pub use services::Services;
-pub use status::StatusServer;
 pub use store::StoreServer;
-pub use targets::TargetsServer;
 pub use transport::{TransportSettings, transport};
 
 /// How an endpoint is served.

@@ -138,7 +138,7 @@ impl Drop for Call {
 
 /// Counts messages by their heads.
 #[derive(Debug, Default)]
-struct Scan {
+pub(crate) struct Scan {
     head: [u8; 5],
     /// Bytes of the head that were seen.
     seen: usize,
@@ -147,7 +147,8 @@ struct Scan {
 }
 
 impl Scan {
-    fn count(&mut self, mut data: &[u8]) -> u64 {
+    /// How many messages begin and end their head in this piece.
+    pub(crate) fn count(&mut self, mut data: &[u8]) -> u64 {
         let mut messages = 0;
         while !data.is_empty() {
             let skipped = self.left.min(data.len());

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use thanoslib::{Error, Result, apis::Apis};
+use thanoslib::{Error, Result, apis::Apis, tls::ServerTls};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 use super::{Services, Settings, TransportSettings, connection, transport};
-use crate::tls::ServerTls;
 
 /// Serves APIs, or a store alone, until `stop` completes; ready from the start.
 ///
@@ -63,7 +62,8 @@ pub async fn serve_routes(
     listener: TcpListener,
     stop: impl Future<Output = ()> + Send,
 ) -> Result<()> {
-    let tls = settings.tls.clone().map(ServerTls::new).transpose()?.map(Arc::new);
+    let tls =
+        settings.tls.clone().map(|tls| ServerTls::new(tls, &[crate::PROTOCOL])).transpose()?.map(Arc::new);
     let close = CancellationToken::new();
     // Whatever ends this function ends the connections, too.
     let _closed = close.clone().drop_guard();

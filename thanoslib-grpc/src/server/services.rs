@@ -6,10 +6,20 @@ use thanoslib::{Error, Result, apis::Apis, context::Context};
 use tonic::service::Routes;
 
 use super::{
-    About, ExemplarsServer, InfoServer, MetadataServer, QueryServer, Readiness, RulesServer, ServerMetrics,
-    Settings, StatusServer, StoreServer, TargetsServer, observe::Observe, unknown::NameUnknown,
+    About, ApiServer, InfoServer, QueryServer, Readiness, ServerMetrics, Settings, StoreServer,
+    observe::Observe, unknown::NameUnknown,
 };
-use crate::{pb, snappy::SnappyLayer};
+use crate::{
+    MESSAGE_MAX_BYTES,
+    pb::{
+        self,
+        thanos::{
+            exemplars_server::ExemplarsServer, metadata_server::MetadataServer, rules_server::RulesServer,
+            status_server::StatusServer, targets_server::TargetsServer,
+        },
+    },
+    snappy::SnappyLayer,
+};
 
 /// The services of an endpoint: one for each of its APIs, and those that tell of them.
 #[derive(Clone, Debug)]
@@ -89,21 +99,22 @@ impl Services {
             let server = StoreServer::new(store, self.settings.clone(), ctx(), metrics);
             add(routes, names, server.into_service());
         }
-        if let Some(api) = rules {
-            add(routes, names, RulesServer::new(api, ctx()).into_service());
+        // The services of the other APIs, with the message limits of Thanos.
+        macro_rules! add_api {
+            ($api:expr, $server:ident) => {
+                if let Some(api) = $api {
+                    let server = $server::new(ApiServer::new(api, component, ctx()))
+                        .max_decoding_message_size(MESSAGE_MAX_BYTES)
+                        .max_encoding_message_size(MESSAGE_MAX_BYTES);
+                    add(routes, names, server);
+                }
+            };
         }
-        if let Some(api) = targets {
-            add(routes, names, TargetsServer::new(api, component, ctx()).into_service());
-        }
-        if let Some(api) = metadata {
-            add(routes, names, MetadataServer::new(api, component, ctx()).into_service());
-        }
-        if let Some(api) = exemplars {
-            add(routes, names, ExemplarsServer::new(api, component, ctx()).into_service());
-        }
-        if let Some(api) = status {
-            add(routes, names, StatusServer::new(api, component, ctx()).into_service());
-        }
+        add_api!(rules, RulesServer);
+        add_api!(targets, TargetsServer);
+        add_api!(metadata, MetadataServer);
+        add_api!(exemplars, ExemplarsServer);
+        add_api!(status, StatusServer);
         if let Some(api) = query {
             add(routes, names, QueryServer::new(api, ctx()).into_service());
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tonic::transport::Server;
 
-use crate::tls::ServerTlsSettings;
+use thanoslib::tls::ServerTlsSettings;
 
 /// How connections are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,11 +4,15 @@ use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use tempfile::TempDir;
-use thanoslib::{Result, context::Context, store::Store};
+use thanoslib::{
+    Result,
+    context::Context,
+    store::Store,
+    tls::{ClientTlsSettings, ServerTlsSettings, TlsVersion},
+};
 use thanoslib_grpc::{
     client::ClientSettings,
     server::{Settings, TransportSettings},
-    tls::{ClientTlsSettings, ServerTlsSettings, TlsVersion},
 };
 
 use super::fixture::{Scripted, peer, serve_apis};
@@ -146,7 +150,7 @@ async fn settings_that_cannot_be_used_name_the_file() {
     let half = ClientTlsSettings { cert_file: Some(files.path("ca.pem")), ..files.client() };
     check(half, "cert_file and key_file are needed together").await;
     let name = ClientTlsSettings { server_name: Some("no name".to_owned()), ..files.client() };
-    check(name, "server name \"no name\"").await;
+    check(name, "server_name \"no name\"").await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let served = thanoslib_grpc::server::serve(store(), files.server(false), listener, async {}).await;
     assert!(served.expect_err("no certificate").message().contains("cert_file"));

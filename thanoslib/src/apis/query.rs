@@ -103,7 +103,7 @@ impl RemoteQuery {
 /// Times of a [`RemoteQuery`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QueryTime {
-    /// One time in ms; `None` for now.
+    /// One time in ms; `None` is the time of evaluation.
     Instant {
         /// The time.
         t_ms: Option<i64>,

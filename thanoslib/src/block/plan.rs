@@ -17,9 +17,45 @@ pub(crate) struct ReadPlan {
     reads: Vec<(String, Vec<Range<u64>>)>,
 }
 
-/// The bytes of a [`ReadPlan`]: for each object, in order, one slice for each range.
+/// The bytes of a [`ReadPlan`]: for each object, in order, those of its ranges.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Fetched(pub Vec<Vec<Bytes>>);
+pub(crate) struct Fetched(pub Vec<Pieces>);
+
+/// The bytes of some ranges of one object, in the order of the plan.
+///
+/// Neighbours share a buffer, so that a range costs a look into it and no owner of its own.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Pieces {
+    buffers: Vec<Bytes>,
+    /// For each range its buffer and where it lies there.
+    places: Vec<(usize, Range<usize>)>,
+}
+
+impl Pieces {
+    /// Number of ranges.
+    pub(crate) fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// The buffers that hold the ranges.
+    pub(crate) fn buffers(&self) -> &[Bytes] {
+        &self.buffers
+    }
+
+    /// For each range the number of its buffer, where it begins there, and its bytes.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, usize, &[u8])> {
+        self.places.iter().map(|(number, at)| {
+            let bytes = self.buffers.get(*number).and_then(|b| b.get(at.clone()));
+            (*number, at.start, bytes.unwrap_or_default())
+        })
+    }
+
+    /// The bytes of each range, shared.
+    pub(crate) fn into_bytes(self) -> Vec<Bytes> {
+        let bytes = |(number, at): (usize, Range<usize>)| self.buffers.get(number).map(|b| b.slice(at));
+        self.places.into_iter().map(|place| bytes(place).unwrap_or_default()).collect()
+    }
+}
 
 /// What a computation says to the bytes it was given.
 #[derive(Debug)]
@@ -72,16 +108,17 @@ impl ReadPlan {
         let reads = parts.iter().map(|(object, _, joined, _)| reader.read_ranges(object, joined));
         let fetched = ctx.run(futures::future::try_join_all(reads)).await?;
         let mut out = Vec::with_capacity(parts.len());
-        for ((_, ranges, joined, of), bytes) in parts.iter().zip(fetched) {
-            let slices = ranges.iter().zip(of).map(|(range, part)| {
-                let (Some(whole), Some(at)) = (bytes.get(*part), joined.get(*part)) else {
-                    return Bytes::new();
+        for ((_, ranges, joined, of), buffers) in parts.iter().zip(fetched) {
+            let place = |(range, number): (&Range<u64>, &usize)| {
+                let (Some(whole), Some(at)) = (buffers.get(*number), joined.get(*number)) else {
+                    return (*number, 0..0);
                 };
                 let start = ((range.start - at.start) as usize).min(whole.len());
                 let end = ((range.end.max(range.start) - at.start) as usize).min(whole.len());
-                whole.slice(start..end)
-            });
-            out.push(slices.collect());
+                (*number, start..end)
+            };
+            let places = ranges.iter().zip(of).map(place).collect();
+            out.push(Pieces { buffers, places });
         }
         Ok(Fetched(out))
     }

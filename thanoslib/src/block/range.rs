@@ -85,19 +85,26 @@ pub trait RangeReader: fmt::Debug + Send + Sync + 'static {
 /// Gives the joined ranges in order and, for each of `ranges`, the number of the joined
 /// range that holds it.
 pub(crate) fn coalesce(ranges: &[Range<u64>], gap_max: u64) -> (Vec<Range<u64>>, Vec<usize>) {
-    let mut order: Vec<usize> = (0..ranges.len()).collect();
-    order.sort_by_key(|i| (ranges[*i].start, ranges[*i].end));
     let mut parts: Vec<Range<u64>> = Vec::new();
-    let mut of = vec![0; ranges.len()];
-    for i in order {
-        let range = &ranges[i];
+    // The part that takes a range which begins no earlier than those before.
+    let mut part_of = |range: &Range<u64>| {
         match parts.last_mut() {
             Some(last) if range.start <= last.end.saturating_add(gap_max) => {
                 last.end = last.end.max(range.end)
             }
             _ => parts.push(range.clone()),
         }
-        of[i] = parts.len() - 1;
+        parts.len() - 1
+    };
+    if ranges.is_sorted_by_key(|range| range.start) {
+        let of = ranges.iter().map(part_of).collect();
+        return (parts, of);
+    }
+    let mut order: Vec<usize> = (0..ranges.len()).collect();
+    order.sort_by_key(|i| (ranges[*i].start, ranges[*i].end));
+    let mut of = vec![0; ranges.len()];
+    for i in order {
+        of[i] = part_of(&ranges[i]);
     }
     (parts, of)
 }

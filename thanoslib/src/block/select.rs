@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use futures::{StreamExt, stream, stream::BoxStream};
 
 use super::{
@@ -117,6 +117,11 @@ impl Block {
         Ok(stream.boxed())
     }
 
+    /// True if a series has the label.
+    pub(crate) fn has_label(&self, name: &[u8]) -> bool {
+        self.index.table.values(name).next().is_some()
+    }
+
     /// Sorted label names of the series that satisfy all matchers; of all without matchers.
     ///
     /// # Errors
@@ -220,8 +225,8 @@ impl Block {
 
     async fn fetch_lists(&self, ctx: &Context, lists: Vec<ListRef>, lease: &mut Lease) -> Result<Lists> {
         let plan = ReadPlan::of(INDEX, lists.iter().map(|l| l.range()).collect());
-        let Fetched(mut bytes) = plan.fetch(ctx, &*self.reader, lease).await?;
-        Ok(Lists { lists, bytes: bytes.pop().unwrap_or_default() })
+        let Fetched(mut objects) = plan.fetch(ctx, &*self.reader, lease).await?;
+        Ok(Lists { lists, bytes: objects.pop().unwrap_or_default().into_bytes() })
     }
 
     /// The entries of series.
@@ -299,16 +304,16 @@ impl Compute for Entries {
     type Output = Self;
 
     fn compute(&mut self, fetched: Fetched) -> Result<Step<Self>> {
-        let bytes = fetched.0.into_iter().next().unwrap_or_default();
+        let pieces = fetched.0.into_iter().next().unwrap_or_default();
         let waiting = std::mem::take(&mut self.waiting);
-        if bytes.len() != waiting.len() {
+        if pieces.len() != waiting.len() {
             return Err(Error::internal("a series entry was not fetched"));
         }
         let (mut short, mut ranges) = (Vec::new(), Vec::new());
         let mut entry = SeriesEntry::default();
-        for (i, bytes) in waiting.into_iter().zip(bytes) {
+        for (i, (_, _, bytes)) in waiting.into_iter().zip(pieces.iter()) {
             let offset = self.offsets.get(i).copied().unwrap_or_default();
-            match entry.parse(&bytes, offset).map_err(|e| e.context(INDEX))? {
+            match entry.parse(bytes, offset).map_err(|e| e.context(INDEX))? {
                 Entry::Whole(_) => {
                     let (labels, chunks) = (self.labels.len(), self.chunks.len());
                     self.labels.extend_from_slice(&entry.labels);
@@ -466,36 +471,37 @@ impl Cursor {
         let mut lease = self.ctx.budget().reserve(0)?;
         let (plan, computation) = Chunks::plan(&self.block.segments, refs)?;
         let data = run_plan(&self.ctx, &*self.block.reader, &mut lease, plan, computation).await?;
-        let mut data = data.into_iter();
+        let mut found = data.chunks.iter();
         let mut held = taken.len() * size_of::<u64>();
         for (labels, chunks) in taken {
             held += labels.len() + chunks.len() * size_of::<ChunkMeta>();
             builder.series(flat(&self.labels, labels));
             for (interval, chunk) in self.chunks.get(chunks).unwrap_or_default() {
-                let Some((encoding, bytes)) = data.next() else { continue };
-                self.put(&mut builder, *interval, *chunk, encoding, bytes)?;
+                let Some(at) = found.next() else { continue };
+                let Some(buffer) = data.buffers.get(at.buffer) else { continue };
+                if at.encoding == Encoding::Aggr {
+                    self.put_aggregates(&mut builder, *interval, *chunk, &buffer.slice(at.data.clone()))?;
+                } else {
+                    let data = at.data.clone();
+                    builder.chunk_in(*interval, Aggr::Raw, at.encoding, true, buffer, data);
+                }
             }
         }
         lease.grow(held as u64)?;
         Ok(BlockBatch { series: builder.finish().with_lease(Arc::new(lease)), deleted })
     }
 
-    /// Adds a chunk as it is stored; of a downsampled one the wanted aggregates that it has.
-    fn put(
+    /// Adds the wanted aggregates that a downsampled chunk has.
+    fn put_aggregates(
         &self,
         out: &mut BatchBuilder,
         at: Interval,
         chunk: ChunkRef,
-        encoding: Encoding,
-        data: Bytes,
+        data: &Bytes,
     ) -> Result<()> {
-        if encoding != Encoding::Aggr {
-            out.chunk(at, Aggr::Raw, encoding, true, data);
-            return Ok(());
-        }
         let mut first = true;
         for aggr in AGGREGATES.into_iter().filter(|a| self.request.aggregates.contains(a)) {
-            match AggrChunk::new(&data).get(aggr) {
+            match AggrChunk::new(data).get(aggr) {
                 Ok(part) => out.chunk(at, aggr, part.encoding, first, data.slice_ref(part.data)),
                 // Histograms have no smallest and largest sample.
                 Err(AggrError::Missing) => continue,
@@ -527,12 +533,33 @@ impl fmt::Debug for Cursor {
     }
 }
 
+/// Chunks where they were fetched to.
+#[derive(Default)]
+struct Found {
+    buffers: Vec<Bytes>,
+    /// In the order asked.
+    chunks: Vec<Place>,
+}
+
+/// Where the data of a chunk lies.
+#[derive(Clone)]
+struct Place {
+    encoding: Encoding,
+    buffer: usize,
+    data: Range<usize>,
+}
+
+impl Place {
+    /// That of a chunk not found yet.
+    const NONE: Self = Self { encoding: Encoding::None, buffer: usize::MAX, data: 0..0 };
+}
+
 /// Takes chunks out of their segments and checks them; those longer than assumed are asked
 /// for again.
 struct Chunks {
     segments: Vec<String>,
     refs: Vec<ChunkRef>,
-    done: Vec<Option<(Encoding, Bytes)>>,
+    found: Found,
     /// For each object of the plan made last, the chunks that its ranges are for.
     waiting: Vec<(u32, Vec<usize>)>,
 }
@@ -542,8 +569,8 @@ impl Chunks {
         let mut ranges: Vec<_> = refs.iter().enumerate().map(|(i, (_, range))| (i, range.clone())).collect();
         let refs: Vec<_> = refs.into_iter().map(|(r, _)| r).collect();
         ranges.sort_by_key(|(i, _)| refs.get(*i).copied());
-        let done = vec![None; refs.len()];
-        let mut chunks = Self { segments: segments.to_vec(), refs, done, waiting: Vec::new() };
+        let found = Found { buffers: Vec::new(), chunks: vec![Place::NONE; refs.len()] };
+        let mut chunks = Self { segments: segments.to_vec(), refs, found, waiting: Vec::new() };
         let plan = chunks.reads(&ranges)?;
         Ok((plan, chunks))
     }
@@ -569,22 +596,23 @@ impl Chunks {
 }
 
 impl Compute for Chunks {
-    type Output = Vec<(Encoding, Bytes)>;
+    type Output = Found;
 
     fn compute(&mut self, fetched: Fetched) -> Result<Step<Self::Output>> {
         let mut short = Vec::new();
-        for ((number, items), bytes) in std::mem::take(&mut self.waiting).into_iter().zip(fetched.0) {
+        for ((number, items), pieces) in std::mem::take(&mut self.waiting).into_iter().zip(fetched.0) {
             let name = self.segments.get(number as usize).map_or("", String::as_str);
-            for (i, mut bytes) in items.into_iter().zip(bytes) {
+            let before = self.found.buffers.len();
+            self.found.buffers.extend_from_slice(pieces.buffers());
+            for (i, (buffer, start, bytes)) in items.into_iter().zip(pieces.iter()) {
                 let offset = self.refs.get(i).map_or(0, |r| u64::from(r.offset()));
-                match ChunkRecord::parse(&bytes, offset).map_err(|e| e.context(name))? {
+                match ChunkRecord::parse(bytes, offset).map_err(|e| e.context(name))? {
                     ChunkRecord::Whole { encoding, data, len } => {
-                        // The data lies before the checksum; no other owner is made of the bytes.
-                        let size = data.len();
-                        bytes.truncate(len.saturating_sub(CRC));
-                        bytes.advance(bytes.len().saturating_sub(size));
-                        if let Some(slot) = self.done.get_mut(i) {
-                            *slot = Some((encoding, bytes));
+                        // The data lies before the checksum.
+                        let end = start + len.saturating_sub(CRC);
+                        let data = end.saturating_sub(data.len())..end;
+                        if let Some(slot) = self.found.chunks.get_mut(i) {
+                            *slot = Place { encoding, buffer: before + buffer, data };
                         }
                     }
                     ChunkRecord::Short(need) => short.push((i, offset..offset + need as u64)),
@@ -594,7 +622,10 @@ impl Compute for Chunks {
         if !short.is_empty() {
             return Ok(Step::More(self.reads(&short)?));
         }
-        let done = std::mem::take(&mut self.done).into_iter().collect::<Option<Vec<_>>>();
-        Ok(Step::Done(done.ok_or_else(|| Error::internal("a chunk was not fetched"))?))
+        let found = std::mem::take(&mut self.found);
+        if found.chunks.iter().any(|place| place.buffer == Place::NONE.buffer) {
+            return Err(Error::internal("a chunk was not fetched"));
+        }
+        Ok(Step::Done(found))
     }
 }

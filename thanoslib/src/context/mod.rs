@@ -1,9 +1,11 @@
-//! What accompanies a request: deadline, cancellation, tenant, budget.
+//! What accompanies a request: deadline, cancellation, tenant, budget, trace.
 //!
 //! Invariant: says when to start and when to stop, never what to do.
 
 mod admission;
+mod coverage;
 mod tally;
+mod trace;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -16,7 +18,9 @@ use crate::{
 };
 
 pub use admission::{Admission, AdmissionSettings, Admitted};
+pub use coverage::Coverage;
 pub use tally::{StoreCost, Tally};
+pub use trace::{EndedSpan, Span, SpanId, SpanKind, SpanSink};
 
 /// Tenant of requests that name none.
 pub const DEFAULT_TENANT: &str = "default-tenant";
@@ -39,6 +43,8 @@ pub struct Context {
     request_id: Option<Arc<str>>,
     budget: Arc<Budget>,
     tally: Option<Tally>,
+    coverage: Coverage,
+    trace: Option<trace::Trace>,
 }
 
 impl Default for Context {
@@ -51,7 +57,8 @@ impl Context {
     /// A context without deadline for the default tenant.
     pub fn new(budget: Arc<Budget>) -> Self {
         let (cancel, tenant) = (CancellationToken::new(), Arc::from(DEFAULT_TENANT));
-        Self { cancel, deadline: None, tenant, request_id: None, budget, tally: None }
+        let coverage = Coverage::default();
+        Self { cancel, deadline: None, tenant, request_id: None, budget, tally: None, coverage, trace: None }
     }
 
     /// A context that is cancelled with this one and ends `timeout` from now at the latest.
@@ -92,6 +99,11 @@ impl Context {
     /// Where to tell what each of several stores cost, if somebody wants to know.
     pub fn tally(&self) -> Option<&Tally> {
         self.tally.as_ref()
+    }
+
+    /// Where to tell which stores were asked and which answered; that of all contexts made of one.
+    pub fn coverage(&self) -> &Coverage {
+        &self.coverage
     }
 
     /// A context that can be cancelled alone; it is when the guard is dropped.

@@ -12,6 +12,7 @@ mod heap;
 mod interval;
 mod lift;
 mod merge;
+mod pair;
 mod penalty;
 mod reader;
 mod replica;

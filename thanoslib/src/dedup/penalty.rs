@@ -9,7 +9,7 @@ use super::{
 use crate::model::Interval;
 
 /// Time that the other side must be ahead of the very first sample to be taken.
-const INITIAL_PENALTY_MS: i64 = 5000;
+pub(super) const INITIAL_PENALTY_MS: i64 = 5000;
 
 /// Replicas folded pairwise: pair 0 merges replicas 0 and 1, pair `k` merges pair `k - 1` and
 /// replica `k + 1`.

@@ -141,6 +141,18 @@ impl Replica {
         Ok(())
     }
 
+    /// Its samples, if they are floats without start times, none of them left out.
+    pub(super) fn plain_floats(&self) -> Option<&FloatColumn> {
+        let floats = &self.samples.floats;
+        let whole = Run { histogram: false, start: 0, end: floats.len() };
+        let plain = match self.runs[..] {
+            [] => floats.is_empty(),
+            [run] => run == whole,
+            _ => false,
+        };
+        (plain && floats.st.is_empty()).then_some(floats)
+    }
+
     fn push_run(&mut self, run: Run) {
         if run.start == run.end {
             return;

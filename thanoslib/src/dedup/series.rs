@@ -3,6 +3,7 @@
 use super::{
     Algorithm, Counters, DedupRequest, Outcome, SeriesChunk, adjusts,
     lift::Lift,
+    pair,
     reader::Reader,
     replica::{Read, Replica, Scratch},
     split_overlaps,
@@ -11,7 +12,7 @@ use crate::{
     downsample::aggregates_for,
     error::Result,
     model::Interval,
-    series::{Aggr, SampleColumns},
+    series::{Aggr, FloatColumn, SampleColumns},
 };
 
 /// Deduplicates series by one request; keeps its buffers from series to series.
@@ -80,6 +81,8 @@ impl<'r> Deduplicator<'r> {
         let replicas = &self.replicas[..self.used];
         if let [one] = replicas {
             one.copy_to(self.request.interval, out);
+        } else if let Some(pair) = self.plain_pair(adjust).filter(|_| out.floats.st.is_empty()) {
+            pair::merge(pair, self.request.interval, lift, &mut out.floats);
         } else {
             // The interval merge lifts by itself.
             let own_lift = self.request.algorithm == Algorithm::Interval && lift;
@@ -94,6 +97,15 @@ impl<'r> Deduplicator<'r> {
             }
         }
         self.finish(outcome)
+    }
+
+    /// The two replicas, if nothing but floats is merged by the penalty.
+    fn plain_pair(&self, adjust: bool) -> Option<[&FloatColumn; 2]> {
+        let [a, b] = &self.replicas[..self.used] else { return None };
+        if adjust || self.request.algorithm != Algorithm::Penalty {
+            return None;
+        }
+        Some([a.plain_floats()?, b.plain_floats()?])
     }
 
     /// Appends the samples of one series to `out`, its chunks one after the other.

@@ -1,8 +1,10 @@
 //! CRC-32C (Castagnoli), the checksum of every shared format.
 
+use super::crc_lanes;
+
 /// CRC-32C of `bytes`; the check value of `123456789` is `0xe3069283`.
 pub fn crc32c(bytes: &[u8]) -> u32 {
-    crc_fast::crc32_iscsi(bytes)
+    crc_lanes::crc32c(bytes).unwrap_or_else(|| crc_fast::crc32_iscsi(bytes))
 }
 
 /// CRC-32C of bytes that come in pieces.

@@ -5,7 +5,7 @@
 mod bits;
 mod buf;
 mod crc;
-mod md5;
+mod crc_lanes;
 mod snappy;
 mod words;
 
@@ -13,7 +13,6 @@ pub use bits::BitWriter;
 pub(crate) use bits::{BIT_ROOM, BitReader, BitRun, PutBits};
 pub(crate) use buf::{Take, put_uvarint, put_varint};
 pub use crc::{Crc32c, crc32c};
-pub(crate) use md5::md5;
 pub use snappy::SnappyReader;
 #[cfg(any(test, feature = "remote"))]
 pub(crate) use snappy::put_snappy_block;

@@ -28,6 +28,7 @@ pub(super) enum Endpoint<'a> {
     Tsdb,
     ActiveQueries,
     KillQuery,
+    RemoteRead,
 }
 
 /// Paths in the router's own spelling.
@@ -54,6 +55,7 @@ pub(super) const PATHS: &[&str] = &[
     "/api/v1/status/tsdb",
     "/api/v1/status/active_queries",
     "/api/v1/status/active_queries/kill",
+    "/api/v1/read",
 ];
 
 const GET: &[Method] = &[Method::GET];
@@ -85,6 +87,7 @@ pub(super) fn find(path: &str) -> Option<(Endpoint<'_>, &'static [Method])> {
         "status/tsdb" => (Endpoint::Tsdb, GET),
         "status/active_queries" => (Endpoint::ActiveQueries, GET),
         "status/active_queries/kill" => (Endpoint::KillQuery, POST),
+        "read" => (Endpoint::RemoteRead, POST),
         _ => {
             let name = rest.strip_prefix("label/")?.strip_suffix("/values")?;
             (Endpoint::LabelValues(name), GET)
@@ -135,6 +138,7 @@ impl Endpoint<'_> {
             Endpoint::Tsdb => "status_tsdb",
             Endpoint::ActiveQueries => "status_active_queries",
             Endpoint::KillQuery => "kill_query",
+            Endpoint::RemoteRead => "remote_read",
         }
     }
 }

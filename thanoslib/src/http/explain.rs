@@ -12,23 +12,22 @@ use super::{
 };
 use crate::{
     context::Context,
-    promql::{Engine, Explained},
-    query::StoreQueryable,
+    promql::{Engine, EngineKind, Explained},
 };
 
 /// Names the operators of an instant query.
 pub(super) fn instant(api: &Arc<Api>, ctx: &Context, params: &Params) -> Result<Response, ApiError> {
-    explainable(params)?;
+    explainable(api, params)?;
     let (query, options) = instant_query(api, ctx, params)?;
-    let queryable = StoreQueryable::new(Arc::clone(&api.served.store), options);
+    let queryable = api.queryable(Arc::clone(&api.served.store), options);
     answer(api.served.engine.explain_instant(&queryable, query))
 }
 
 /// Names the operators of a range query.
 pub(super) fn range(api: &Arc<Api>, ctx: &Context, params: &Params) -> Result<Response, ApiError> {
-    explainable(params)?;
+    explainable(api, params)?;
     let (query, options) = range_query(api, ctx, params)?;
-    let queryable = StoreQueryable::new(Arc::clone(&api.served.store), options);
+    let queryable = api.queryable(Arc::clone(&api.served.store), options);
     answer(api.served.engine.explain_range(&queryable, query))
 }
 
@@ -39,9 +38,10 @@ fn answer(explained: crate::error::Result<Explained>) -> Result<Response, ApiErr
 }
 
 /// Compat: one of the engines upstream explains nothing, and it is the default one.
-fn explainable(params: &Params) -> Result<(), ApiError> {
+fn explainable(api: &Api, params: &Params) -> Result<(), ApiError> {
     match params.get("engine") {
         "thanos" => Ok(()),
+        "" if api.settings.engine == EngineKind::Thanos => Ok(()),
         "" | "prometheus" => Err(ApiError::bad_data("engine type must be 'thanos'")),
         other => Err(ApiError::bad_data(format!("'{other}' bad engine"))),
     }

@@ -26,8 +26,24 @@ const OTHER_TENANTS: &str = "other tenants";
 #[derive(Debug, Default)]
 pub(super) struct HttpMetrics {
     answered: Mutex<BTreeMap<Key, Observed>>,
-    tenants: Mutex<BTreeMap<String, Arc<str>>>,
+    tenants: Tenants,
     in_flight: Mutex<BTreeMap<Call, i64>>,
+}
+
+/// The names of tenants that are counted apart.
+#[derive(Debug, Default)]
+pub(super) struct Tenants(Mutex<BTreeMap<String, Arc<str>>>);
+
+impl Tenants {
+    /// What a tenant is counted as.
+    pub(super) fn get(&self, name: &str) -> Arc<str> {
+        let mut tenants = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = match tenants.len() {
+            TENANTS_MAX.. if !tenants.contains_key(name) => OTHER_TENANTS,
+            _ => name,
+        };
+        Arc::clone(tenants.entry(name.to_owned()).or_insert_with(|| Arc::from(name)))
+    }
 }
 
 /// What requests are told apart by while they run.
@@ -71,7 +87,7 @@ pub(super) struct Ended {
 impl HttpMetrics {
     /// Notes that a request came.
     pub(super) fn begin(&self, handler: &'static str, method: &str, tenant: &str) -> Begun {
-        let call = Call { handler, method: method.to_ascii_lowercase(), tenant: self.tenant(tenant) };
+        let call = Call { handler, method: method.to_ascii_lowercase(), tenant: self.tenants.get(tenant) };
         let mut in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
         *in_flight.entry(call.clone()).or_default() += 1;
         Begun { call, started: std::time::Instant::now(), request_bytes: 0 }
@@ -98,15 +114,6 @@ impl HttpMetrics {
         observed.response_bytes.observe(ended.response_bytes as f64);
     }
 
-    fn tenant(&self, name: &str) -> Arc<str> {
-        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
-        let name = match tenants.len() {
-            TENANTS_MAX.. if !tenants.contains_key(name) => OTHER_TENANTS,
-            _ => name,
-        };
-        Arc::clone(tenants.entry(name.to_owned()).or_insert_with(|| Arc::from(name)))
-    }
-
     /// Writes the families `http_requests_total`, `http_request_duration_seconds`,
     /// `http_request_size_bytes`, `http_response_size_bytes` and `http_inflight_requests`.
     pub(super) fn write(&self, out: &mut TextWriter) {
@@ -130,7 +137,7 @@ impl HttpMetrics {
         each(out, |out, labels, o| out.histogram("http_request_duration_seconds", labels, &o.seconds));
         out.family("http_request_size_bytes", "Sizes of requests.", Kind::Histogram);
         each(out, |out, labels, o| out.histogram("http_request_size_bytes", labels, &o.request_bytes));
-        out.family("http_response_size_bytes", "Sizes of answers.", Kind::Histogram);
+        out.family("http_response_size_bytes", "Sizes of answers before compression.", Kind::Histogram);
         each(out, |out, labels, o| out.histogram("http_response_size_bytes", labels, &o.response_bytes));
         drop(answered);
         out.family("http_inflight_requests", "Requests that are being answered.", Kind::Gauge);

@@ -3,17 +3,21 @@
 //! Invariant: parses parameters and renders answers; decides nothing about data.
 
 mod active;
+mod certificate;
 mod endpoint;
 mod error;
 mod exemplars;
 mod explain;
+mod gzip;
 mod json;
 mod labels;
+mod measure;
 mod metadata;
 mod metrics;
 mod params;
 mod probe;
 mod query;
+mod read;
 mod rules;
 mod status;
 mod stores;
@@ -28,7 +32,7 @@ use axum::{
     Router,
     body::{Body, HttpBody},
     extract::{Request, State},
-    http::{HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
     routing::any,
 };
@@ -37,22 +41,31 @@ use crate::{
     apis::Apis,
     budget::Budget,
     clock::{Clock, SystemClock},
-    context::{Admission, AdmissionSettings, Context},
+    context::{Admission, AdmissionSettings, Context, Coverage, SpanId, SpanSink},
     dedup::{Algorithm, Counters},
     metrics::{Collect, Kind, TextWriter},
-    promql::Engine,
-    query::ResolutionSeams,
+    promql::{Engine, EngineKind},
+    query::{Distribution, ResolutionSeams, SelectOptions, StoreQueryable},
     store::Store,
 };
+pub use certificate::{CertificateField, ClientCertificate};
 use endpoint::Endpoint;
 use error::ApiError;
 pub use json::write_value;
+use measure::QueryMetrics;
+pub use measure::Telemetry;
 use metrics::HttpMetrics;
 use params::Params;
 pub use probe::{Probes, Readiness, pages};
+pub use read::RemoteRead;
 pub use stores::{StoreStatus, StoreStatuses};
 pub use syntax::syntax_tree;
 pub use tenancy::Tenancy;
+
+/// The header that names a request in logs.
+pub const REQUEST_ID: &str = "x-request-id";
+/// The header that names the span which a request is part of.
+pub const TRACEPARENT: &str = "traceparent";
 
 /// How the API answers; plain data.
 ///
@@ -63,6 +76,14 @@ pub struct Settings {
     pub timeout: Duration,
     /// How many queries run and wait, and for how much memory.
     pub admission: AdmissionSettings,
+    /// Selects of a query that are opened at a time.
+    pub selects_max: usize,
+    /// How queries are told apart in the metrics.
+    pub telemetry: Telemetry,
+    /// The engine of upstream that requests mean which name none; that of Thanos explains its plans.
+    pub engine: EngineKind,
+    /// `local`, or `distributed` where leaf queriers evaluate; a label of the metrics.
+    pub mode: &'static str,
     /// Bytes of one request body.
     pub body_bytes_max: usize,
     /// Labels that tell the replicas of an HA pair apart.
@@ -101,6 +122,8 @@ pub struct Settings {
     pub status_partial_response: bool,
     /// Who asks, and what each may see.
     pub tenancy: Tenancy,
+    /// How remote reads are answered at `/api/v1/read`; `None` answers none.
+    pub remote_read: Option<RemoteRead>,
     /// True: what changes or ends something, such as ending a query, is served.
     pub admin: bool,
     /// True: answers carry CORS headers.
@@ -117,6 +140,10 @@ impl Default for Settings {
         Self {
             timeout: Duration::from_secs(120),
             admission: AdmissionSettings::default(),
+            selects_max: 4,
+            telemetry: Telemetry::default(),
+            engine: EngineKind::default(),
+            mode: "local",
             body_bytes_max: 10 << 20,
             replica_labels: Vec::new(),
             algorithm: Algorithm::Penalty,
@@ -136,6 +163,7 @@ impl Default for Settings {
             exemplars_partial_response: true,
             status_partial_response: true,
             tenancy: Tenancy::default(),
+            remote_read: None,
             admin: false,
             cors: true,
             flags: BTreeMap::new(),
@@ -174,6 +202,7 @@ pub struct Api {
     served: Served,
     admission: Admission,
     metrics: HttpMetrics,
+    queries: QueryMetrics,
     started_ms: i64,
 }
 
@@ -197,10 +226,14 @@ pub struct Served {
     pub apis: Apis,
     /// The stores behind `store`, as `/api/v1/stores` shows them; `None` shows the store itself.
     pub stores: Option<Arc<dyn StoreStatuses>>,
+    /// Who evaluates parts of queries; `None` evaluates all of them here.
+    pub distribution: Option<Arc<Distribution>>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// What all requests draw on.
     pub budget: Arc<Budget>,
+    /// Where the spans of requests go that name their span in `traceparent`.
+    pub spans: Option<Arc<dyn SpanSink>>,
 }
 
 impl Served {
@@ -211,8 +244,10 @@ impl Served {
             store,
             apis: Apis::default(),
             stores: None,
+            distribution: None,
             clock: Arc::new(SystemClock),
             budget: Budget::unlimited(),
+            spans: None,
         }
     }
 }
@@ -224,21 +259,47 @@ impl Api {
             admission: Admission::new(settings.admission),
             started_ms: served.clock.now_ms(),
             metrics: HttpMetrics::default(),
+            queries: QueryMetrics::new(
+                settings.telemetry.clone(),
+                settings.admission.running_max,
+                settings.selects_max,
+            ),
             settings,
             served,
         })
     }
 
+    /// What queries select from.
+    fn queryable(&self, store: Arc<dyn Store>, options: SelectOptions) -> StoreQueryable {
+        let queryable = StoreQueryable::new(store, options);
+        match &self.served.distribution {
+            Some(distribution) => queryable.distributed(Arc::clone(distribution)),
+            None => queryable,
+        }
+    }
+
     /// A context for one request of a tenant, with its own part of the budget.
-    fn context(&self, tenant: &str) -> Context {
+    fn context(&self, tenant: &str, headers: &HeaderMap) -> Context {
         let budget = self.admission.budget("query", &self.served.budget);
-        Context::new(budget).with_timeout(self.settings.timeout).with_tenant(tenant)
+        let ctx = Context::new(budget).with_timeout(self.settings.timeout).with_tenant(tenant);
+        let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).filter(|v| !v.is_empty());
+        let ctx = match text(REQUEST_ID) {
+            Some(id) => ctx.with_request_id(id),
+            None => ctx,
+        };
+        match &self.served.spans {
+            Some(sink) => ctx.with_trace(sink, text(TRACEPARENT).and_then(SpanId::parse)),
+            None => ctx,
+        }
     }
 }
 
 impl Collect for Api {
     fn collect(&self, out: &mut TextWriter) {
         self.metrics.write(out);
+        self.queries.write(out);
+        let running_max = self.settings.admission.running_max;
+        self.served.engine.metrics().write(out, running_max, self.settings.mode);
         let used = self.served.budget.used() as f64;
         out.single("thanoslib_memory_budget_bytes", "Bytes that requests hold now.", Kind::Gauge, used);
     }
@@ -250,13 +311,18 @@ impl Collect for Api {
 /// `format_query` and `parse_query`; other methods get 405 and other paths are left to the
 /// embedder. Our own are `GET /api/v1/status/active_queries`, which lists the queries that wait and run, and,
 /// with [`Settings::admin`], `POST /api/v1/status/active_queries/kill` with the parameter `id`, which
-/// ends one.
+/// ends one. With [`Settings::remote_read`], `POST /api/v1/read` is Prometheus' remote read.
 pub fn router(api: Arc<Api>) -> Router {
     let mut router = Router::new();
     for path in endpoint::PATHS {
         router = router.route(path, any(serve));
     }
     router.with_state(api)
+}
+
+/// What a path of the API is called in metrics and logs; `None` for other paths.
+pub fn handler_name(path: &str) -> Option<&'static str> {
+    endpoint::find(path).map(|(endpoint, _)| endpoint.handler_name())
 }
 
 /// What Go's HTTP server says to paths that it does not know.
@@ -270,7 +336,12 @@ async fn serve(State(api): State<Arc<Api>>, request: Request) -> Result<Response
         return Ok(cleaned(&path));
     }
     let Some((endpoint, methods)) = endpoint::find(&path) else { return Ok(not_found().await) };
-    if endpoint == Endpoint::KillQuery && !api.settings.admin {
+    let is_off = match endpoint {
+        Endpoint::KillQuery => !api.settings.admin,
+        Endpoint::RemoteRead => api.settings.remote_read.is_none(),
+        _ => false,
+    };
+    if is_off {
         return Ok(not_found().await);
     }
     let method = request.method().clone();
@@ -288,14 +359,29 @@ async fn serve(State(api): State<Arc<Api>>, request: Request) -> Result<Response
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
         return Ok(response);
     }
-    let tenant = api.settings.tenancy.tenant(request.headers());
+    let tenancy = &api.settings.tenancy;
+    let named = tenancy.checked(request.headers(), request.extensions());
+    let tenant = named.as_ref().unwrap_or(&tenancy.default_tenant).clone();
     let mut counted = Counted::new(&api, endpoint.handler_name(), &request, &tenant);
+    let headers = request.headers().clone();
+    if let (Endpoint::RemoteRead, Some(settings)) = (endpoint, api.settings.remote_read) {
+        let response = match named {
+            Err(e) => e.into_response(),
+            Ok(_) if !tenancy::is_valid(&tenant) => invalid_tenant(),
+            Ok(_) => read::read(&api, api.context(&tenant, &headers), request, settings).await,
+        };
+        counted.answered(&response);
+        return Ok(response);
+    }
     let response = match Params::read(request, api.settings.body_bytes_max, &api.served.budget).await {
-        Ok(params) => answer(&api, endpoint, &tenant, &params).await,
+        Ok(params) => match named {
+            Err(e) if endpoint.is_of_tenants() => e.into_response(),
+            _ => answer(&api, endpoint, &tenant, &headers, &params).await,
+        },
         Err(e) => e.into_response(),
     };
     counted.answered(&response);
-    Ok(with_cors(&api, response))
+    Ok(with_cors(&api, gzip::compress(&headers, response)))
 }
 
 /// Counts one request, also when its client goes away before the answer.
@@ -329,6 +415,10 @@ impl Drop for Counted<'_> {
     }
 }
 
+fn invalid_tenant() -> Response {
+    ApiError::bad_data("tenant name not valid").into_response()
+}
+
 /// Sends clients to the path without empty segments, as Go's router does.
 fn cleaned(path: &str) -> Response {
     let segments: Vec<&str> = path.split('/').filter(|s| !s.is_empty()).collect();
@@ -338,12 +428,18 @@ fn cleaned(path: &str) -> Response {
     (StatusCode::TEMPORARY_REDIRECT, headers, Body::from(body)).into_response()
 }
 
-async fn answer(api: &Arc<Api>, endpoint: Endpoint<'_>, tenant: &str, params: &Params) -> Response {
+async fn answer(
+    api: &Arc<Api>,
+    endpoint: Endpoint<'_>,
+    tenant: &str,
+    headers: &HeaderMap,
+    params: &Params,
+) -> Response {
     if endpoint.is_of_tenants() && !tenancy::is_valid(tenant) {
-        return ApiError::bad_data("tenant name not valid").into_response();
+        return invalid_tenant();
     }
     // Dropping the guard, as when the client hangs up, stops the work behind the request.
-    let (ctx, _guard) = api.context(tenant).child();
+    let (ctx, _guard) = api.context(tenant, headers).child();
     let answer = match endpoint {
         Endpoint::Query => query::instant(api, &ctx, params).await,
         Endpoint::QueryRange => query::range(api, &ctx, params).await,
@@ -367,8 +463,23 @@ async fn answer(api: &Arc<Api>, endpoint: Endpoint<'_>, tenant: &str, params: &P
         Endpoint::RuntimeInfo => Ok(status::runtime_info(api)),
         Endpoint::Flags => Ok(status::flags(api)),
         Endpoint::Config => Ok(status::config()),
+        // It has no parameters and was answered before they were read.
+        Endpoint::RemoteRead => Ok(not_found().await),
     };
-    answer.unwrap_or_else(ApiError::into_response)
+    covered(answer.unwrap_or_else(ApiError::into_response), ctx.coverage())
+}
+
+/// Header that tells how much of what stores were asked for they answered, such as
+/// `stores=3/4, time=0.9375`: the stores that answered of those asked, and the part of time times stores.
+const COVERAGE: &str = "thanoslib-coverage";
+
+fn covered(mut response: Response, coverage: &Coverage) -> Response {
+    if !coverage.is_empty()
+        && let Ok(value) = HeaderValue::from_str(&coverage.to_string())
+    {
+        response.headers_mut().insert(COVERAGE, value);
+    }
+    response
 }
 
 fn with_cors(api: &Api, mut response: Response) -> Response {

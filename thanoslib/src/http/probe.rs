@@ -95,7 +95,7 @@ async fn ready(State(probes): State<Arc<Probes>>) -> Response {
     if probes.readiness.is_ready() {
         "OK".into_response()
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "NOT OK").into_response()
+        (StatusCode::SERVICE_UNAVAILABLE, "NOT OK\n").into_response()
     }
 }
 

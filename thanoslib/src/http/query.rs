@@ -8,15 +8,15 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{Api, error::ApiError, explain, json, params::Params};
+use super::{Api, error::ApiError, explain, json, measure::Place, params::Params};
 use crate::{
-    context::{Admitted, Context},
+    context::{Context, SpanKind},
     model::{Matcher, duration},
     promql::{
-        self, Engine, EngineOptions, Explained, InstantQuery, QueryResult, Queued, RangeQuery, StepStats,
-        ast::Expr,
+        self, Engine, EngineKind, EngineOptions, Explained, InstantQuery, QueryResult, Queued, RangeQuery,
+        StepStats, ast::Expr,
     },
-    query::{SelectOptions, StoreQueryable, lookback_for},
+    query::{SelectOptions, lookback_for},
     store::{PartialResponse, ShardInfo},
 };
 
@@ -26,8 +26,13 @@ pub(super) async fn instant(api: &Arc<Api>, ctx: &Context, params: &Params) -> R
     query.check().map_err(|e| ApiError::bad_data(e.message()))?;
     let engine = explain::engine(api, params);
     let (engine, ctx, _place) = admitted(api, &engine, engine.queue_instant(&ctx, &query)).await?;
-    let queryable = Arc::new(StoreQueryable::new(Arc::clone(&api.served.store), options));
+    let (ctx, mut span) = ctx.span("promql_instant_query_exec", SpanKind::Internal);
+    span.set("query", || Arc::clone(&query.text));
+    let (store, measure) = api.queries.measured(Arc::clone(&api.served.store));
+    let queryable = Arc::new(api.queryable(store, options));
     let result = engine.instant(&ctx, queryable, query).await;
+    result.as_ref().err().into_iter().for_each(|e| span.fail(e));
+    api.queries.ended(ctx.tenant(), &measure);
     respond(params, &result.map_err(|e| ApiError::execution(&e))?)
 }
 
@@ -56,19 +61,20 @@ pub(super) async fn range(api: &Arc<Api>, ctx: &Context, params: &Params) -> Res
     query.check().map_err(|e| ApiError::bad_data(e.message()))?;
     let engine = explain::engine(api, params);
     let (engine, ctx, _place) = admitted(api, &engine, engine.queue_range(&ctx, &query)).await?;
-    let queryable = Arc::new(StoreQueryable::new(Arc::clone(&api.served.store), options));
+    let (ctx, mut span) = ctx.span("promql_range_query_exec", SpanKind::Internal);
+    span.set("query", || Arc::clone(&query.text));
+    let (store, measure) = api.queries.measured(Arc::clone(&api.served.store));
+    let queryable = Arc::new(api.queryable(store, options));
     let result = engine.range(&ctx, queryable, query).await;
+    result.as_ref().err().into_iter().for_each(|e| span.fail(e));
+    api.queries.ended(ctx.tenant(), &measure);
     respond(params, &result.map_err(|e| ApiError::execution(&e))?)
 }
 
 /// Waits until a query is let in; gives the engine and the context to run it with, and its place.
-async fn admitted(
-    api: &Arc<Api>,
-    engine: &Engine,
-    queued: Queued,
-) -> Result<(Engine, Context, Admitted), ApiError> {
+async fn admitted(api: &Api, engine: &Engine, queued: Queued) -> Result<(Engine, Context, Place), ApiError> {
     let ctx = queued.context().clone();
-    let place = api.admission.enter(&ctx).await.map_err(|e| ApiError::admission(&e))?;
+    let place = api.queries.admit(&api.admission, &ctx).await.map_err(|e| ApiError::admission(&e))?;
     Ok((engine.after(queued), ctx, place))
 }
 
@@ -85,6 +91,7 @@ pub(super) fn range_query(
     }
     let span_ms = end_ms.saturating_sub(start_ms);
     let step_ms = step(api, params, span_ms)?;
+    api.queries.spans(span_ms);
     timeout_ns(params)?;
     let options = select_options(api, params, step_ms / 5)?;
     let lookback_ms = lookback(api, params, options.max_resolution_ms)?;
@@ -147,7 +154,12 @@ fn timeout(ctx: &Context, params: &Params) -> Result<Context, ApiError> {
 /// The engine as a request wants it.
 pub(super) fn engine(api: &Api, params: &Params) -> Engine {
     let own = api.served.engine.options();
-    api.served.engine.with_options(EngineOptions {
+    let kind = match params.get("engine") {
+        "thanos" => EngineKind::Thanos,
+        "" => api.settings.engine,
+        _ => EngineKind::Prometheus,
+    };
+    api.served.engine.counted_as(kind).with_options(EngineOptions {
         // Compat: Prometheus' engine knows the functions of Thanos under no setting.
         x_functions: own.x_functions && params.get("engine") != "prometheus",
         per_step_stats: own.per_step_stats && params.get("stats") == "all",

@@ -1,8 +1,13 @@
 //! Who asks, and what each may see.
 
-use axum::http::HeaderMap;
+use std::sync::Arc;
 
-use super::error::ApiError;
+use axum::http::{Extensions, HeaderMap};
+
+use super::{
+    certificate::{CertificateField, ClientCertificate},
+    error::ApiError,
+};
 use crate::{
     context::DEFAULT_TENANT,
     model::{MatchOp, Matcher},
@@ -26,6 +31,9 @@ pub struct Tenancy {
     pub header: String,
     /// The tenant of requests that name none.
     pub default_tenant: String,
+    /// The field of the client's certificate that names the tenant, in place of headers; requests
+    /// without it are refused.
+    pub certificate_field: Option<CertificateField>,
     /// Selectors get an equality of this label with the tenant, in place of what they say of the
     /// label; `None` lets every tenant see everything.
     pub enforced_label: Option<String>,
@@ -37,6 +45,7 @@ impl Default for Tenancy {
         Self {
             header: "THANOS-TENANT".to_owned(),
             default_tenant: DEFAULT_TENANT.to_owned(),
+            certificate_field: None,
             enforced_label: None,
         }
     }
@@ -50,6 +59,22 @@ impl Tenancy {
             (!value.is_empty()).then(|| String::from_utf8_lossy(value.as_bytes()).into_owned())
         };
         named(&self.header).or_else(|| named(THANOS_TENANT)).unwrap_or_else(|| self.default_tenant.clone())
+    }
+
+    /// The tenant that a request names by what [`certificate_field`](Self::certificate_field) says.
+    pub(super) fn checked(&self, headers: &HeaderMap, extensions: &Extensions) -> Result<String, ApiError> {
+        let Some(field) = self.certificate_field else { return Ok(self.tenant(headers)) };
+        let certificate = extensions.get::<Arc<ClientCertificate>>();
+        // Compat: the texts of thanos `pkg/tenancy/tenancy.go`.
+        let certificate = certificate
+            .ok_or_else(|| ApiError::bad_data("could not get required certificate field from client cert"))?;
+        match certificate.field(field) {
+            Some(tenant) if !tenant.is_empty() => Ok(tenant.to_owned()),
+            _ => Err(ApiError::bad_data(format!(
+                "could not get {} field from client cert",
+                field.documented()
+            ))),
+        }
     }
 
     /// The expression with every selector bound to the tenant.
@@ -126,6 +151,20 @@ mod tests {
         check(&[("thanos-tenant", "a")], "a");
         check(&[("thanos-tenant", "a"), ("x-team", "b")], "b");
         check(&[("thanos-tenant", "a"), ("x-team", "")], "a");
+        let named = Tenancy { certificate_field: Some(CertificateField::CommonName), ..tenancy };
+        let (mut extensions, mut map) = (Extensions::new(), HeaderMap::new());
+        map.insert("x-team", "b".parse().expect("valid"));
+        let tenant =
+            |extensions: &Extensions| named.checked(&map, extensions).map_err(|e| e.message().to_owned());
+        assert_eq!(
+            tenant(&extensions),
+            Err("could not get required certificate field from client cert".to_owned())
+        );
+        extensions.insert(Arc::new(ClientCertificate::default()));
+        assert_eq!(tenant(&extensions), Err("could not get common name field from client cert".to_owned()));
+        let certificate = ClientCertificate { common_name: vec!["c".to_owned()], ..Default::default() };
+        extensions.insert(Arc::new(certificate));
+        assert_eq!(tenant(&extensions), Ok("c".to_owned()));
         assert!(is_valid("a|b") && is_valid("a..b"));
         assert!(!is_valid("../x") && !is_valid("a/b") && !is_valid("..") && !is_valid(""));
     }

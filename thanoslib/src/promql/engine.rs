@@ -14,7 +14,9 @@ use super::{
     active::{ActiveQueries, Listing},
     ast::{Expr, ValueType},
     exec::{self, Query, Shared},
+    metrics::{EngineKind, EngineMetrics},
     plan::{Explainer, Planned, QueryTimes, check_durations, plan},
+    tracked::ActiveQueryFile,
 };
 
 /// Evaluates PromQL over any [`Queryable`].
@@ -47,6 +49,11 @@ pub struct Engine {
     options: EngineOptions,
     compute: Arc<dyn Compute>,
     analyze: bool,
+    kind: EngineKind,
+    /// Shared by all clones.
+    metrics: Arc<EngineMetrics>,
+    /// Where running queries are written, if anywhere.
+    file: Option<Arc<ActiveQueryFile>>,
     /// Shared by all clones.
     active: Arc<ActiveQueries>,
     /// The query that has waited for this engine.
@@ -135,7 +142,33 @@ impl RangeQuery {
 impl Engine {
     /// An engine that computes on `compute`.
     pub fn new(options: EngineOptions, compute: Arc<dyn Compute>) -> Self {
-        Self { options, compute, analyze: false, active: Arc::default(), queued: None }
+        Self {
+            options,
+            compute,
+            analyze: false,
+            kind: EngineKind::default(),
+            metrics: Arc::default(),
+            file: None,
+            active: Arc::default(),
+            queued: None,
+        }
+    }
+
+    /// The same engine that writes the queries that run into a file.
+    #[must_use]
+    pub fn tracked(&self, file: Arc<ActiveQueryFile>) -> Self {
+        Self { file: Some(file), ..self.clone() }
+    }
+
+    /// The same engine, whose queries count as those of one of the engines of upstream.
+    #[must_use]
+    pub fn counted_as(&self, kind: EngineKind) -> Self {
+        Self { kind, ..self.clone() }
+    }
+
+    /// What is counted of the queries of this engine and its clones.
+    pub fn metrics(&self) -> &EngineMetrics {
+        &self.metrics
     }
 
     /// The same engine with other settings.
@@ -272,9 +305,28 @@ impl Engine {
         let steps = self.steps(&logical)?;
         let depth = exec::depth(logical.expr());
         exec::with_room(depth, || {
+            let (logical, split) = self.distributed(logical, queryable);
+            let queryable = split.as_deref().unwrap_or(queryable);
             let planned = self.planned(logical, steps, queryable)?;
             Ok(Explainer::new(planned.plan(), queryable, None).root())
         })
+    }
+
+    /// The query without the parts that are evaluated elsewhere, and what answers it then; needs room
+    /// for its levels.
+    fn distributed(
+        &self,
+        logical: LogicalPlan,
+        queryable: &dyn Queryable,
+    ) -> (LogicalPlan, Option<Arc<dyn Queryable>>) {
+        // What has lost its name may still carry it here, and a wire does not tell.
+        if self.options.delayed_name_removal || self.options.type_and_unit_labels {
+            return (logical, None);
+        }
+        match queryable.distribute(&logical) {
+            Some(split) => (split.plan, Some(split.queryable)),
+            None => (logical, None),
+        }
     }
 
     fn logical(&self, asked: Asked, hidden: &[String]) -> Result<LogicalPlan> {
@@ -334,13 +386,17 @@ impl Engine {
     async fn run(&self, ctx: &Context, queryable: Arc<dyn Queryable>, asked: Asked) -> Result<QueryResult> {
         // To be cancelled alone.
         let (ctx, _guard) = &ctx.child();
+        let (running, asked_at) = (self.metrics.begin(self.kind), std::time::Instant::now());
         let query = {
             let (engine, ctx, queryable) = (self.clone(), ctx.clone(), Arc::clone(&queryable));
             compute(&self.compute, move || engine.query(ctx, &*queryable, asked)).await??
         };
         ctx.check().map_err(|e| stopped(ctx, e, "query execution"))?;
         let begun = std::time::Instant::now();
-        let (query, instant) = (Arc::new(query.0), query.1);
+        let prepare = begun.saturating_duration_since(asked_at);
+        let Prepared { query, instant, split } = query;
+        let _tracked = self.file.as_ref().and_then(|file| file.begin(&query.shared.text()));
+        let (query, queryable) = (Arc::new(query), split.unwrap_or(queryable));
         let listed =
             Listing { text: query.shared.text(), start_ms: query.steps.start_ms, steps: query.steps.count };
         let own = self.queued.is_none().then(|| self.active.queue(listed, ctx));
@@ -363,6 +419,7 @@ impl Engine {
             eval_seconds: begun.elapsed().as_secs_f64(),
             queue_seconds: if own.is_some() { 0.0 } else { waited.as_secs_f64() },
         };
+        running.answered(&stats, prepare);
         let analysis = match query.shared.costs() {
             Some(costs) => {
                 let root = || Ok(Explainer::new(query.planned.plan(), &*queryable, Some(&costs)).root());
@@ -374,16 +431,28 @@ impl Engine {
         Ok(QueryResult { value, annotations, warnings, stats, analysis })
     }
 
-    /// Makes a query ready to run; also tells whether it is an instant query.
-    fn query(&self, ctx: Context, queryable: &dyn Queryable, asked: Asked) -> Result<(Query, bool)> {
+    /// Makes a query ready to run.
+    fn query(&self, ctx: Context, queryable: &dyn Queryable, asked: Asked) -> Result<Prepared> {
         let logical = self.logical(asked, queryable.hidden_labels())?;
         let (steps, instant) = (self.steps(&logical)?, logical.is_instant());
         let depth = exec::depth(logical.expr());
         let (text, lookback_ms) = (logical.text(), logical.lookback_ms());
         let shared = Shared::new(self.options.clone(), ctx, text, lookback_ms, self.analyze);
-        let planned = exec::with_room(depth, || self.planned(logical, steps, queryable))?;
-        Ok((Query { planned, depth, steps, shared }, instant))
+        let (planned, split) = exec::with_room(depth, || {
+            let (logical, split) = self.distributed(logical, queryable);
+            let planned = self.planned(logical, steps, split.as_deref().unwrap_or(queryable))?;
+            Ok::<_, Error>((planned, split))
+        })?;
+        Ok(Prepared { query: Query { planned, depth, steps, shared }, instant, split })
     }
+}
+
+/// A query that is ready to run.
+struct Prepared {
+    query: Query,
+    instant: bool,
+    /// What answers it, if that is not the queryable that was asked.
+    split: Option<Arc<dyn Queryable>>,
 }
 
 /// What is asked, as it comes.

@@ -12,6 +12,7 @@ mod engine;
 mod exec;
 mod functions;
 mod grain;
+mod metrics;
 mod names;
 mod ops;
 mod options;
@@ -25,6 +26,7 @@ mod queryable;
 mod scope;
 #[cfg(all(test, feature = "testing"))]
 mod tests;
+mod tracked;
 mod value;
 
 pub use active::{ActiveQuery, QueryState, Queued};
@@ -33,9 +35,11 @@ pub use engine::{Engine, InstantQuery, RangeQuery};
 pub(crate) use functions::Id as FunctionId;
 pub use functions::{Function, find as find_function};
 pub use grain::{Grain, Stretch};
+pub use metrics::{EngineKind, EngineMetrics};
 pub use options::EngineOptions;
 pub use parse::{ParseError, SequenceValue, parse, parse_bytes, parse_selector, parse_series};
 pub use plan::{Explained, LogicalPlan, OperatorCost};
-pub use queryable::{Queryable, Select, SelectFrame, SelectStream, SelectedSeries, SeriesData};
+pub use queryable::{Distributed, Queryable, Select, SelectFrame, SelectStream, SelectedSeries, SeriesData};
+pub use tracked::ActiveQueryFile;
 pub(crate) use value::{BitSet, Block, Steps};
 pub use value::{MatrixSeries, QueryResult, QueryStats, QueryValue, StepStats, VectorSample};

@@ -1,11 +1,11 @@
 //! Where the engine gets its samples from.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 
-use super::Grain;
+use super::{Grain, LogicalPlan};
 use crate::{
     context::Context,
     error::{Error, Result},
@@ -76,11 +76,29 @@ pub trait Queryable: fmt::Debug + Send + Sync + 'static {
         None
     }
 
+    /// Takes parts out of a query that are evaluated elsewhere; `None`, the default, evaluates all of it
+    /// over this queryable.
+    fn distribute(&self, plan: &LogicalPlan) -> Option<Distributed> {
+        let _ = plan;
+        None
+    }
+
     /// Labels that matchers see although series come without them, such as those that tell replicas
     /// apart.
     fn hidden_labels(&self) -> &[String] {
         &[]
     }
+}
+
+/// A query of which parts are evaluated elsewhere.
+///
+/// See [`Queryable::distribute`].
+#[derive(Clone, Debug)]
+pub struct Distributed {
+    /// The query with selectors in place of these parts.
+    pub plan: LogicalPlan,
+    /// What answers these selectors, and all others.
+    pub queryable: Arc<dyn Queryable>,
 }
 
 /// One selector of a query.

@@ -2,6 +2,7 @@
 //!
 //! Invariant: knows stores and replicas; knows neither PromQL's operators nor HTTP.
 
+mod distributed;
 mod endpoints;
 mod joined;
 mod plain;
@@ -18,6 +19,7 @@ use std::{
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt, stream};
 
+pub use distributed::{Distribution, Engines, QueryEngines, RemoteEngine};
 pub use endpoints::{
     Connect, EndpointConnection, EndpointInfo, EndpointSet, EndpointSettings, EndpointSpec, EndpointSpecs,
     EndpointStatus, Peer,
@@ -31,7 +33,7 @@ use crate::{
     context::Context,
     error::{Error, ErrorKind, Result},
     model::{Interval, Labels, Matcher, Resolution, Warning, Warnings},
-    promql::{Queryable, Select, SelectFrame, SelectStream, SelectedSeries},
+    promql::{Distributed, LogicalPlan, Queryable, Select, SelectFrame, SelectStream, SelectedSeries},
     series::SeriesBatch,
     store::{Frame, SeriesRequest, SeriesStream, Store},
 };
@@ -56,12 +58,19 @@ const REWRITTEN: &str = "PromQL info: counters of downsampled data have their re
 pub struct StoreQueryable {
     store: Arc<dyn Store>,
     options: Arc<SelectOptions>,
+    distribution: Option<Arc<Distribution>>,
 }
 
 impl StoreQueryable {
     /// Selects from `store`, which keeps the whole contract ([`Conform`](crate::store::Conform)).
     pub fn new(store: Arc<dyn Store>, options: SelectOptions) -> Self {
-        Self { store, options: Arc::new(options) }
+        Self { store, options: Arc::new(options), distribution: None }
+    }
+
+    /// Lets queriers evaluate parts of queries, where that gives the same answer.
+    #[must_use]
+    pub fn distributed(self, distribution: Arc<Distribution>) -> Self {
+        Self { distribution: Some(distribution), ..self }
     }
 
     /// Label sets of the series that match and have samples in the interval.
@@ -158,6 +167,10 @@ impl Queryable for StoreQueryable {
             text.push_str(&format!(" by {}", names.join(", ")));
         }
         Some(text)
+    }
+
+    fn distribute(&self, plan: &LogicalPlan) -> Option<Distributed> {
+        self.distribution.as_ref()?.split(self, plan)
     }
 
     fn hidden_labels(&self) -> &[String] {

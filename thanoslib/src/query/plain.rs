@@ -20,7 +20,8 @@ pub(super) fn read_floats<'a>(
     out: &mut SampleColumns,
 ) -> Result<bool> {
     let base = out.floats.len();
-    let mut before: Option<i64> = None;
+    // The end of the chunk before as it is said, and its last sample.
+    let (mut before, mut last): (Option<i64>, Option<i64>) = (None, None);
     for (at, chunk) in chunks {
         if !chunk.is_float() || before.is_some_and(|before| at.mint <= before) {
             truncate(&mut out.floats, base);
@@ -34,10 +35,15 @@ pub(super) fn read_floats<'a>(
             chunk.decode_into(out)
         };
         // What a chunk holds need not be what is said of it.
-        let ts = &out.floats.ts;
-        if begin > base && ts.get(begin).is_some_and(|t| *t <= ts[begin - 1]) {
+        let ts = &out.floats.ts[begin..];
+        if ts.first().is_some_and(|t| last.is_some_and(|last| *t <= last)) {
             truncate(&mut out.floats, base);
             return Ok(false);
+        }
+        last = ts.last().copied().or(last);
+        // At once, since later the samples behind would have to move, too.
+        if ts.first().is_some_and(|t| *t < interval.mint) {
+            clip(&mut out.floats, begin, interval);
         }
         if let Err(e) = decoded {
             clip(&mut out.floats, base, interval);

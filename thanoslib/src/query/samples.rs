@@ -55,8 +55,16 @@ impl StoredSeries {
         let read = |i: Interval| !self.selection.joined || i.overlaps(self.selection.reads);
         let chunks = || self.views().flat_map(|s| s.chunks()).filter(|c| read(c.meta.interval));
         let slots = self.selection.merge_replicas && self.selection.algorithm == Algorithm::Interval;
-        if slots || self.selection.adds_up_resets() || chunks().any(|c| c.meta.aggr != Aggr::Raw) {
+        if slots || self.selection.adds_up_resets() {
             return Ok(false);
+        }
+        // Chunks of several replicas lie across each other, which is seen before one is decoded.
+        let mut before = None;
+        for c in chunks() {
+            if c.meta.aggr != Aggr::Raw || before.is_some_and(|before| c.meta.interval.mint <= before) {
+                return Ok(false);
+            }
+            before = Some(c.meta.interval.maxt);
         }
         let raw = chunks().map(|c| (c.meta.interval, Chunk { encoding: c.meta.encoding, data: c.data() }));
         read_floats(raw, self.selection.interval, out)
@@ -98,6 +106,6 @@ impl SeriesData for StoredSeries {
     }
 
     fn size_bytes(&self) -> usize {
-        self.views().flat_map(|s| s.chunks()).map(|c| c.data().len()).sum()
+        self.views().map(|s| s.data_len()).sum()
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::{StreamExt, stream};
 
-use super::{SelectOptions, StoreQueryable};
+use super::{Distribution, SelectOptions, StoreQueryable};
 use crate::{
     apis::{QueryApi, QueryEngine, QueryFrame, QueryStream, QueryTime, RemoteQuery},
     clock::Clock,
@@ -14,7 +14,7 @@ use crate::{
     model::{Labels, Value, Warning},
     promql::{
         self, Engine, EngineOptions, InstantQuery, MatrixSeries, QueryResult, QueryValue, RangeQuery,
-        VectorSample,
+        VectorSample, ast::Expr,
     },
     store::{PartialResponse, Store},
 };
@@ -52,6 +52,7 @@ pub(crate) fn lookback_for(own_ms: i64, max_resolution_ms: i64) -> Option<i64> {
 ///     store: Arc::new(store),
 ///     options: SelectOptions::default(),
 ///     dynamic_lookback: true,
+///     distribution: None,
 ///     clock: Arc::new(SystemClock),
 /// };
 /// let query = RemoteQuery::new("up", QueryTime::Instant { t_ms: Some(20_000) });
@@ -70,6 +71,8 @@ pub struct QueryService {
     pub options: SelectOptions,
     /// True: the lookback grows with the resolution asked for.
     pub dynamic_lookback: bool,
+    /// Who evaluates parts of queries; `None` evaluates all of them here.
+    pub distribution: Option<Arc<Distribution>>,
     /// Tells what "now" is.
     pub clock: Arc<dyn Clock>,
 }
@@ -107,17 +110,29 @@ impl QueryService {
         }
     }
 
-    async fn evaluate(&self, ctx: &Context, request: &RemoteQuery) -> Result<QueryResult> {
+    /// The engine for a request.
+    fn engine(&self, request: &RemoteQuery) -> Engine {
         let own = self.engine.options();
-        let engine = self.engine.with_options(EngineOptions {
+        self.engine.with_options(EngineOptions {
             x_functions: own.x_functions && request.engine != QueryEngine::Prometheus,
             ..own.clone()
-        });
-        let expr =
-            promql::parse(&request.text, engine.options()).map_err(|e| Error::invalid(e.to_string()))?;
+        })
+    }
+
+    async fn evaluate(
+        &self,
+        ctx: &Context,
+        engine: Engine,
+        expr: Expr,
+        request: &RemoteQuery,
+    ) -> Result<QueryResult> {
         let options = self.options(request);
         let lookback_ms = self.lookback_ms(request, options.max_resolution_ms);
-        let queryable = Arc::new(StoreQueryable::new(Arc::clone(&self.store), options));
+        let queryable = StoreQueryable::new(Arc::clone(&self.store), options);
+        let queryable = Arc::new(match &self.distribution {
+            Some(distribution) => queryable.distributed(Arc::clone(distribution)),
+            None => queryable,
+        });
         let text = Arc::from(request.text.as_str());
         match request.time {
             QueryTime::Instant { t_ms } => {
@@ -125,9 +140,6 @@ impl QueryService {
                 engine.instant(ctx, queryable, InstantQuery { expr, text, time_ms, lookback_ms }).await
             }
             QueryTime::Range { start_ms, end_ms, step_ms } => {
-                if step_ms <= 0 {
-                    return Err(Error::invalid("the step of a range query must be above 0"));
-                }
                 let query = RangeQuery { expr, text, start_ms, end_ms, step_ms, lookback_ms };
                 engine.range(ctx, queryable, query).await
             }
@@ -142,8 +154,18 @@ impl QueryApi for QueryService {
             Some(timeout) => ctx.with_timeout(timeout),
             None => ctx.clone(),
         };
-        let result = self.evaluate(&ctx, &request).await?;
-        Ok(stream::iter(frames(result, request.batch_series).into_iter().map(Ok)).boxed())
+        let engine = self.engine(&request);
+        let expr =
+            promql::parse(&request.text, engine.options()).map_err(|e| Error::invalid(e.to_string()))?;
+        if let QueryTime::Range { start_ms, end_ms, step_ms } = request.time {
+            let (expr, text) = (expr.clone(), Arc::from(request.text.as_str()));
+            RangeQuery { expr, text, start_ms, end_ms, step_ms, lookback_ms: None }.check()?;
+        }
+        // A query that fails ends its stream; one that cannot be read begins none.
+        Ok(match self.evaluate(&ctx, engine, expr, &request).await {
+            Ok(result) => stream::iter(frames(result, request.batch_series).into_iter().map(Ok)).boxed(),
+            Err(e) => stream::iter([Err(e)]).boxed(),
+        })
     }
 }
 

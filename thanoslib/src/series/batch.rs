@@ -144,6 +144,14 @@ impl<'a> SeriesView<'a> {
         batch.chunks[start..end].iter().map(move |meta| ChunkView { meta: *meta, batch })
     }
 
+    /// Bytes of all chunks.
+    #[cfg(feature = "promql")]
+    #[inline]
+    pub(crate) fn data_len(&self) -> usize {
+        let (start, end) = self.range();
+        self.batch.chunks[start..end].iter().map(|meta| meta.len as usize).sum()
+    }
+
     /// Chunk `i`, if there is one.
     #[inline]
     pub fn chunk(&self, i: usize) -> Option<ChunkView<'a>> {

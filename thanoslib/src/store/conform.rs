@@ -10,6 +10,7 @@ use super::{
     Abilities, Frame, LabelNames, LabelNamesRequest, LabelValues, LabelValuesRequest, Projection,
     SeriesRequest, SeriesStream, ShardInfo, Store, StoreInfo,
     external::{consume, overlay},
+    lay::lay,
     merge,
 };
 use crate::{
@@ -26,9 +27,9 @@ const BATCH_SERIES: usize = 256;
 /// A store that does what the store inside it does not do itself: external labels, removal
 /// of replica labels, sharding, limits; with the series sorted by their final labels.
 ///
-/// What the store inside can do it does; what is missing is done here. Where labels change,
-/// the answer is collected under the budget of the request and sorted anew, since a label
-/// that is added or removed changes the order.
+/// What the store inside can do it does; what is missing is done here. Labels that no series has
+/// are laid over while the series stream. Where others change, the answer is collected under the
+/// budget of the request and sorted anew, since they change the order.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -102,17 +103,28 @@ impl Store for Conform {
         } else {
             inner.without_replica_labels = Vec::new();
         }
+        // Labels that no series has are laid over while the series stream.
+        let streams = work.relabels() && !work.touched().any(|name| self.inner.may_have(name));
+        let laid = streams.then(|| {
+            let replica_labels = std::mem::take(&mut work.replica_labels);
+            let left = |name: &[u8]| !replica_labels.iter().any(|r| r.as_bytes() == name);
+            std::mem::take(&mut work.external).filter(|label| left(label.name))
+        });
         // The hash is that of the final labels, and so it comes last.
-        if able.projection && !work.relabels() && work.shard.is_none() {
+        if able.projection && laid.is_none() && !work.relabels() && work.shard.is_none() {
             work.projection = None;
         } else {
             inner.projection = None;
         }
         // A store that does not stop by itself may still spare us the most of it.
-        if work.changes_labels() || work.shard.is_some() {
+        if laid.is_some() || work.changes_labels() || work.shard.is_some() {
             inner.limit = 0;
         }
         let stream = self.inner.series(ctx, inner).await?;
+        let stream = match laid {
+            Some(external) if !external.is_empty() => lay(ctx, external, stream),
+            _ => stream,
+        };
         Ok(work.apply(ctx, stream))
     }
 
@@ -202,6 +214,11 @@ struct Work {
 impl Work {
     fn changes_labels(&self) -> bool {
         self.relabels() || self.projection.is_some()
+    }
+
+    /// Names that are set or removed.
+    fn touched(&self) -> impl Iterator<Item = &[u8]> {
+        self.external.iter().map(|label| label.name).chain(self.replica_labels.iter().map(String::as_bytes))
     }
 
     fn relabels(&self) -> bool {

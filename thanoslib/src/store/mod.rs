@@ -1,11 +1,14 @@
 //! Stores: anything that answers Series, LabelNames and LabelValues.
 //!
 //! Invariant: chunks stay bytes; knows no PromQL and no protocol.
+//!
+#![doc = include_str!("../../docs/PLUG_IN.md")]
 
 mod blocks;
 mod conform;
 mod external;
 mod fanout;
+mod lay;
 mod limited;
 mod memory;
 pub(crate) mod merge;
@@ -77,6 +80,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// the whole info takes time, since every request asks for it.
     fn abilities(&self) -> Abilities {
         self.info().abilities
+    }
+
+    /// False when surely no series of this store has the label, external labels aside: then
+    /// [`Conform`](crate::store) need not sort anew to set or remove it.
+    fn may_have(&self, _label: &[u8]) -> bool {
+        true
     }
 
     /// Streams every series that satisfies all matchers and overlaps the range.

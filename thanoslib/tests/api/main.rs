@@ -11,6 +11,7 @@ mod counters;
 mod fanout;
 mod http_grafana;
 mod http_limits;
+mod many_endpoints;
 mod memory_store;
 mod providers;
 mod proxy;

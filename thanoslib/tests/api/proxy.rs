@@ -323,3 +323,26 @@ async fn what_stores_answered_is_noted() {
     assert_eq!(noted, [("a".to_owned(), 3, 3, 3), ("b".to_owned(), 0, 0, 0)]);
     assert_eq!(proxy.statistics().empty_streams(), 1);
 }
+
+#[tokio::test]
+async fn what_is_missing_is_told_as_a_figure() {
+    let (whole, _) = faulty("a", 3, StoreFault::None);
+    let (gone, _) = faulty("b", 3, StoreFault::Fails(ErrorKind::Unavailable, "gone"));
+    let (warns, _) = faulty("c", 3, StoreFault::Warns("a block is missing"));
+    let (breaks, _) = faulty("d", 3, StoreFault::Breaks(1, ErrorKind::Unavailable, "gone"));
+    let check = async |members: &[&ProxyMember], want: &str| {
+        let proxy = proxy(members.iter().map(|m| (*m).clone()).collect(), ProxySettings::default());
+        let ctx = Context::default();
+        let frames = proxy.series(&ctx, request()).await.expect("a stream");
+        let _all: Vec<_> = frames.collect().await;
+        assert_eq!(ctx.coverage().to_string(), want);
+    };
+    check(&[&whole], "stores=1/1, time=1.0000").await;
+    check(&[&whole, &gone], "stores=1/2, time=0.5000").await;
+    check(&[&whole, &gone, &warns, &breaks], "stores=1/4, time=0.2500").await;
+    let ctx = Context::default();
+    let names = LabelNamesRequest::new(Interval::ALL, vec![any()]);
+    let labels = proxy(vec![whole, gone], ProxySettings::default());
+    labels.label_names(&ctx, names).await.expect("a partial answer");
+    assert_eq!(ctx.coverage().to_string(), "stores=1/2, time=0.5000");
+}

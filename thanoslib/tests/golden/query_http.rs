@@ -1,12 +1,13 @@
 //! The HTTP API over the recorded bucket, asked what the real querier was asked.
 
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::{collections::HashMap, io::Read, path::Path, sync::Arc};
 
 use axum::{
     Router,
     body::{Body, to_bytes},
     http::{Method, Request, header},
 };
+use flate2::read::GzDecoder;
 use serde_json::Value;
 use thanoslib::{
     bucket::Bucket,
@@ -65,7 +66,6 @@ pub(crate) fn run(golden: &mut Golden) {
                     "body_raw",
                     "answers are compared as JSON; how floats and times print is judged by tsdb/floats",
                 ),
-                ("headers.content-encoding", "answers are not compressed yet"),
                 ("body.data.startTime", "wall clock of the recording"),
                 ("body.data.stats.timings", "seconds differ from run to run; their names are compared"),
                 (
@@ -168,12 +168,22 @@ pub(crate) async fn replay(router: &Router, row: &Value) -> Verdict {
     let status = response.status().as_u16();
     let headers = response.headers().clone();
     let body = to_bytes(response.into_body(), 64 << 20).await.map_err(|e| e.to_string())?;
-    let text = String::from_utf8_lossy(&body).into_owned();
+    let header = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+    let coding = header("content-encoding");
+    let mut plain = body.to_vec();
+    if coding == "gzip" {
+        plain.clear();
+        GzDecoder::new(&body[..]).read_to_end(&mut plain).map_err(|e| e.to_string())?;
+    }
+    let text = String::from_utf8_lossy(&plain).into_owned();
     let shown = || text.chars().take(400).collect::<String>();
     if row["status"].as_u64() != Some(u64::from(status)) {
         return Err(format!("status {status}, want {}: {}", row["status"], shown()));
     }
-    let header = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+    if row["headers"].is_object() && coding != row["headers"]["content-encoding"].as_str().unwrap_or_default()
+    {
+        return Err(format!("content-encoding {coding:?}, want {}", row["headers"]["content-encoding"]));
+    }
     same_headers(&header, &row["headers"])?;
     same_answer(&row["request"], &text, &row["body"])
 }

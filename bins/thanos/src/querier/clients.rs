@@ -2,13 +2,12 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
-use thanoslib::discovery;
-use thanoslib_bins_common::server_flags::GrpcServerFlags;
+use anyhow::Result;
+use thanoslib::{discovery, tls::ClientTlsSettings};
+use thanoslib_bins_common::server_flags::{GrpcServerFlags, tls_version};
 use thanoslib_grpc::{
     client::{ClientSettings, Compression},
     server::TransportSettings,
-    tls::{ClientTlsSettings, ServerTlsSettings, TlsVersion},
 };
 
 use super::flags::ClientFlags;
@@ -38,7 +37,7 @@ pub(crate) fn to_grpc(settings: &discovery::ClientSettings) -> thanoslib::Result
         key_file: tls.key_file.clone(),
         server_name,
         insecure_skip_verify: tls.insecure_skip_verify,
-        min_version: version("min_version", &tls.min_version),
+        min_version: tls_version("min_version", &tls.min_version),
     });
     let compression = match settings.compression {
         discovery::Compression::Snappy => Compression::Snappy,
@@ -49,25 +48,10 @@ pub(crate) fn to_grpc(settings: &discovery::ClientSettings) -> thanoslib::Result
 
 /// How gRPC is served.
 pub(crate) fn transport(flags: &GrpcServerFlags) -> Result<TransportSettings> {
-    let tls = match (file(&flags.tls_cert), file(&flags.tls_key)) {
-        (Some(cert_file), Some(key_file)) => Some(ServerTlsSettings {
-            client_ca_file: file(&flags.tls_client_ca),
-            min_version: version("grpc-server-tls-min-version", &flags.tls_min_version),
-            ..ServerTlsSettings::new(cert_file, key_file)
-        }),
-        (None, None) if flags.tls_client_ca.is_empty() => None,
-        (None, None) => {
-            bail!("--grpc-server-tls-client-ca needs --grpc-server-tls-cert and --grpc-server-tls-key")
-        }
-        _ => bail!("both --grpc-server-tls-cert and --grpc-server-tls-key must be given, or none"),
-    };
-    if !flags.tls_ciphers.is_empty() || !flags.tls_curves.is_empty() {
-        tracing::warn!("--grpc-server-tls-ciphers and --grpc-server-tls-curves have no effect");
-    }
     Ok(TransportSettings {
         connection_age_max: flags.max_connection_age.0,
         grace: flags.grpc_grace_period.0,
-        tls,
+        tls: flags.tls()?,
         ..TransportSettings::default()
     })
 }
@@ -78,16 +62,4 @@ fn text(text: &str) -> Option<String> {
 
 fn file(path: &str) -> Option<PathBuf> {
     text(path).map(PathBuf::from)
-}
-
-fn version(name: &str, text: &str) -> TlsVersion {
-    match text {
-        "1.3" | "" => TlsVersion::Tls13,
-        "1.2" => TlsVersion::Tls12,
-        // What is older is broken and not spoken here; 1.2 is the nearest that is.
-        older => {
-            tracing::warn!("{name} {older}: versions before 1.2 are not spoken");
-            TlsVersion::Tls12
-        }
-    }
 }

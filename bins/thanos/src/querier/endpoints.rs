@@ -14,10 +14,10 @@ use thanoslib::{
         self, ClientSink, Discovery, DiscoverySettings, DnsProvider, DnsResolver, EndpointEntry, HostLookup,
     },
     metrics::{Collect, Kind, TextWriter},
-    query::{EndpointSet, EndpointSettings},
+    query::{EndpointSet, EndpointSettings, EndpointSpec, EndpointSpecs},
 };
 use thanoslib_bins_common::env::TextPair;
-use thanoslib_grpc::client::{Connector, GroupMembers};
+use thanoslib_grpc::client::{ClientMetrics, Connector, GroupMembers};
 
 use super::{
     clients,
@@ -29,6 +29,7 @@ use super::{
 #[derive(Clone, Debug)]
 pub(crate) struct Endpoints {
     pub(crate) set: Arc<EndpointSet>,
+    calls: Arc<ClientMetrics>,
     discovery: Arc<Discovery>,
 }
 
@@ -38,11 +39,15 @@ impl Endpoints {
         flags: &EndpointFlags,
         client: &ClientFlags,
         query_timeout: Duration,
+        replica_groups: bool,
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
         let global = clients::settings(client);
         let groups = Arc::new(Groups::default());
-        let connector = Connector::new(clients::to_grpc(&global)?)?.with_groups(Arc::clone(&groups) as _);
+        let calls = Arc::new(ClientMetrics::default());
+        let connector = Connector::new(clients::to_grpc(&global)?)?
+            .with_groups(Arc::clone(&groups) as _)
+            .with_metrics(Arc::clone(&calls));
         let connector = Arc::new(connector);
         let resolver = match flags.dns_resolver.as_str() {
             "miekgdns" => HostLookup::Servers,
@@ -63,8 +68,12 @@ impl Endpoints {
             unhealthy_timeout,
             close_delay: info_timeout.max(unhealthy_timeout).max(query_timeout),
         };
-        let set = EndpointSet::new(Arc::clone(&discovery) as _, connector, clock, watched);
-        Ok(Self { set: Arc::new(set), discovery })
+        let specs: Arc<dyn EndpointSpecs> = match replica_groups {
+            true => Arc::new(Members(Arc::clone(&discovery))),
+            false => Arc::clone(&discovery) as _,
+        };
+        let set = EndpointSet::new(specs, connector, clock, watched);
+        Ok(Self { set: Arc::new(set), calls, discovery })
     }
 
     /// What keeps discovery and watch going.
@@ -119,6 +128,27 @@ impl GroupMembers for Groups {
     }
 }
 
+/// The members of each group as endpoints of their own that hold the same data.
+#[derive(Debug)]
+struct Members(Arc<Discovery>);
+
+impl EndpointSpecs for Members {
+    fn specs(&self) -> Vec<EndpointSpec> {
+        let (groups, mut specs): (Vec<_>, Vec<_>) = self.0.specs().into_iter().partition(|s| s.group);
+        for group in groups {
+            let members = self.0.group_members(&group.address);
+            specs.extend(members.iter().map(|address| EndpointSpec {
+                address: address.clone(),
+                group: false,
+                service_config: None,
+                replicas: Some(group.address.clone()),
+                ..group.clone()
+            }));
+        }
+        specs
+    }
+}
+
 /// Hands the settings that a configuration names to the connector.
 #[derive(Debug)]
 struct Clients(Arc<Connector>);
@@ -131,6 +161,7 @@ impl ClientSink for Clients {
 
 impl Collect for Endpoints {
     fn collect(&self, out: &mut TextWriter) {
+        self.calls.collect(out);
         let name = "thanos_store_nodes_grpc_connections";
         out.family(name, "Endpoints that requests go to.", Kind::Gauge);
         let mut counts = std::collections::BTreeMap::<(String, &str), u64>::new();

@@ -53,6 +53,9 @@ pub(crate) struct WebFlags {
     /// Serves what changes or ends something, such as ending a query.
     #[arg(long = "web.enable-admin-api")]
     pub enable_admin_api: bool,
+    /// Answers Prometheus' remote read over all stores at /api/v1/read.
+    #[arg(long = "web.enable-remote-read")]
+    pub enable_remote_read: bool,
     /// Query URL that alerts link to.
     #[arg(long = "alert.query-url", default_value = "")]
     pub alert_query_url: String,
@@ -103,7 +106,7 @@ pub(crate) struct EngineFlags {
     /// Label that divides series among leaf queriers; may be repeated or a list with commas.
     #[arg(long = "query.partition-label")]
     pub partition_label: Vec<String>,
-    /// Leaf queriers hold overlapping times.
+    /// Has no effect: queriers with the same labels are never asked for parts of a query.
     #[arg(long = "query.distributed-with-overlapping-interval", hide = true)]
     pub overlapping_interval: bool,
     /// Feature to enable; may be repeated or a list with commas.
@@ -215,6 +218,16 @@ pub(crate) struct EndpointFlags {
     pub conn_metric_label: Vec<String>,
 }
 
+impl EndpointFlags {
+    /// True when the flags name an endpoint, or where to find some.
+    #[cfg(feature = "standalone")]
+    pub(crate) fn are_given(&self) -> bool {
+        let lists = [&self.endpoint, &self.group, &self.strict, &self.group_strict, &self.sd_files];
+        let texts = [&self.sd_config, &self.sd_config_file];
+        lists.iter().any(|list| !list.is_empty()) || texts.iter().any(|text| !text.is_empty())
+    }
+}
+
 /// How stores are asked.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct ProxyFlags {
@@ -236,6 +249,25 @@ pub(crate) struct ProxyFlags {
     /// Frames of a store that are read ahead with the lazy strategy.
     #[arg(long = "query.lazy-retrieval-max-buffered-responses", default_value_t = 20, hide = true)]
     pub buffered_frames: usize,
+    /// Of the members of an endpoint group one is asked, the best as far as is known; each shows as an
+    /// endpoint of its own. Thanos has no such flag, nor the following ones.
+    #[arg(long = "store.replica-groups")]
+    pub replica_groups: bool,
+    /// A second member of a group is asked when the first is slower than 95 of 100 of its answers.
+    #[arg(long = "store.hedge", requires = "replica_groups")]
+    pub hedge: bool,
+    /// Another member of a group goes on when one fails, also in the middle of its answer.
+    #[arg(long = "store.fail-over", requires = "replica_groups")]
+    pub fail_over: bool,
+    /// Failures in a row after which a store is left alone for a time; 0 never does.
+    #[arg(long = "store.breaker-failures", default_value_t = 0)]
+    pub breaker_failures: u32,
+    /// How long such a store is left alone.
+    #[arg(long = "store.breaker-rest", default_value = "10s")]
+    pub breaker_rest: PromDuration,
+    /// Part of a query's time that one store may take, at most 1; 0 sets no limit.
+    #[arg(long = "store.time-share", default_value_t = 0.0)]
+    pub time_share: f64,
 }
 
 /// Who asks.

@@ -6,5 +6,6 @@ pub(crate) mod clients;
 pub(crate) mod endpoints;
 pub(crate) mod flags;
 pub(crate) mod node;
+pub(crate) mod own;
 pub(crate) mod serve;
 pub(crate) mod settings;

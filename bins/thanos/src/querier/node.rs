@@ -7,14 +7,15 @@ use thanoslib::{
     apis::{Apis, JoinSettings},
     budget::Budget,
     clock::Clock,
-    http::{Api, Served, StoreStatus, StoreStatuses},
+    context::SpanSink,
+    http::{self, Api, Served, StoreStatus, StoreStatuses},
     metrics::{Collect, Kind, TextWriter},
     model::{Interval, duration::UnixTime, relabel},
     promql::Engine,
-    query::{EndpointSet, QueryService, SelectOptions},
+    query::{Distribution, EndpointSet, QueryEngines, QueryService, SelectOptions},
     runtime::Pool,
     store::{
-        Limited, Member, PartialResponse, Proxy, ProxySettings, ProxyStatistics, Retrieval, Store,
+        Breaker, Limited, Member, PartialResponse, Proxy, ProxySettings, ProxyStatistics, Retrieval, Store,
         StoreLimits, Stores, Tolerance, TsdbSelector,
     },
 };
@@ -22,7 +23,10 @@ use thanoslib_bins_common::{env::TextPair, server_flags::StoreLimitFlags, values
 
 use super::{
     endpoints::Endpoints,
-    flags::{AnswerFlags, EngineFlags, MemoryFlags, ProxyFlags, TenancyFlags, WebFlags, listed},
+    flags::{
+        AnswerFlags, EngineFlags, MemoryFlags, ProxyFlags, TelemetryFlags, TenancyFlags, WebFlags, listed,
+    },
+    own::{self, Own},
     settings,
 };
 
@@ -36,6 +40,7 @@ pub(crate) struct QuerierFlags<'a> {
     pub proxy: &'a ProxyFlags,
     pub tenancy: &'a TenancyFlags,
     pub limits: &'a StoreLimitFlags,
+    pub telemetry: &'a TelemetryFlags,
 }
 
 /// A querier, ready to be served.
@@ -49,23 +54,28 @@ pub(crate) struct Querier {
     pub metrics: Vec<Arc<dyn Collect>>,
 }
 
-/// Builds a querier over endpoints and stores of its own; `shown` are the flags that its API tells.
+/// Builds a querier over endpoints and stores of its own; `shown` are the flags that its API tells, and
+/// `spans` where the spans of requests go.
 pub(crate) fn build(
     flags: QuerierFlags<'_>,
     endpoints: &Endpoints,
-    own: Vec<Member>,
+    own: Vec<Own>,
     clock: Arc<dyn Clock>,
     shown: BTreeMap<String, String>,
+    spans: Option<Arc<dyn SpanSink>>,
 ) -> Result<Querier> {
-    let QuerierFlags { engine, answers, memory, web, proxy, tenancy, limits } = flags;
+    let QuerierFlags { engine, answers, memory, web, proxy, tenancy, limits, telemetry } = flags;
     let budget = Budget::new("process memory", settings::memory_limit_bytes(memory)?);
     let http = settings::web(settings::http_settings(engine, answers, memory, shown)?, web, tenancy);
+    let http = http::Settings { telemetry: settings::telemetry(telemetry)?, ..http };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let evaluator = Engine::new(settings::engine_options(engine, memory)?, Arc::new(Pool::new(threads)?));
+    let evaluator = settings::tracked(evaluator, engine)?;
 
     let proxy_settings = proxy_settings(proxy)?;
     let selector = proxy_settings.tsdb_selector.clone();
-    let stores: Vec<Arc<dyn Stores>> = vec![Arc::clone(&endpoints.set) as _, Arc::new(own)];
+    let members: Vec<Member> = own.iter().map(|own| own.member.clone()).collect();
+    let stores: Vec<Arc<dyn Stores>> = vec![Arc::clone(&endpoints.set) as _, Arc::new(members)];
     let proxied = Arc::new(Proxy::new(Arc::new(stores), proxy_settings));
     let statistics = proxied.statistics();
     let limits = StoreLimits { series_max: limits.request_series, samples_max: limits.request_samples };
@@ -83,26 +93,33 @@ pub(crate) fn build(
         partial_response: partial,
         ..SelectOptions::default()
     };
+    let distribution = (engine.mode == "distributed").then(|| {
+        let engines = Arc::clone(&endpoints.set) as Arc<dyn QueryEngines>;
+        Arc::new(Distribution { engines, partition_labels: listed(&engine.partition_label) })
+    });
     let query = QueryService {
         engine: evaluator.clone(),
         store: Arc::clone(&store),
         options,
         dynamic_lookback: http.dynamic_lookback,
+        distribution: distribution.clone(),
         clock: Arc::clone(&clock),
     };
     let response_timeout = timeout(proxy);
     let for_users = JoinSettings { merge: Some(listed(&answers.replica_label)), response_timeout };
     let for_queriers = JoinSettings { merge: None, response_timeout };
     let served = Served {
-        apis: endpoints.set.apis(&for_users, Arc::clone(&store), None),
+        apis: own::apis(Some(&endpoints.set), &own, &for_users, Arc::clone(&store), None),
         stores: Some(Arc::new(ShownStores { endpoints: Arc::clone(&endpoints.set), selector })),
+        distribution,
         clock,
         budget: Arc::clone(&budget),
+        spans,
         ..Served::new(evaluator, Arc::clone(&store))
     };
     Ok(Querier {
         api: Api::new(http, served),
-        apis: endpoints.set.apis(&for_queriers, proxied, Some(Arc::new(query))),
+        apis: own::apis(Some(&endpoints.set), &own, &for_queriers, proxied, Some(Arc::new(query))),
         limits,
         budget,
         metrics: vec![Arc::new(endpoints.clone()), Arc::new(ProxyMetrics(statistics))],
@@ -140,7 +157,22 @@ fn proxy_settings(flags: &ProxyFlags) -> Result<ProxySettings> {
         response_timeout: timeout(flags),
         retrieval: if flags.strategy == "lazy" { Retrieval::Lazy } else { Retrieval::Eager },
         buffered_frames: flags.buffered_frames,
-        tolerance: Tolerance::default(),
+        tolerance: tolerance(flags)?,
+    })
+}
+
+fn tolerance(flags: &ProxyFlags) -> Result<Tolerance> {
+    let share = flags.time_share;
+    if !(0.0..=1.0).contains(&share) {
+        return Err(anyhow!("--store.time-share must be from 0 to 1, not {share}"));
+    }
+    let breaker = Breaker { failures: flags.breaker_failures, rest: flags.breaker_rest.0 };
+    Ok(Tolerance {
+        groups: flags.replica_groups,
+        hedge: flags.hedge,
+        fail_over: flags.fail_over,
+        breaker: (breaker.failures > 0).then_some(breaker),
+        store_time: (share > 0.0).then_some(share),
     })
 }
 
@@ -189,5 +221,40 @@ impl Collect for ProxyMetrics {
             Kind::Counter,
             self.0.empty_streams() as f64,
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        proxy: ProxyFlags,
+    }
+
+    #[test]
+    fn tolerance_is_off_unless_asked_for() {
+        let of = |args: &[&str]| {
+            let command = Command::try_parse_from(["query"].iter().chain(args)).map_err(|e| e.to_string())?;
+            tolerance(&command.proxy).map_err(|e| e.to_string())
+        };
+        assert_eq!(of(&[]), Ok(Tolerance::default()));
+        let all = [
+            "--store.replica-groups",
+            "--store.hedge",
+            "--store.fail-over",
+            "--store.breaker-failures=3",
+            "--store.breaker-rest=1m",
+            "--store.time-share=0.5",
+        ];
+        let breaker = Some(Breaker { failures: 3, rest: Duration::from_secs(60) });
+        let want = Tolerance { groups: true, hedge: true, fail_over: true, breaker, store_time: Some(0.5) };
+        assert_eq!(of(&all), Ok(want));
+        assert!(of(&["--store.hedge"]).is_err_and(|e| e.contains("--store.replica-groups")));
+        assert!(of(&["--store.time-share=2"]).is_err_and(|e| e.contains("--store.time-share")));
     }
 }

@@ -17,8 +17,18 @@ use thanoslib::{
     http::{self, Api, Probes, Readiness},
     metrics::Collect,
 };
-use thanoslib_bins_common::{listen::listen, process_metrics::ProcessMetrics};
-use thanoslib_grpc::server::{self, Services};
+use thanoslib_bins_common::{
+    listen::listen,
+    process_metrics::ProcessMetrics,
+    request::Requests,
+    shutdown::until,
+    spans::{Spans, SpansTask},
+    web::WebServer,
+};
+use thanoslib_grpc::{
+    server::{self, Services},
+    tonic::service::Routes,
+};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tower::ServiceExt;
 
@@ -54,6 +64,12 @@ pub(crate) struct Serving {
     pub grpc: server::Settings,
     /// What gRPC calls draw on.
     pub budget: Arc<Budget>,
+    /// How HTTP is served.
+    pub web: WebServer,
+    /// How requests are logged and traced.
+    pub requests: Requests,
+    /// Where spans go, and the work of sending them.
+    pub spans: Option<(Arc<Spans>, SpansTask)>,
     /// How long HTTP requests under way may go on when the process stops.
     pub http_grace: Duration,
     /// The ports.
@@ -81,6 +97,11 @@ impl Serving {
         let mut services = Services::new(self.apis, self.grpc);
         services.context = Context::new(self.budget);
         let mut metrics = self.metrics;
+        if let Some((spans, task)) = self.spans {
+            services.context = services.context.with_trace(&(Arc::clone(&spans) as _), None);
+            metrics.push(spans);
+            running.spawn(task.run(stopped.clone()));
+        }
         metrics.insert(0, Arc::clone(&self.api) as _);
         metrics.push(Arc::clone(&services.metrics) as _);
         metrics.push(Arc::new(ProcessMetrics));
@@ -90,14 +111,16 @@ impl Serving {
             readiness: readiness.clone(),
             metrics,
         };
-        let router = prefixed(http::router(self.api).merge(http::pages()), &self.route_prefix)
+        let api = self.requests.around_http(http::router(self.api));
+        let router = prefixed(api.merge(http::pages()), &self.route_prefix)
             .merge(probes.router())
             .fallback(http::not_found);
         let transport = services.settings.transport.clone();
         let (routes, grpc_readiness) = services.build().await?;
+        let routes = Routes::from(self.requests.around_grpc(routes.into_axum_router()));
         let Listeners { http, grpc } = self.listeners;
         let (http_address, grpc_address) = (http.local_addr()?.to_string(), grpc.local_addr()?.to_string());
-        let http_server = serve_http(http, router, stopped.clone(), self.http_grace);
+        let http_server = self.web.serve(http, router, stopped.clone(), self.http_grace);
         let grpc_server = async {
             let begin = async {
                 first.await;
@@ -133,12 +156,6 @@ impl Serving {
     }
 }
 
-/// Completes when the process stops.
-async fn until(mut stopped: watch::Receiver<bool>) {
-    // An error means that the sender is gone, which ends the process as well.
-    let _ = stopped.wait_for(|stopped| *stopped).await;
-}
-
 /// The router below a prefix, to which the root leads.
 fn prefixed(router: Router, prefix: &str) -> Router {
     if prefix.is_empty() {
@@ -163,23 +180,6 @@ fn prefixed(router: Router, prefix: &str) -> Router {
         .route(prefix, get(redirect))
         .route(&format!("{prefix}/"), inner.clone())
         .route(&format!("{prefix}/{{*rest}}"), inner)
-}
-
-async fn serve_http(
-    listener: TcpListener,
-    router: Router,
-    stopped: watch::Receiver<bool>,
-    grace: Duration,
-) -> Result<()> {
-    let server = axum::serve(listener, router).with_graceful_shutdown(until(stopped.clone()));
-    let given_up = async {
-        until(stopped).await;
-        tokio::time::sleep(grace).await;
-    };
-    tokio::select! {
-        ended = std::future::IntoFuture::into_future(server) => ended.context("HTTP server"),
-        () = given_up => Ok(()),
-    }
 }
 
 /// A prefix as `--web.route-prefix` gives it, with a slash in front and none behind.

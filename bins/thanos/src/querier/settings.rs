@@ -1,18 +1,18 @@
 //! From flags to settings of the library.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use thanoslib::{
     context::AdmissionSettings,
     dedup::{Algorithm, Counters},
-    http::{self, Tenancy},
+    http::{self, CertificateField, RemoteRead, Telemetry, Tenancy},
     model::duration,
-    promql::EngineOptions,
+    promql::{ActiveQueryFile, Engine, EngineKind, EngineOptions},
     query::ResolutionSeams,
 };
 
-use super::flags::{AnswerFlags, EngineFlags, MemoryFlags, TenancyFlags, WebFlags, listed};
+use super::flags::{AnswerFlags, EngineFlags, MemoryFlags, TelemetryFlags, TenancyFlags, WebFlags, listed};
 
 /// The version of Thanos that we are compatible with, as `/api/v1/status/buildinfo` gives it.
 pub(crate) const THANOS_VERSION: &str = "0.43.0";
@@ -51,6 +51,13 @@ pub(crate) fn http_settings(
     };
     Ok(http::Settings {
         timeout: engine.timeout.0,
+        selects_max: engine.max_concurrent_select,
+        // Compat: queries are distributed by the engine of Thanos only.
+        engine: match (engine.engine.as_str(), engine.mode.as_str()) {
+            ("thanos", _) | (_, "distributed") => EngineKind::Thanos,
+            _ => EngineKind::Prometheus,
+        },
+        mode: if engine.mode == "distributed" { "distributed" } else { "local" },
         admission: admission(memory, engine.max_concurrent)?,
         replica_labels: listed(&answers.replica_label),
         algorithm,
@@ -74,14 +81,45 @@ pub(crate) fn http_settings(
     })
 }
 
+/// How queries are told apart in the metrics.
+pub(crate) fn telemetry(flags: &TelemetryFlags) -> Result<Telemetry> {
+    let ascending = |name: &str, bounds: &[f64]| {
+        if !bounds.is_sorted_by(|a, b| a < b) {
+            bail!("--query.telemetry.request-{name}-quantiles: not ascending");
+        }
+        Ok(bounds.to_vec())
+    };
+    Ok(Telemetry {
+        seconds: ascending("duration-seconds", &flags.duration)?,
+        samples: ascending("samples", &flags.samples)?,
+        series: ascending("series-seconds", &flags.series)?,
+    })
+}
+
+/// The engine with the file of its running queries; what a process before left there is logged.
+pub(crate) fn tracked(evaluator: Engine, engine: &EngineFlags) -> Result<Engine> {
+    if engine.active_query_path.is_empty() {
+        return Ok(evaluator);
+    }
+    let dir = Path::new(&engine.active_query_path);
+    let (file, left) =
+        ActiveQueryFile::open(dir, engine.max_concurrent).context("--query.active-query-path")?;
+    if let Some(queries) = left {
+        tracing::info!(queries, "these queries did not finish in the last run");
+    }
+    Ok(evaluator.tracked(Arc::new(file)))
+}
+
 /// The same settings for those that ask over the web.
 pub(crate) fn web(settings: http::Settings, web: &WebFlags, tenancy: &TenancyFlags) -> http::Settings {
     http::Settings {
         cors: !web.disable_cors,
         admin: web.enable_admin_api,
+        remote_read: web.enable_remote_read.then(RemoteRead::default),
         tenancy: Tenancy {
             header: tenancy.header.clone(),
             default_tenant: tenancy.default_tenant.clone(),
+            certificate_field: CertificateField::by_name(&tenancy.certificate_field),
             enforced_label: tenancy.enforce.then(|| tenancy.label.clone()),
         },
         ..settings

@@ -6,7 +6,12 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use anyhow::{Context as _, Result};
 use thanoslib::clock::{Clock, SystemClock};
-use thanoslib_bins_common::shutdown;
+use thanoslib_bins_common::{
+    request::Requests,
+    shutdown,
+    spans::{self, Spans, SpansTask},
+    web::WebServer,
+};
 use thanoslib_grpc::server;
 
 use crate::querier::{
@@ -20,11 +25,22 @@ use crate::querier::{
 pub(crate) use flags::QueryFlags;
 
 /// Serves until a signal comes; `shown` are the flags as the API tells them.
-pub(crate) async fn run(flags: QueryFlags, shown: BTreeMap<String, String>) -> Result<()> {
+pub(crate) async fn run(
+    flags: QueryFlags,
+    shown: BTreeMap<String, String>,
+    spans: Option<(Arc<Spans>, SpansTask)>,
+) -> Result<()> {
     let stop = shutdown::signals()?;
+    let web = WebServer::open(&flags.http.http_config)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let endpoints =
-        Endpoints::open(&flags.endpoints, &flags.client, flags.engine.timeout.0, Arc::clone(&clock)).await?;
+    let endpoints = Endpoints::open(
+        &flags.endpoints,
+        &flags.client,
+        flags.engine.timeout.0,
+        flags.proxy.replica_groups,
+        Arc::clone(&clock),
+    )
+    .await?;
     let querier = QuerierFlags {
         engine: &flags.engine,
         answers: &flags.answers,
@@ -33,8 +49,11 @@ pub(crate) async fn run(flags: QueryFlags, shown: BTreeMap<String, String>) -> R
         proxy: &flags.proxy,
         tenancy: &flags.tenancy,
         limits: &flags.limits,
+        telemetry: &flags.telemetry,
     };
-    let querier = node::build(querier, &endpoints, Vec::new(), clock, shown)?;
+    let sink = spans::sink(spans.as_ref().map(|(spans, _)| spans));
+    let requests = Requests::new(&flags.web.logging, &flags.web.logging_file, sink.clone())?;
+    let querier = node::build(querier, &endpoints, Vec::new(), clock, shown, sink)?;
     let serving = Serving {
         component: "query",
         api: querier.api,
@@ -48,6 +67,9 @@ pub(crate) async fn run(flags: QueryFlags, shown: BTreeMap<String, String>) -> R
             ..server::Settings::default()
         },
         budget: querier.budget,
+        web,
+        requests,
+        spans,
         http_grace: flags.http.http_grace_period.0,
         listeners: Listeners::open(&flags.http.http_address, &flags.grpc.grpc_address).await?,
     };

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow};
 use clap::ArgAction;
 use thanoslib::{
     sidecar::{ReloadMethod, ReloaderSettings, Settings, ShipperSettings},
@@ -101,9 +101,6 @@ pub(crate) struct ShipperFlags {
 impl SidecarFlags {
     /// How the sidecar works.
     pub(crate) fn settings(&self) -> Result<Settings> {
-        if !self.request_logging.is_empty() || !self.request_logging_file.is_empty() {
-            bail!("--request.logging-config: requests are not logged by this command");
-        }
         Ok(Settings {
             ready_timeout: self.prometheus.ready_timeout.0,
             config_interval: self.prometheus.get_config_interval.0,
@@ -204,7 +201,6 @@ mod tests {
     fn what_cannot_be_done_is_refused() {
         assert!(flags(&["--min-time=soon"]).min_time().is_err());
         assert!(flags(&["--shipper.upload-concurrency=-1"]).settings().is_err());
-        assert!(flags(&["--request.logging-config=http: {}"]).settings().is_err());
         assert!(Command::try_parse_from(["x", "--reloader.method=magic"]).is_err());
         assert!(Command::try_parse_from(["x", "--hash-func=MD5"]).is_err());
     }

@@ -5,21 +5,30 @@ mod metrics;
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use thanoslib::{
     budget::Budget,
     context::Context,
     http::{self, Probes, Readiness},
+    metrics::Collect,
     model::duration::parse_size,
     sidecar::Sidecar,
     store::{StoreLimits, prometheus::PrometheusStore},
 };
-use thanoslib_bins_common::{listen::listen, server_flags::GrpcServerFlags, shutdown};
+use thanoslib_bins_common::{
+    bucket_metrics::BucketFamilies,
+    listen::listen,
+    process_metrics::ProcessMetrics,
+    request::Requests,
+    shutdown::{self, until},
+    spans::{self, Spans, SpansTask},
+    web::WebServer,
+};
 use thanoslib_grpc::{
     server::{self, Services},
-    tls::{ServerTlsSettings, TlsVersion},
+    tonic::service::Routes,
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, task::JoinSet};
 
 pub(crate) use flags::SidecarFlags;
 
@@ -29,18 +38,23 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 const MEMORY: &str = "4GiB";
 
 /// Serves until a signal comes.
-pub(crate) async fn run(flags: SidecarFlags) -> Result<()> {
+pub(crate) async fn run(flags: SidecarFlags, spans: Option<(Arc<Spans>, SpansTask)>) -> Result<()> {
     let stop = shutdown::signals()?;
     let settings = flags.settings()?;
-    if !flags.http.http_config.is_empty() {
-        bail!("--http.config: TLS and passwords of the HTTP endpoints are not offered by this command");
-    }
+    let web = WebServer::open(&flags.http.http_config)?;
+    let sink = spans::sink(spans.as_ref().map(|(spans, _)| spans));
+    let requests = Requests::new(&flags.request_logging, &flags.request_logging_file, sink)?;
     let reload_method = settings.reloader.method.as_str();
     let store = PrometheusStore::new(flags.prometheus.client()?).with_min_time(flags.min_time()?);
     let store = Arc::new(store);
     let mut sidecar = Sidecar::new(Arc::clone(&store), settings);
+    let mut bucket_metrics: Option<Arc<dyn Collect>> = None;
     match flags.objstore.bucket_if_set()? {
-        Some(bucket) => sidecar = sidecar.with_bucket(bucket),
+        Some(bucket) => {
+            let families = Arc::new(BucketFamilies::new(bucket.name()));
+            sidecar = sidecar.with_bucket(bucket.with_metrics(Arc::clone(&families) as _));
+            bucket_metrics = Some(families);
+        }
         None => tracing::info!("no bucket is configured, blocks are not uploaded"),
     }
     let http = listen("http-address", &flags.http.http_address).await?;
@@ -49,38 +63,40 @@ pub(crate) async fn run(flags: SidecarFlags) -> Result<()> {
 
     let mut services = Services::new(sidecar.apis(), grpc_settings(&flags)?);
     services.context = Context::new(Budget::new("process memory", parse_size(MEMORY)?));
+    let mut span_metrics: Option<Arc<dyn Collect>> = None;
+    let (stopping, stopped) = watch::channel(false);
+    let mut sending = JoinSet::new();
+    if let Some((spans, task)) = spans {
+        services.context = services.context.with_trace(&(Arc::clone(&spans) as _), None);
+        span_metrics = Some(spans);
+        sending.spawn(task.run(stopped.clone()));
+    }
     let transport = services.settings.transport.clone();
     let readiness = Readiness::default();
     let probes = Probes {
         component: "sidecar",
         version: VERSION.to_owned(),
         readiness: readiness.clone(),
-        metrics: vec![
+        metrics: [
             Arc::new(metrics::SidecarFamilies {
                 sidecar: Arc::clone(sidecar.metrics()),
                 reads: Arc::clone(store.metrics()),
                 reload_method,
-            }),
+            }) as Arc<dyn Collect>,
             Arc::clone(&services.metrics) as _,
-        ],
+            Arc::new(ProcessMetrics),
+        ]
+        .into_iter()
+        .chain(bucket_metrics)
+        .chain(span_metrics)
+        .collect(),
     };
     let (routes, grpc_readiness) = services.build().await?;
+    let routes = Routes::from(requests.around_grpc(routes.into_axum_router()));
     let router = probes.router().fallback(http::not_found);
 
-    let (stopping, stopped) = watch::channel(false);
     let grace = flags.http.http_grace_period.0;
-    let http_server = async {
-        let end = until(stopped.clone());
-        let serving = axum::serve(http, router).with_graceful_shutdown(end).into_future();
-        let late = async {
-            until(stopped.clone()).await;
-            tokio::time::sleep(grace).await;
-        };
-        tokio::select! {
-            ended = serving => ended.context("HTTP server"),
-            () = late => Ok(()),
-        }
-    };
+    let http_server = web.serve(http, router, stopped.clone(), grace);
     let grpc_server = async {
         server::serve_routes(routes, &transport, grpc, until(stopped.clone())).await.context("gRPC server")
     };
@@ -113,13 +129,8 @@ pub(crate) async fn run(flags: SidecarFlags) -> Result<()> {
     };
     tracing::info!(http = %http_address, grpc = %grpc_address, prometheus = store.client().address(), "serving");
     let (worked, http, grpc) = tokio::join!(work, http_server, grpc_server);
+    while sending.join_next().await.is_some() {}
     worked.and(http).and(grpc)
-}
-
-/// Completes when the process stops.
-async fn until(mut stopped: watch::Receiver<bool>) {
-    // An error means that the sender is gone, which ends the process as well.
-    let _ = stopped.wait_for(|stopped| *stopped).await;
 }
 
 /// How gRPC is served.
@@ -132,30 +143,9 @@ fn grpc_settings(flags: &SidecarFlags) -> Result<server::Settings> {
         transport: server::TransportSettings {
             connection_age_max: flags.grpc.max_connection_age.0,
             grace: flags.grpc.grpc_grace_period.0,
-            tls: tls(&flags.grpc)?,
+            tls: flags.grpc.tls()?,
             ..server::TransportSettings::default()
         },
         ..server::Settings::default()
     })
-}
-
-fn tls(flags: &GrpcServerFlags) -> Result<Option<ServerTlsSettings>> {
-    if !flags.tls_ciphers.is_empty() || !flags.tls_curves.is_empty() {
-        tracing::warn!("--grpc-server-tls-ciphers and --grpc-server-tls-curves have no effect");
-    }
-    match (flags.tls_cert.is_empty(), flags.tls_key.is_empty()) {
-        (true, true) if flags.tls_client_ca.is_empty() => Ok(None),
-        (false, false) => {
-            let mut tls = ServerTlsSettings::new(&flags.tls_cert, &flags.tls_key);
-            tls.client_ca_file = (!flags.tls_client_ca.is_empty()).then(|| (&flags.tls_client_ca).into());
-            tls.min_version = match flags.tls_min_version.as_str() {
-                "1.3" => TlsVersion::Tls13,
-                // Nothing older is spoken.
-                _ => TlsVersion::Tls12,
-            };
-            Ok(Some(tls))
-        }
-        (true, true) => bail!("when a client CA is used a server key and certificate must also be provided"),
-        _ => bail!("both server key and certificate must be provided"),
-    }
 }

@@ -4,9 +4,12 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use thanoslib::model::Labels;
-use thanoslib_bins_common::values::PromDuration;
+use thanoslib_bins_common::{server_flags::StoreLimitFlags, values::PromDuration};
 
-use crate::querier::flags::{AnswerFlags, EngineFlags, MemoryFlags};
+use crate::querier::flags::{
+    AnswerFlags, ClientFlags, EndpointFlags, EngineFlags, MemoryFlags, ProxyFlags, TelemetryFlags,
+    TenancyFlags, WebFlags,
+};
 
 /// Everything in one process: blocks of buckets and local folders, asked over HTTP and gRPC.
 #[derive(Clone, Debug, clap::Args)]
@@ -34,6 +37,9 @@ pub(crate) struct StandaloneFlags {
     /// Address of the gRPC Store API.
     #[arg(long = "grpc-address", default_value = "127.0.0.1:10901")]
     pub grpc_address: String,
+    /// File with TLS, headers and passwords of the HTTP endpoints.
+    #[arg(long = "http.config", default_value = "")]
+    pub http_config: String,
     /// Calls of the Store API that run at a time.
     #[arg(long = "store.grpc.series-max-concurrency", default_value_t = 20)]
     pub grpc_max_concurrent: usize,
@@ -43,6 +49,20 @@ pub(crate) struct StandaloneFlags {
     pub answers: AnswerFlags,
     #[command(flatten)]
     pub memory: MemoryFlags,
+    #[command(flatten)]
+    pub endpoints: EndpointFlags,
+    #[command(flatten)]
+    pub client: ClientFlags,
+    #[command(flatten)]
+    pub proxy: ProxyFlags,
+    #[command(flatten)]
+    pub web: WebFlags,
+    #[command(flatten)]
+    pub tenancy: TenancyFlags,
+    #[command(flatten)]
+    pub limits: StoreLimitFlags,
+    #[command(flatten)]
+    pub telemetry: TelemetryFlags,
     /// Writes blocks of two made-up clusters into DIR/demo, serves them and prints queries to try.
     #[arg(long)]
     pub demo: bool,

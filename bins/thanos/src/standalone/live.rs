@@ -3,12 +3,16 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
-use thanoslib::store::{
-    Member,
-    prometheus::{HttpClientConfig, PrometheusClient, PrometheusStore},
+use thanoslib::{
+    sidecar::PrometheusApis,
+    store::{
+        Member,
+        prometheus::{HttpClientConfig, PrometheusClient, PrometheusStore},
+    },
 };
 
 use super::Beside;
+use crate::querier::own::Own;
 
 /// How often a server is asked for its labels and times.
 const REFRESH: Duration = Duration::from_secs(30);
@@ -20,7 +24,8 @@ pub(super) fn open(urls: &[String]) -> Result<Vec<Beside>> {
         let name = format!("prometheus {}", client.address());
         let store = Arc::new(PrometheusStore::new(client));
         let member = Member { name: name.clone(), store: Arc::clone(&store) as _ };
-        Ok(Beside { member, work: Box::new(move |stop| Box::pin(refresh(name, store, stop))) })
+        let own = Own { member, apis: PrometheusApis::apis(Arc::clone(&store)) };
+        Ok(Beside { own, work: Box::new(move |stop| Box::pin(refresh(name, store, stop))) })
     };
     urls.iter().map(open).collect()
 }

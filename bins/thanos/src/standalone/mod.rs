@@ -16,34 +16,58 @@ use anyhow::{Context as _, Result, bail};
 use futures::future::BoxFuture;
 use thanoslib::{
     ErrorKind,
+    apis::{Apis, JoinSettings},
     block::{BlockCache, Discovery},
     bucket::{Bucket, BucketConfig},
     budget::Budget,
     clock::{Clock, SystemClock},
-    context::Context,
-    http::{self, Api, Probes, Readiness, Served},
-    metrics::Collect,
-    promql::{Engine, EngineOptions},
+    context::{Context, SpanSink},
+    http::{self, Api, Served},
+    promql::Engine,
     runtime::Pool,
-    store::{BlockSet, BucketSource, Fanout, FolderSource, Member, Store},
+    store::{BlockSet, BucketSource, Fanout, FolderSource, Limited, Member, Store, StoreLimits},
 };
-use thanoslib_bins_common::{env, listen::listen, shutdown};
+use thanoslib_bins_common::{
+    env,
+    request::Requests,
+    shutdown,
+    spans::{self, Spans, SpansTask},
+    web::WebServer,
+};
 use thanoslib_grpc::server;
-use tokio::sync::watch;
 
-use crate::querier::settings;
+use crate::querier::{
+    endpoints::Endpoints,
+    node::{self, Querier, QuerierFlags},
+    own::{self, Own},
+    serve::{Listeners, Serving, Task, route_prefix},
+    settings,
+};
 pub(crate) use flags::StandaloneFlags;
 
 /// Time that the first look at the blocks may take.
 const FIRST_SYNC: Duration = Duration::from_secs(120);
 
+/// Longest time that HTTP requests under way may take when the process stops.
+const HTTP_GRACE: Duration = Duration::from_secs(120);
+
 /// Serves until a signal comes.
 ///
 /// `shown` are the flags as the API tells them.
-pub(crate) async fn run(flags: StandaloneFlags, shown: BTreeMap<String, String>) -> Result<()> {
+pub(crate) async fn run(
+    flags: StandaloneFlags,
+    shown: BTreeMap<String, String>,
+    spans: Option<(Arc<Spans>, SpansTask)>,
+) -> Result<()> {
     let mut stop = Box::pin(shutdown::signals()?);
-    let settings = Settings::new(&flags, shown)?;
+    let web = WebServer::open(&flags.http_config)?;
+    let sink = spans::sink(spans.as_ref().map(|(spans, _)| spans));
+    let requests = Requests::new(&flags.web.logging, &flags.web.logging_file, sink.clone())?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let mut flags = flags;
+    if flags.demo && flags.answers.replica_label.is_empty() {
+        flags.answers.replica_label = vec!["replica".to_owned()];
+    }
     let demo_end = match flags.demo {
         true => Some(demo::write(&flags.data_dir.join("demo"), &clock)?),
         false => None,
@@ -52,43 +76,114 @@ pub(crate) async fn run(flags: StandaloneFlags, shown: BTreeMap<String, String>)
     #[cfg(feature = "sidecar")]
     let beside = live::open(&flags.prometheus_url)?;
     #[cfg(not(feature = "sidecar"))]
-    let beside = Vec::new();
-    let http = listen("http-address", &flags.http_address).await?;
-    let grpc = listen("grpc-address", &flags.grpc_address).await?;
+    let beside: Vec<Beside> = Vec::new();
+    let listeners = Listeners::open(&flags.http_address, &flags.grpc_address).await?;
     tokio::select! {
         loaded = first_sync(&sets) => loaded?,
         () = &mut stop => return Ok(()),
     }
-    serve(settings, Sources { sets, beside }, Listeners { http, grpc }, clock, demo_end, stop).await
-}
-
-/// What the flags say, read before anything is opened.
-struct Settings {
-    http: http::Settings,
-    grpc: server::Settings,
-    engine: EngineOptions,
-    memory_bytes: u64,
-    sync_every: Duration,
-}
-
-impl Settings {
-    fn new(flags: &StandaloneFlags, shown: BTreeMap<String, String>) -> Result<Self> {
-        let StandaloneFlags { engine, answers, memory, .. } = flags;
-        let mut http = settings::http_settings(engine, answers, memory, shown)?;
-        if flags.demo && http.replica_labels.is_empty() {
-            http.replica_labels = vec!["replica".to_owned()];
-        }
-        Ok(Self {
-            http,
-            grpc: server::Settings {
-                admission: settings::admission(memory, flags.grpc_max_concurrent)?,
-                ..server::Settings::default()
-            },
-            engine: settings::engine_options(engine, memory)?,
-            memory_bytes: settings::memory_limit_bytes(memory)?,
-            sync_every: flags.sync_block_duration.0,
-        })
+    let (mut own, mut tasks): (Vec<Own>, Vec<Task>) = beside.into_iter().map(|b| (b.own, b.work)).unzip();
+    for set in sets {
+        let member = Member { name: set.name.clone(), store: Arc::clone(&set.store) as Arc<dyn Store> };
+        own.push(Own { member, apis: Apis::default() });
+        let every = flags.sync_block_duration.0;
+        tasks.push(Box::new(move |stop| Box::pin(resync(set, every, stop))));
     }
+    let (querier, first) = querier(&flags, own, clock, shown, sink, &mut tasks).await?;
+    let serving = Serving {
+        component: "standalone",
+        api: querier.api,
+        route_prefix: route_prefix(&flags.web.route_prefix, &flags.web.external_prefix),
+        metrics: querier.metrics,
+        apis: querier.apis,
+        grpc: server::Settings {
+            admission: settings::admission(&flags.memory, flags.grpc_max_concurrent)?,
+            limits: querier.limits,
+            ..server::Settings::default()
+        },
+        budget: querier.budget,
+        web,
+        requests,
+        spans,
+        http_grace: HTTP_GRACE,
+        listeners,
+    };
+    let ready = |http: &str, _: &str| {
+        if let Some(end) = demo_end {
+            print_demo(http, end);
+        }
+    };
+    serving.run(tasks, first, stop, ready).await
+}
+
+/// What is served over stores of the process and, where flags name some, endpoints; and what ends when
+/// all have been asked what they are.
+async fn querier(
+    flags: &StandaloneFlags,
+    own: Vec<Own>,
+    clock: Arc<dyn Clock>,
+    shown: BTreeMap<String, String>,
+    spans: Option<Arc<dyn SpanSink>>,
+    tasks: &mut Vec<Task>,
+) -> Result<(Querier, BoxFuture<'static, ()>)> {
+    let StandaloneFlags { engine, answers, memory, web, proxy, tenancy, limits, telemetry, .. } = flags;
+    let given = QuerierFlags { engine, answers, memory, web, proxy, tenancy, limits, telemetry };
+    if !flags.endpoints.are_given() {
+        return Ok((local(given, own, clock, shown, spans)?, Box::pin(async {})));
+    }
+    let endpoints = Endpoints::open(
+        &flags.endpoints,
+        &flags.client,
+        engine.timeout.0,
+        proxy.replica_groups,
+        Arc::clone(&clock),
+    )
+    .await?;
+    tasks.extend(endpoints.tasks());
+    let querier = node::build(given, &endpoints, own, clock, shown, spans)?;
+    let (set, longest) = (Arc::clone(&endpoints.set), node::first_update(proxy));
+    let first = async move {
+        if tokio::time::timeout(longest, set.updated()).await.is_err() {
+            tracing::warn!(after = ?longest, "not all endpoints have said what they are");
+        }
+    };
+    Ok((querier, Box::pin(first)))
+}
+
+/// What is served over stores of the process alone: a store among others, as a store gateway is.
+fn local(
+    flags: QuerierFlags<'_>,
+    own: Vec<Own>,
+    clock: Arc<dyn Clock>,
+    shown: BTreeMap<String, String>,
+    spans: Option<Arc<dyn SpanSink>>,
+) -> Result<Querier> {
+    let QuerierFlags { engine, answers, memory, web, tenancy, limits, telemetry, .. } = flags;
+    let http = settings::web(settings::http_settings(engine, answers, memory, shown)?, web, tenancy);
+    let http = http::Settings { telemetry: settings::telemetry(telemetry)?, ..http };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let evaluator = Engine::new(settings::engine_options(engine, memory)?, Arc::new(Pool::new(threads)?));
+    let evaluator = settings::tracked(evaluator, engine)?;
+    let budget = Budget::new("process memory", settings::memory_limit_bytes(memory)?);
+    let members = own.iter().map(|own| own.member.clone()).collect();
+    let store: Arc<dyn Store> = Arc::new(Fanout::new("store", members));
+    let limits = StoreLimits { series_max: limits.request_series, samples_max: limits.request_samples };
+    let limited: Arc<dyn Store> = Arc::new(Limited::new(Arc::clone(&store), limits));
+    let has_apis = own.iter().any(|own| own.apis.rules.is_some());
+    let joined = |settings: &JoinSettings, store| match has_apis {
+        true => own::apis(None, &own, settings, store, None),
+        false => Apis::from(store),
+    };
+    let for_users = JoinSettings { merge: Some(http.replica_labels.clone()), ..JoinSettings::default() };
+    let served = Served {
+        apis: joined(&for_users, Arc::clone(&limited)),
+        clock,
+        budget: Arc::clone(&budget),
+        spans,
+        ..Served::new(evaluator, limited)
+    };
+    let apis = joined(&JoinSettings::default(), store);
+    Ok(Querier { api: Api::new(http, served), apis, limits, budget, metrics: Vec::new() })
 }
 
 /// Looks at the blocks of every set; a set that cannot be listed at all ends the process.
@@ -109,11 +204,6 @@ async fn first_sync(sets: &[Set]) -> Result<()> {
     Ok(())
 }
 
-struct Listeners {
-    http: tokio::net::TcpListener,
-    grpc: tokio::net::TcpListener,
-}
-
 /// A set of blocks and what it is called in logs and warnings.
 struct Set {
     name: String,
@@ -122,14 +212,8 @@ struct Set {
 
 /// A store that is no set of blocks, with its work until a future of the end completes.
 struct Beside {
-    member: Member,
-    work: Box<dyn FnOnce(BoxFuture<'static, ()>) -> BoxFuture<'static, ()> + Send>,
-}
-
-/// All that is asked.
-struct Sources {
-    sets: Vec<Set>,
-    beside: Vec<Beside>,
+    own: Own,
+    work: Task,
 }
 
 fn block_sets(flags: &StandaloneFlags) -> Result<Vec<Set>> {
@@ -165,6 +249,7 @@ fn block_sets(flags: &StandaloneFlags) -> Result<Vec<Set>> {
     let live = false;
     let named = flags.demo
         || live
+        || flags.endpoints.are_given()
         || !flags.tsdb_path.is_empty()
         || !flags.objstore_config.is_empty()
         || !flags.objstore_config_file.is_empty();
@@ -220,85 +305,6 @@ fn check_folder(dir: &Path) -> Result<()> {
         bail!("no folder {}: --tsdb.path takes the data folder of a Prometheus", dir.display());
     }
     Ok(())
-}
-
-async fn serve(
-    settings: Settings,
-    sources: Sources,
-    listeners: Listeners,
-    clock: Arc<dyn Clock>,
-    demo_end: Option<i64>,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> Result<()> {
-    let Sources { sets, beside } = sources;
-    let mut members: Vec<Member> = sets
-        .iter()
-        .map(|s| Member { name: s.name.clone(), store: Arc::clone(&s.store) as Arc<dyn Store> })
-        .collect();
-    let (live, work): (Vec<Member>, Vec<_>) = beside.into_iter().map(|b| (b.member, b.work)).unzip();
-    members.extend(live);
-    let store: Arc<dyn Store> = Arc::new(Fanout::new("store", members));
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let engine = Engine::new(settings.engine, Arc::new(Pool::new(threads)?));
-    let budget = Budget::new("process memory", settings.memory_bytes);
-    let served = Served { clock, budget: Arc::clone(&budget), ..Served::new(engine, Arc::clone(&store)) };
-    let api = Api::new(settings.http, served);
-    let readiness = Readiness::default();
-    let probes = Probes {
-        component: "standalone",
-        version: settings::THANOS_VERSION.to_owned(),
-        readiness: readiness.clone(),
-        metrics: vec![Arc::clone(&api) as Arc<dyn Collect>],
-    };
-    let router = http::router(api).merge(http::pages()).merge(probes.router()).fallback(http::not_found);
-
-    let (stopping, stopped) = watch::channel(false);
-    let mut tasks = tokio::task::JoinSet::new();
-    for set in sets {
-        tasks.spawn(resync(set, settings.sync_every, until(stopped.clone())));
-    }
-    for work in work {
-        tasks.spawn(work(Box::pin(until(stopped.clone()))));
-    }
-    let http_address = listeners.http.local_addr()?;
-    let grpc_address = listeners.grpc.local_addr()?;
-    let http_server = axum_serve(listeners.http, router, until(stopped.clone()));
-    let transport = settings.grpc.transport.clone();
-    let mut services = server::Services::new(store, settings.grpc);
-    services.context = Context::new(budget);
-    let (routes, grpc_readiness) = services.build().await?;
-    let grpc_server = server::serve_routes(routes, &transport, listeners.grpc, until(stopped));
-    readiness.set(true);
-    grpc_readiness.set(true).await;
-    tracing::info!(http = %http_address, grpc = %grpc_address, "ready");
-    if let Some(end) = demo_end {
-        print_demo(&http_address.to_string(), end);
-    }
-    let signal = async move {
-        stop.await;
-        tracing::info!("stopping");
-        readiness.set(false);
-        grpc_readiness.set(false).await;
-        // Nobody listens any more only when all servers are gone already.
-        let _ = stopping.send(true);
-        Ok::<(), anyhow::Error>(())
-    };
-    tokio::try_join!(signal, http_server, async { grpc_server.await.map_err(anyhow::Error::from) })?;
-    while tasks.join_next().await.is_some() {}
-    Ok(())
-}
-
-async fn axum_serve(
-    listener: tokio::net::TcpListener,
-    router: axum::Router,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> Result<()> {
-    axum::serve(listener, router).with_graceful_shutdown(stop).await.context("HTTP server")
-}
-
-async fn until(mut stopped: watch::Receiver<bool>) {
-    // An error means that the sender is gone, which ends the process as well.
-    let _ = stopped.wait_for(|stopped| *stopped).await;
 }
 
 async fn resync(set: Set, every: Duration, stop: impl Future<Output = ()> + Send) {

@@ -30,7 +30,12 @@ impl Host {
 
     /// A recorded text with our address in place of the recorded one.
     pub(crate) fn here(&self, text: &str) -> String {
-        text.replace("127.0.0.1:21", &format!("{}:21", self.0))
+        let mut text = text.replace("127.0.0.1:21", &format!("{}:21", self.0));
+        // Targets that were scraped stand in the data.
+        for target in [21_012, 21_098, 21_099] {
+            text = text.replace(&self.at(target), &format!("127.0.0.1:{target}"));
+        }
+        text
     }
 
     /// A recorded value with our address in place of the recorded one.
@@ -92,7 +97,6 @@ impl Process {
     }
 
     /// Sends a signal by its name.
-    #[allow(dead_code, reason = "for the suites that stop processes")]
     pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         let sent = Command::new("kill").args([&format!("-{name}"), &pid]).status().expect("kill runs");
@@ -143,11 +147,20 @@ fn exchange(address: &str, request: &str) -> Result<Answer, String> {
     stream.write_all(request.as_bytes()).map_err(failed)?;
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).map_err(failed)?;
-    let text = String::from_utf8_lossy(&bytes);
-    let (head, body) = text.split_once("\r\n\r\n").ok_or_else(|| format!("{address}: no answer"))?;
+    let end =
+        bytes.windows(4).position(|w| w == b"\r\n\r\n").ok_or_else(|| format!("{address}: no answer"))?;
+    let (head, body) = bytes.split_at(end);
+    let head = String::from_utf8_lossy(head);
     let mut lines = head.split("\r\n");
     let status = lines.next().and_then(|l| l.split(' ').nth(1)?.parse().ok()).ok_or("no status")?;
-    let headers =
+    let headers: Vec<(String, String)> =
         lines.filter_map(|l| l.split_once(": ")).map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
-    Ok(Answer { status, headers, body: body.to_owned() })
+    let mut answer = Answer { status, headers, body: String::new() };
+    let mut plain = body[4..].to_vec();
+    if answer.header("content-encoding") == "gzip" {
+        plain.clear();
+        flate2::read::GzDecoder::new(&body[4..]).read_to_end(&mut plain).map_err(failed)?;
+    }
+    answer.body = String::from_utf8_lossy(&plain).into_owned();
+    Ok(answer)
 }

@@ -109,7 +109,11 @@ pub fn merge_rules(
         group.rules.sort_by(|a, b| identity(a, b).then_with(|| preference(a).cmp(&preference(b))));
         group.rules.dedup_by(|b, a| identity(a, b).is_eq());
     }
-    groups.retain(|group| !group.rules.is_empty());
+    // A group that filters left empty goes; one that has no rules of the kind asked for stays.
+    let named = [&request.rule_names, &request.rule_groups, &request.files];
+    if !matchers.is_empty() || named.iter().any(|list| !list.is_empty()) {
+        groups.retain(|group| !group.rules.is_empty());
+    }
     Ok(RulesAnswer { groups, warnings: answer.warnings })
 }
 

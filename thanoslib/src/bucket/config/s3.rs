@@ -25,7 +25,7 @@ use crate::{
         s3::{Connector, HttpSettings, credentials, endpoint},
     },
     error::{Error, Result},
-    tls::TlsSettings,
+    tls::{ClientTlsSettings, TlsVersion},
 };
 
 /// Default of `part_size`.
@@ -289,12 +289,13 @@ impl S3Config {
             idle_conns_max: http.max_idle_conns.unwrap_or(default.idle_conns_max),
             idle_conns_per_host_max: http.max_idle_conns_per_host.unwrap_or(default.idle_conns_per_host_max),
             conns_per_host_max: http.max_conns_per_host.unwrap_or(default.conns_per_host_max),
-            tls: TlsSettings {
+            tls: ClientTlsSettings {
                 ca_file: file(&tls.ca_file),
                 cert_file: file(&tls.cert_file),
                 key_file: file(&tls.key_file),
                 server_name: (!tls.server_name.is_empty()).then(|| tls.server_name.clone()),
                 insecure_skip_verify: http.insecure_skip_verify.unwrap_or(false),
+                min_version: TlsVersion::Tls12,
             },
         }
     }

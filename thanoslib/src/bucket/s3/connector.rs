@@ -20,7 +20,7 @@ use tokio::{sync::Semaphore, time::sleep_until};
 use super::body::{Download, Progress, Upload, http_error, silent};
 use crate::{
     error::Result,
-    tls::{self, TlsSettings},
+    tls::{ClientTlsSettings, TlsVersion},
 };
 
 /// Time to reach a server, before the TLS handshake.
@@ -43,7 +43,7 @@ pub(crate) struct HttpSettings {
     /// Requests under way at a time. Default: 0, no limit.
     pub conns_per_host_max: usize,
     /// Certificates.
-    pub tls: TlsSettings,
+    pub tls: ClientTlsSettings,
 }
 
 impl Default for HttpSettings {
@@ -55,7 +55,7 @@ impl Default for HttpSettings {
             idle_conns_max: 100,
             idle_conns_per_host_max: 100,
             conns_per_host_max: 0,
-            tls: TlsSettings::default(),
+            tls: ClientTlsSettings { min_version: TlsVersion::Tls12, ..ClientTlsSettings::default() },
         }
     }
 }
@@ -83,7 +83,7 @@ impl Connector {
     /// # Errors
     /// `Invalid` for certificates or keys that cannot be read or do not fit.
     pub(crate) fn new(settings: &HttpSettings) -> Result<Self> {
-        Ok(Self { settings: settings.clone(), tls: tls::client_config(&settings.tls)? })
+        Ok(Self { settings: settings.clone(), tls: settings.tls.config()? })
     }
 
     /// The store asks for a shorter time where it probes a metadata server.

@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Write};
 
+use super::quick;
+
 /// Digits of a finite float: its sign, the digits without a dot, and the decimal exponent of the
 /// first digit (`1.5e3` has digits `15` and exponent 3).
 struct Digits {
@@ -25,9 +27,9 @@ impl Buffer {
     }
 }
 
-/// Floats that may lie in the middle between two shortest texts, such as 1e15 + 0.25. Go takes
+/// Floats below this may lie in the middle between two shortest texts, such as 1e15 + 0.25. Go takes
 /// the even last digit.
-const TIES: std::ops::Range<f64> = 1e14..1e18;
+const TIES_END: f64 = 1e18;
 
 impl Write for Buffer {
     fn write_str(&mut self, s: &str) -> fmt::Result {
@@ -46,8 +48,9 @@ impl Digits {
         match precision {
             None => {
                 write!(text, "{:e}", v.abs())?;
-                if TIES.contains(&v.abs()) {
-                    let decimals = text.len.saturating_sub("1.e15".len());
+                if v.abs() < TIES_END {
+                    let mantissa = text.as_str().split_once('e').map_or(0, |(mantissa, _)| mantissa.len());
+                    let decimals = mantissa.saturating_sub("1.".len());
                     let mut even = Buffer::EMPTY;
                     write!(even, "{:.decimals$e}", v.abs())?;
                     if even.len == text.len && even.as_str().parse() == Ok(v.abs()) {
@@ -102,9 +105,18 @@ fn write_special(out: &mut impl Write, v: f64) -> Option<fmt::Result> {
 /// # Errors
 /// Those of the writer.
 pub fn write_plain(out: &mut impl Write, v: f64) -> fmt::Result {
+    if let Some(done) = quick::write(out, v) {
+        return done;
+    }
     write_special(out, v).unwrap_or_else(|| {
-        if !TIES.contains(&v.abs()) {
+        if v.abs() >= TIES_END {
             return write!(out, "{v}");
+        }
+        if v.abs() < 1.0 {
+            let digits = Digits::new(v, None)?;
+            out.write_str(if digits.negative { "-0." } else { "0." })?;
+            (digits.exponent..-1).try_for_each(|_| out.write_char('0'))?;
+            return out.write_str(digits.digits.as_str());
         }
         let (mut text, mut even) = (Buffer::EMPTY, Buffer::EMPTY);
         write!(text, "{v}")?;
@@ -139,7 +151,7 @@ pub fn write_general(out: &mut impl Write, v: f64) -> fmt::Result {
     if digits.exponent < -4 || digits.exponent >= SHORTEST_EXPONENT_MAX {
         digits.write_exponent(out)
     } else {
-        write!(out, "{v}")
+        write_plain(out, v)
     }
 }
 
@@ -267,6 +279,9 @@ mod tests {
     fn ties_take_the_even_digit() {
         check(write_plain, 1e15 + 0.25, "1000000000000000.2");
         check(write_plain, 1e15 + 0.75, "1000000000000000.8");
+        check(write_plain, 4332782328896.0 + 0.90625, "4332782328896.9062");
+        check(write_exponent, 4332782328896.0 + 0.90625, "4.3327823288969062e+12");
+        check(write_general, 8.0 + 1.0 / 65_536.0, "8.000015258789062");
         check(write_general, 1e15 + 0.25, "1.0000000000000002e+15");
     }
 

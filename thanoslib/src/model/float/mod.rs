@@ -7,6 +7,7 @@
 
 mod format;
 mod parse;
+mod quick;
 mod quote;
 
 pub(crate) use format::{General, write_fixed};

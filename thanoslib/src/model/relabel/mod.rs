@@ -15,10 +15,7 @@ mod yaml;
 pub use yaml::{parse_relabel, parse_relabel_strict};
 
 use super::{Labels, LabelsBuilder, LabelsRef, TemplateRegex, labels::is_legacy_label_name};
-use crate::{
-    encoding::md5,
-    error::{Error, Result},
-};
+use crate::error::{Error, Result};
 
 /// What a rule does.
 ///
@@ -269,7 +266,7 @@ fn source(config: &RelabelConfig, labels: &LabelsBuilder) -> Vec<u8> {
 /// The hash of the action `hashmod`: the last eight bytes of MD5, big-endian, modulo `modulus`;
 /// 0 for the modulus 0.
 pub fn hashmod(source: &[u8], modulus: u64) -> u64 {
-    let digest = md5(source);
+    let digest = md5::compute(source);
     let last = digest[8..].iter().fold(0_u64, |hash, byte| hash << 8 | u64::from(*byte));
     last.checked_rem(modulus).unwrap_or_default()
 }

@@ -27,7 +27,7 @@ use super::{
     analysis::{Whose, since},
     cut::{Batch, blocks},
     eval::{Evaluator, InfoOutput, LeafOutput, State, Value},
-    fold::{Fold, Folds},
+    fold::{Fold, Folds, Turn},
     leaf::{Part, Task, TaskKind, reduce},
     meter::{block_bytes, block_samples},
     selector::{Give, Instant},
@@ -312,20 +312,30 @@ async fn answer(
             })
             .buffered(JOBS_MAX);
         pin_mut!(parts);
-        let mut done = None;
-        loop {
-            // While parts are taken in, the next ones are read, so that workers never run dry.
-            let take_in = async {
-                let Some((job, parts, lease)) = done else { return Ok(sinks) };
-                let (query, folds) = (Arc::clone(&query), Arc::clone(&folds));
-                let work = move || absorb(&query.shared, sinks, parts, lease, &folds, job);
-                compute(on, work).await?
+        // Parts wait while those before them are taken in, and the next ones are read meanwhile, so
+        // that workers never run dry.
+        let (mut waiting, mut ended) = (Vec::new(), false);
+        while !ended || !waiting.is_empty() {
+            let take_in = take_in(&query, on, &folds, sinks, std::mem::take(&mut waiting));
+            pin_mut!(take_in);
+            let mut taken_in = None;
+            while taken_in.is_none() || (waiting.is_empty() && !ended) {
+                tokio::select! {
+                    biased;
+                    after = &mut take_in, if taken_in.is_none() => taken_in = Some(after?),
+                    next = ctx.run(parts.try_next()), if !ended && waiting.len() < JOBS_MAX => match next? {
+                        Some((job, parts, lease, gaps)) => {
+                            warnings.extend(gaps);
+                            waiting.push((job, parts, lease));
+                        }
+                        None => ended = true,
+                    },
+                }
+            }
+            let Some(after) = taken_in else {
+                return Err(Error::internal("parts were not taken in"));
             };
-            let next;
-            (next, sinks) = futures::try_join!(ctx.run(parts.try_next()), take_in)?;
-            let Some((job, parts, lease, gaps)) = next else { break };
-            warnings.extend(gaps);
-            done = Some((job, parts, lease));
+            sinks = after;
         }
         sinks.iter_mut().zip(folds.take()).for_each(|(sink, fold)| sink.fold = fold);
         if let Some((recorder, number)) = analyzed {
@@ -338,6 +348,25 @@ async fn answer(
     Ok((outputs, warnings))
 }
 
+/// Hands parts that jobs made, in order, to their leaves.
+async fn take_in(
+    query: &Arc<Query>,
+    on: &Arc<dyn Compute>,
+    folds: &Arc<Folds>,
+    sinks: Vec<Sink>,
+    parts: Vec<(usize, Vec<Part>, Lease)>,
+) -> Result<Vec<Sink>> {
+    let query = Arc::clone(query);
+    let folded = parts.iter().all(|(_, parts, _)| parts.iter().all(|part| part.folded));
+    let folds = Arc::clone(folds);
+    let work = move || {
+        let absorb = |sinks, (job, parts, lease)| absorb(&query.shared, sinks, parts, lease, &folds, job);
+        parts.into_iter().try_fold(sinks, absorb)
+    };
+    // Of series that are aggregated already there is nothing left to compute.
+    if folded { work() } else { compute(on, work).await? }
+}
+
 /// Reduces a block of series for all leaves of a read, and aggregates them if it is their turn.
 fn reduce_in_turn(
     shared: &Shared,
@@ -348,13 +377,19 @@ fn reduce_in_turn(
     job: usize,
 ) -> Result<Vec<Part>> {
     // What operators cost is told one by one.
-    let turn = if shared.recorder.is_none() { folds.turn(job) } else { None };
-    let Some(mut turn) = turn else {
-        return reduce_all(shared, tasks, leaves, series, &mut []);
-    };
-    let parts = reduce_all(shared, tasks, leaves, series, &mut turn)?;
-    drop(turn);
-    folds.done(job);
+    let mut turn = Turn::new(shared.recorder.is_none().then_some(folds), job);
+    turn.comes();
+    let mut parts = reduce_all(shared, tasks, leaves, series, &mut turn)?;
+    turn.comes();
+    for (leaf, ((_, task), part)) in tasks.iter().zip(&mut parts).enumerate() {
+        if !part.folded
+            && let Some(fold) = turn.fold(leaf)
+        {
+            let samples = part.fold_kept(shared, task.steps, fold)?;
+            shared.meter.release(samples);
+        }
+    }
+    turn.end();
     Ok(parts)
 }
 
@@ -364,16 +399,14 @@ fn reduce_all(
     tasks: &[(usize, Arc<Task>)],
     leaves: &[usize],
     series: &[SelectedSeries],
-    mut folds: &mut [Option<Fold>],
+    turn: &mut Turn<'_>,
 ) -> Result<Vec<Part>> {
     let mut parts = Vec::with_capacity(tasks.len());
     for of_select in tasks.chunk_by(|a, b| a.0 == b.0) {
         let Some((select, _)) = of_select.first() else { continue };
         let of: Vec<_> = of_select.iter().map(|(_, task)| Arc::clone(task)).collect();
         let begun = shared.recorder.as_ref().map(|recorder| (recorder, time::Instant::now()));
-        let (now, later) = folds.split_at_mut(of.len().min(folds.len()));
-        folds = later;
-        let reduced = reduce(shared, &of, *select, series, now)?;
+        let reduced = reduce(shared, &of, (*select, parts.len()), series, turn)?;
         if let Some((recorder, begun)) = begun {
             let execution_ns = since(begun) / of.len().max(1) as u64;
             for (part, leaf) in reduced.iter().zip(&leaves[parts.len()..]) {

@@ -2,7 +2,8 @@
 //!
 //! Series are taken in order. The job whose series come next adds each at once, so that it holds
 //! one at a time and those of its processor's cache; jobs that run ahead of their turn keep theirs
-//! until it comes. So the result is the same for any number of workers.
+//! until it comes, which they look for at each series. So the result is the same for any number of
+//! workers.
 
 use std::sync::{
     Mutex, MutexGuard, PoisonError,
@@ -80,6 +81,45 @@ impl Fold {
     }
 }
 
+/// The right of a job to add to the aggregations of its read, which it has or waits for.
+#[derive(Debug)]
+pub(super) struct Turn<'f> {
+    /// Nothing for a job that leaves all to those who take in its parts.
+    folds: Option<&'f Folds>,
+    job: usize,
+    list: Option<MutexGuard<'f, Vec<Option<Fold>>>>,
+}
+
+impl<'f> Turn<'f> {
+    pub(super) fn new(folds: Option<&'f Folds>, job: usize) -> Self {
+        Self { folds, job, list: None }
+    }
+
+    /// True when the turn has come since it was asked last; nobody is waited for.
+    pub(super) fn comes(&mut self) -> bool {
+        if self.list.is_none()
+            && let Some(folds) = self.folds
+        {
+            self.list = folds.turn(self.job);
+            return self.list.is_some();
+        }
+        false
+    }
+
+    /// The aggregation of a leaf, when it is the turn of this job.
+    pub(super) fn fold(&mut self, leaf: usize) -> Option<&mut Fold> {
+        self.list.as_mut()?.get_mut(leaf)?.as_mut()
+    }
+
+    /// Ends the turn, and makes it that of the job behind.
+    pub(super) fn end(self) {
+        if let (Some(folds), Some(list)) = (self.folds, self.list) {
+            drop(list);
+            folds.done(self.job);
+        }
+    }
+}
+
 /// The aggregations of a read: a place for each of its leaves.
 #[derive(Debug)]
 pub(super) struct Folds {
@@ -97,7 +137,7 @@ impl Folds {
     }
 
     /// The aggregations, when it is the turn of this job; nobody is waited for.
-    pub(super) fn turn(&self, job: usize) -> Option<MutexGuard<'_, Vec<Option<Fold>>>> {
+    fn turn(&self, job: usize) -> Option<MutexGuard<'_, Vec<Option<Fold>>>> {
         let is_next = self.any && self.next.load(Ordering::Acquire) == job;
         is_next.then(|| self.list.try_lock().ok()).flatten()
     }

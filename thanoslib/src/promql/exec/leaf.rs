@@ -13,7 +13,7 @@ use crate::{
 
 use super::{
     Looked, Shared,
-    fold::Fold,
+    fold::{Fold, Turn},
     meter::{block_samples, histogram_samples},
     selector::Instant,
     windows::check_columns,
@@ -91,6 +91,18 @@ impl Part {
         Ok(())
     }
 
+    /// Aggregates the series that are kept, since the turn of their job has come; gives how many
+    /// samples they have.
+    pub(super) fn fold_kept(&mut self, shared: &Shared, steps: Steps, fold: &mut Fold) -> Result<u64> {
+        self.folded = true;
+        let mut samples = 0;
+        for mut block in self.blocks.drain(..) {
+            samples += block_samples(&block);
+            fold.add(shared, steps, &mut self.fold_annotations, &mut block)?;
+        }
+        Ok(samples)
+    }
+
     /// Keeps samples of a series, if there are any.
     fn push_raw(&mut self, shared: &Shared, labels: &Labels, columns: SampleColumns) -> Result<()> {
         if !columns.is_empty() {
@@ -112,28 +124,36 @@ pub(super) struct RawSeries {
 
 /// Reduces series for each of the tasks, which share one select of its number in the read.
 ///
-/// When it is the turn of these series, `folds` has the aggregations of the tasks, else nothing.
+/// Where `turn` has come, or comes meanwhile, series are aggregated at once; the first of the tasks
+/// is that of the leaf number `first` there.
 pub(super) fn reduce(
     shared: &Shared,
     tasks: &[std::sync::Arc<Task>],
-    select: usize,
+    (select, first): (usize, usize),
     series: &[SelectedSeries],
-    folds: &mut [Option<Fold>],
+    turn: &mut Turn<'_>,
 ) -> Result<Vec<Part>> {
     let begun = |(i, task): (usize, &std::sync::Arc<Task>)| {
-        let folded = folds.get(i).is_some_and(Option::is_some);
+        let folded = turn.fold(first + i).is_some();
         Part { looked: shared.looked(task.steps.count), folded, ..Part::default() }
     };
     let mut parts: Vec<Part> = tasks.iter().enumerate().map(begun).collect();
     let (mut block, mut held) = (Block::default(), 0);
-    let mut hold = |part: &Part, samples: u64| {
-        held += if part.folded { samples } else { 0 };
+    let hold = |held: &mut u64, part: &Part, samples: u64| {
+        *held += if part.folded { samples } else { 0 };
         shared.meter.hold(samples)
     };
     let with_stats = tasks.iter().any(|t| t.stats);
     let (mut columns, mut grain) = (SampleColumns::default(), Grain::default());
     for one in series {
         shared.ctx.check()?;
+        if turn.comes() {
+            for (i, (task, part)) in tasks.iter().zip(&mut parts).enumerate() {
+                if let Some(fold) = turn.fold(first + i) {
+                    held += part.fold_kept(shared, task.steps, fold)?;
+                }
+            }
+        }
         if !tasks.iter().any(|t| t.wants(one)) {
             continue;
         }
@@ -157,9 +177,9 @@ pub(super) fn reduce(
                 instant.fill(columns, &mut block);
                 if !block.is_empty() {
                     let samples = part.looked.block(&block);
-                    hold(part, samples)?;
+                    hold(&mut held, part, samples)?;
                     let drops = instant.give.drops_name();
-                    part.push(shared, task.steps, drops, &mut block, fold_of(folds, i))?;
+                    part.push(shared, task.steps, drops, &mut block, turn.fold(first + i))?;
                 }
             }
         }
@@ -180,8 +200,8 @@ pub(super) fn reduce(
                     smoothed.fill(scope, &one.labels, columns, &mut block);
                     if !block.is_empty() {
                         let samples = part.looked.block(&block);
-                        hold(part, samples)?;
-                        part.push(shared, task.steps, false, &mut block, fold_of(folds, i))?;
+                        hold(&mut held, part, samples)?;
+                        part.push(shared, task.steps, false, &mut block, turn.fold(first + i))?;
                     }
                 }
                 TaskKind::Range(call) => {
@@ -189,8 +209,8 @@ pub(super) fn reduce(
                     let looked = &mut part.looked;
                     check_columns(&shared.meter, call, columns)?;
                     if call.over_columns(scope, &one.labels, columns, &grain, looked, &mut block)? {
-                        hold(part, block_samples(&block))?;
-                        part.push(shared, task.steps, call.drops_name(), &mut block, fold_of(folds, i))?;
+                        hold(&mut held, part, block_samples(&block))?;
+                        part.push(shared, task.steps, call.drops_name(), &mut block, turn.fold(first + i))?;
                     }
                 }
                 TaskKind::Raw(window) => {
@@ -204,11 +224,6 @@ pub(super) fn reduce(
     shared.meter.release(held);
     shared.meter.look(parts.iter().map(|p| p.looked.sum().total).sum());
     Ok(parts)
-}
-
-/// The aggregation of a task, if it is its turn.
-fn fold_of(folds: &mut [Option<Fold>], i: usize) -> Option<&mut Fold> {
-    folds.get_mut(i).and_then(Option::as_mut)
 }
 
 /// Weight of raw samples; a histogram counts by its size.
@@ -249,9 +264,7 @@ fn stats_only(histograms: &FloatHistogramColumn) -> FloatHistogramColumn {
 /// Removes stale marks, which windows never see.
 fn remove_stale(columns: &mut SampleColumns) {
     let floats = &mut columns.floats;
-    // Stale marks are NaN, which is found by a loop without branches.
-    let any_nan = floats.vs.iter().fold(false, |any, v| any | v.is_nan());
-    if any_nan && floats.vs.iter().any(|v| is_stale(*v)) {
+    if any_nan(&floats.vs) && floats.vs.iter().any(|v| is_stale(*v)) {
         let mut kept = 0;
         for i in 0..floats.len() {
             if !is_stale(floats.vs[i]) {
@@ -276,6 +289,20 @@ fn remove_stale(columns: &mut SampleColumns) {
         }
         columns.histograms = kept;
     }
+}
+
+/// True when a value is NaN, as stale marks are; found by a loop without branches.
+fn any_nan(values: &[f64]) -> bool {
+    const LANES: usize = 16;
+    let (blocks, rest) = values.as_chunks::<LANES>();
+    let mut any = rest.iter().fold(false, |any, v| any | v.is_nan());
+    for block in blocks {
+        // Two values are compared with each other, which tells of both.
+        for i in 0..LANES / 2 {
+            any |= block[i].is_nan() | block[i + LANES / 2].is_nan();
+        }
+    }
+    any
 }
 
 #[cfg(test)]

@@ -76,6 +76,12 @@ impl LogicalPlan {
         &self.expr
     }
 
+    /// The same query with another expression, whose durations and times are numbers, too.
+    #[must_use]
+    pub fn with_expr(&self, expr: Expr) -> Self {
+        Self { expr, ..self.clone() }
+    }
+
     /// First step, asked end and distance of steps in ms; the distance is 0 for an instant query.
     pub fn times_ms(&self) -> (i64, i64, i64) {
         (self.times.start_ms, self.times.end_ms, self.times.step_ms)

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use super::{EndpointInfo, EndpointSet, endpoint::Endpoint};
+use crate::query::{Engines, QueryEngines, RemoteEngine};
 use crate::{
     apis::{
         ApiMember, ApiMembers, Apis, ExemplarsApi, JoinSettings, JoinedExemplars, JoinedMetadata,
         JoinedRules, JoinedStatus, JoinedTargets, MetadataApi, QueryApi, RulesApi, TargetsApi, TsdbStatusApi,
     },
+    model::Labels,
     store::Store,
 };
 
@@ -47,6 +49,32 @@ impl EndpointSet {
             })
         };
         self.queryable().iter().filter_map(member).collect()
+    }
+}
+
+impl QueryEngines for EndpointSet {
+    fn engines(&self) -> Engines {
+        let mut all = Engines::default();
+        for endpoint in self.queryable() {
+            let info = endpoint.info();
+            let querier = info.as_ref().filter(|i| i.query).and(endpoint.apis.query.clone());
+            let store = endpoint.member().map(|member| member.info);
+            match (querier, store) {
+                (Some(api), store) => {
+                    let tsdbs = store.iter().flat_map(|s| &s.tsdbs).map(|t| t.labels.clone());
+                    let mut label_sets: Vec<Labels> = tsdbs.collect();
+                    if label_sets.is_empty() {
+                        label_sets = info.map(|i| i.label_sets.clone()).unwrap_or_default();
+                    }
+                    label_sets.sort();
+                    label_sets.dedup();
+                    all.engines.push(RemoteEngine { name: endpoint.spec.address.clone(), api, label_sets });
+                }
+                (None, Some(store)) => all.stores.push(store.label_sets.clone()),
+                (None, None) => {}
+            }
+        }
+        all
     }
 }
 

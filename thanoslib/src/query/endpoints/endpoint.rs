@@ -92,7 +92,8 @@ impl Endpoint {
             (None, None) => Arc::new(unknown_store()),
         };
         let store = Arc::clone(self.apis.store.as_ref()?);
-        Some(ProxyMember::remote(&self.spec.address, store, info))
+        let group = self.spec.replicas.as_deref().map(Arc::from);
+        Some(ProxyMember { group, ..ProxyMember::remote(&self.spec.address, store, info) })
     }
 
     pub(super) fn status(&self) -> EndpointStatus {

@@ -38,12 +38,22 @@ pub struct EndpointSpec {
     pub service_config: Option<String>,
     /// Which of the connector's settings apply; `None` for the default ones.
     pub client: Option<String>,
+    /// Endpoints of the same name hold the same data; see
+    /// [`ProxyMember::group`](crate::store::ProxyMember::group).
+    pub replicas: Option<String>,
 }
 
 impl EndpointSpec {
     /// A plain endpoint.
     pub fn new(address: impl Into<String>) -> Self {
-        Self { address: address.into(), strict: false, group: false, service_config: None, client: None }
+        Self {
+            address: address.into(),
+            strict: false,
+            group: false,
+            service_config: None,
+            client: None,
+            replicas: None,
+        }
     }
 }
 

@@ -282,7 +282,8 @@ impl Stores for EndpointSet {
 
 /// True when a change of one into the other needs no new connection.
 fn same_connection(a: &EndpointSpec, b: &EndpointSpec) -> bool {
-    (a.group, &a.service_config, &a.client) == (b.group, &b.service_config, &b.client)
+    (a.group, &a.service_config, &a.client, &a.replicas)
+        == (b.group, &b.service_config, &b.client, &b.replicas)
 }
 
 /// Producers with equal labels are told apart by nothing.

@@ -218,3 +218,14 @@ async fn rounds_go_on_until_shutdown() {
     let connections = stage.set.connections();
     assert_eq!(connections[0].external_labels, r#"{address="a"}"#);
 }
+
+#[tokio::test]
+async fn replicas_are_told_to_the_proxy() {
+    let stage = Stage::new(&[]);
+    let replica =
+        |address: &str| EndpointSpec { replicas: Some("twins".to_owned()), ..EndpointSpec::new(address) };
+    *stage.specs.write().expect("not poisoned") = vec![replica("a"), replica("b"), EndpointSpec::new("c")];
+    stage.round(5, &["a", "b", "c"]).await;
+    let groups: Vec<_> = stage.set.stores().into_iter().map(|m| m.group.map(|g| g.to_string())).collect();
+    assert_eq!(groups, [Some("twins".to_owned()), Some("twins".to_owned()), None]);
+}

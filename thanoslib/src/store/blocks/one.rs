@@ -76,6 +76,10 @@ impl Store for BlockStore {
         }
     }
 
+    fn may_have(&self, label: &[u8]) -> bool {
+        self.block.has_label(label)
+    }
+
     async fn series(&self, ctx: &Context, request: SeriesRequest) -> Result<SeriesStream> {
         if !self.overlaps(request.interval) {
             return Ok(merge::ready(Vec::new()));

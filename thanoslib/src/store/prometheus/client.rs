@@ -11,7 +11,6 @@ use super::{config::HttpClientConfig, json};
 use crate::{
     context::Context,
     error::{Error, ErrorKind, Result},
-    tls,
 };
 
 pub(crate) use json::Answer;
@@ -68,7 +67,7 @@ impl PrometheusClient {
         let transport = &config.transport_config;
         let mut builder = reqwest::Client::builder()
             .user_agent(USER_AGENT)
-            .tls_backend_preconfigured(tls::client_config(&config.tls())?)
+            .tls_backend_preconfigured(config.tls().config()?)
             .pool_max_idle_per_host(transport.idle_conns())
             .pool_idle_timeout(positive(transport.idle_conn_timeout));
         if let Some(timeout) = transport.connect_timeout() {

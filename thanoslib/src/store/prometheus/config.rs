@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer, de};
 use crate::{
     error::{Error, Result},
     model::duration::parse_go,
-    tls::TlsSettings,
+    tls::{ClientTlsSettings, TlsVersion},
 };
 
 /// How a server is reached over HTTP: credentials, proxy, certificates, connections.
@@ -172,15 +172,16 @@ impl HttpClientConfig {
         Ok(())
     }
 
-    pub(super) fn tls(&self) -> TlsSettings {
+    pub(super) fn tls(&self) -> ClientTlsSettings {
         let tls = &self.tls_config;
         let path = |path: &PathBuf| (!path.as_os_str().is_empty()).then(|| path.clone());
-        TlsSettings {
+        ClientTlsSettings {
             ca_file: path(&tls.ca_file),
             cert_file: path(&tls.cert_file),
             key_file: path(&tls.key_file),
             server_name: Some(tls.server_name.clone()).filter(|name| !name.is_empty()),
             insecure_skip_verify: tls.insecure_skip_verify,
+            min_version: TlsVersion::Tls12,
         }
     }
 }

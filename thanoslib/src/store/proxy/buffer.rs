@@ -12,6 +12,10 @@ use futures::task::AtomicWaker;
 use super::Retrieval;
 use crate::{budget::Budget, error::Result, store::Frame};
 
+/// Bytes of one member that are read ahead at most, however much memory there is: enough to keep a
+/// connection busy while another member is waited for.
+const AHEAD_BYTES: usize = 16 << 20;
+
 /// Frames that wait to be joined, few or many.
 #[derive(Debug)]
 pub(super) struct Buffer {
@@ -26,6 +30,7 @@ pub(super) struct Buffer {
 #[derive(Debug, Default)]
 struct State {
     frames: VecDeque<Result<Frame>>,
+    bytes: usize,
     ended: bool,
 }
 
@@ -45,9 +50,10 @@ impl Buffer {
     }
 
     fn has_room(&self) -> bool {
-        let held = self.state().frames.len();
+        let State { frames, bytes, .. } = &*self.state();
         // An eager reader leaves the other half of the memory to those who use what it reads.
-        held < self.frames_max || self.eager.as_ref().is_some_and(|b| b.used() < b.limit() / 2)
+        let free = || self.eager.as_ref().is_some_and(|b| b.used() < b.limit() / 2);
+        frames.len() < self.frames_max || (*bytes < AHEAD_BYTES && free())
     }
 
     /// Waits until the next frame may be read.
@@ -64,7 +70,10 @@ impl Buffer {
     }
 
     pub(super) fn push(&self, frame: Result<Frame>) {
-        self.state().frames.push_back(frame);
+        let mut state = self.state();
+        state.bytes += bytes(&frame);
+        state.frames.push_back(frame);
+        drop(state);
         self.reader.wake();
     }
 
@@ -91,11 +100,20 @@ impl Buffer {
     fn take(&self) -> Option<Option<Result<Frame>>> {
         let mut state = self.state();
         let frame = state.frames.pop_front();
+        state.bytes -= frame.as_ref().map_or(0, bytes);
         let ended = state.ended;
         drop(state);
         if frame.is_some() {
             self.writer.wake();
         }
         (frame.is_some() || ended).then_some(frame)
+    }
+}
+
+/// What a frame holds.
+fn bytes(frame: &Result<Frame>) -> usize {
+    match frame {
+        Ok(Frame::Batch(batch)) => batch.size_bytes(),
+        _ => 0,
     }
 }

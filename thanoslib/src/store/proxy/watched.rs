@@ -56,8 +56,55 @@ impl Watched {
         self.statistics.failed.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn asked(&self) {
+    fn asked(&self, ctx: &Context) {
         self.statistics.asked.fetch_add(1, Ordering::Relaxed);
+        ctx.coverage().asked(self.wanted());
+    }
+
+    /// The time that is asked for and that a member holds.
+    fn wanted(&self) -> Interval {
+        let held = self.face().info.interval;
+        held.and_then(|held| held.intersect(self.interval)).unwrap_or(self.interval)
+    }
+
+    /// The same stream, of which any gap is noted once.
+    fn noted(&self, ctx: &Context, stream: SeriesStream) -> SeriesStream {
+        let (coverage, wanted, mut missed) = (ctx.coverage().clone(), self.wanted(), false);
+        let note = move |frame: &Result<Frame>| {
+            if matches!(frame, Err(_) | Ok(Frame::Warning(_))) && !std::mem::replace(&mut missed, true) {
+                coverage.missed(wanted);
+            }
+        };
+        stream.inspect(note).boxed()
+    }
+
+    /// The stream of the member, or of the group.
+    async fn opened(&self, ctx: &Context, request: SeriesRequest) -> Result<SeriesStream> {
+        let strategy = request.partial_response;
+        let trying = self.trying(ctx);
+        if let [member] = self.members.as_slice() {
+            return match Attempt::open(trying, member.clone(), request).await {
+                Ok(attempt) => Ok(frames(Reading {
+                    attempt: Some(attempt),
+                    strategy,
+                    interval: self.interval,
+                    statistics: Arc::clone(&self.statistics),
+                })),
+                Err(fault) => {
+                    self.failed();
+                    fault.told(Step::Open, member, self.interval, strategy).map(merge::warning)
+                }
+            };
+        }
+        replicas::read(Replicas {
+            trying,
+            tolerance: self.settings.tolerance.clone(),
+            request,
+            face: self.face().clone(),
+            left: self.members.iter().cloned().collect(),
+            interval: self.interval,
+        })
+        .await
     }
 
     /// Calls one member after the other until one answers.
@@ -66,7 +113,7 @@ impl Watched {
         ctx: &Context,
         call: impl Fn(&'a ProxyMember) -> BoxFuture<'a, Result<T>> + Send,
     ) -> Result<T, (&'a ProxyMember, Fault)> {
-        self.asked();
+        self.asked(ctx);
         let trying = self.trying(ctx);
         let mut members = self.members.iter();
         let mut failure = None;
@@ -80,6 +127,7 @@ impl Watched {
             }
         }
         self.failed();
+        ctx.coverage().missed(self.wanted());
         let nobody = || (self.face(), Fault::Own(crate::error::Error::internal("nobody was asked")));
         Err(failure.unwrap_or_else(nobody))
     }
@@ -106,32 +154,8 @@ impl Store for Watched {
     }
 
     async fn series(&self, ctx: &Context, request: SeriesRequest) -> Result<SeriesStream> {
-        self.asked();
-        let strategy = request.partial_response;
-        let trying = self.trying(ctx);
-        if let [member] = self.members.as_slice() {
-            return match Attempt::open(trying, member.clone(), request).await {
-                Ok(attempt) => Ok(frames(Reading {
-                    attempt: Some(attempt),
-                    strategy,
-                    interval: self.interval,
-                    statistics: Arc::clone(&self.statistics),
-                })),
-                Err(fault) => {
-                    self.failed();
-                    fault.told(Step::Open, member, self.interval, strategy).map(merge::warning)
-                }
-            };
-        }
-        replicas::read(Replicas {
-            trying,
-            tolerance: self.settings.tolerance.clone(),
-            request,
-            face: self.face().clone(),
-            left: self.members.iter().cloned().collect(),
-            interval: self.interval,
-        })
-        .await
+        self.asked(ctx);
+        self.opened(ctx, request).await.map(|stream| self.noted(ctx, stream))
     }
 
     async fn label_names(&self, ctx: &Context, request: LabelNamesRequest) -> Result<LabelNames> {

@@ -106,30 +106,47 @@ impl Slots {
             return Self { until: at, alike_until: at };
         };
         let ladder: [i64; LANES] = std::array::from_fn(|i| i as i64 * length);
-        let (mut begin, mut until, mut alike) = (begin, 0, 0);
+        let across = length.wrapping_mul(LANES as i64);
+        let (mut begin, mut until) = (begin, 0);
         let (blocks, _) = times.as_chunks::<LANES>();
+        let mut blocks = blocks.iter();
+        // Samples that lie where the first one does in its slot lie inside of theirs, if it does.
+        if (0..length).contains(&first) {
+            let mut wanted = ladder.map(|at| times[0].wrapping_add(at));
+            for block in blocks.clone() {
+                let mut unlike = 0;
+                for i in 0..LANES {
+                    unlike |= block[i] ^ wanted[i];
+                    wanted[i] = wanted[i].wrapping_add(across);
+                }
+                if unlike != 0 {
+                    break;
+                }
+                until += LANES;
+                blocks.next();
+            }
+            begin = begin.wrapping_add(length.wrapping_mul(until as i64));
+        }
+        let mut alike = until;
         for block in blocks {
             // Negative when a sample lies before or behind its slot.
-            let (mut outside, mut unlike) = (0, 0);
+            let mut outside = 0;
             for i in 0..LANES {
                 let place = block[i].wrapping_sub(begin.wrapping_add(ladder[i]));
                 outside |= place | (length - 1).wrapping_sub(place);
-                unlike |= place ^ first;
             }
             if outside < 0 || (alike < until && until >= jittered) {
                 break;
             }
-            if unlike == 0 && alike == until {
-                alike += LANES;
-            }
             until += LANES;
-            begin = begin.wrapping_add(length.wrapping_mul(LANES as i64));
+            begin = begin.wrapping_add(across);
         }
         let end = if alike < until { times.len().min(until.max(jittered)) } else { times.len() };
+        while alike < end && (alike < until || (0..length).contains(&place(alike))) && place(alike) == first {
+            alike += 1;
+        }
+        until = until.max(alike);
         while until < end && (0..length).contains(&place(until)) {
-            if alike == until && place(until) == first {
-                alike += 1;
-            }
             until += 1;
         }
         Self { until: at + until, alike_until: at + alike }
@@ -176,7 +193,7 @@ mod tests {
         let mut late: Vec<i64> = every(10).iter().map(|t| t - t % 7).collect();
         check(&late, 50, 10, Some((1, 50, false)));
         late = every(10).iter().map(|t| t - i64::from(*t > 300) * (t % 7)).collect();
-        check(&late, 50, 10, Some((1, 20, true)));
+        check(&late, 50, 10, Some((1, 21, true)));
         // A gap ends a stretch.
         let mut gap = every(10);
         gap.remove(30);

@@ -1,14 +1,10 @@
-//! `thanos sidecar` over real servers: started with the feature `e2e`, which needs a `prometheus`
-//! in the path, or one named by THANOSLIB_PROMETHEUS.
-
-#![cfg(feature = "e2e")]
+//! `thanos sidecar` over a real server.
 
 use std::{
     fs,
-    net::TcpListener,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    path::Path,
+    process::Command,
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use futures::TryStreamExt;
@@ -19,79 +15,8 @@ use thanoslib::{
     store::{LabelValuesRequest, Store},
 };
 use thanoslib_grpc::client;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    time::sleep,
-};
 
-/// Time in which what is waited for must come about.
-const PATIENCE: Duration = Duration::from_secs(90);
-
-/// A process that ends with the test.
-struct Process(Child);
-
-impl Process {
-    fn start(command: &mut Command) -> Self {
-        Self(command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("the program starts"))
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn free_port() -> String {
-    TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("bound").to_string()
-}
-
-/// Body of an answer of success.
-async fn get(address: &str, path: &str) -> Option<String> {
-    let mut socket = TcpStream::connect(address).await.ok()?;
-    let request = format!("GET {path} HTTP/1.0\r\nhost: {address}\r\n\r\n");
-    socket.write_all(request.as_bytes()).await.ok()?;
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer).await.ok()?;
-    let (head, body) = answer.split_once("\r\n\r\n")?;
-    head.lines().next()?.contains(" 200").then(|| body.to_owned())
-}
-
-/// Waits until something holds.
-#[expect(clippy::future_not_send, reason = "the test awaits it where it is")]
-async fn until(what: &str, holds: impl AsyncFn() -> bool) {
-    let waited = tokio::time::timeout(PATIENCE, async {
-        while !holds().await {
-            sleep(Duration::from_millis(100)).await;
-        }
-    });
-    waited.await.unwrap_or_else(|_| panic!("{what}: not within {PATIENCE:?}"));
-}
-
-/// A Prometheus with a data folder and a folder of rules.
-struct Prometheus {
-    dir: PathBuf,
-    address: String,
-}
-
-impl Prometheus {
-    fn start(&self) -> Process {
-        let program = std::env::var("THANOSLIB_PROMETHEUS").unwrap_or_else(|_| "prometheus".to_owned());
-        let at = |name: &str| self.dir.join(name).display().to_string();
-        Process::start(
-            Command::new(program)
-                .arg(format!("--config.file={}", at("prometheus.yml")))
-                .arg(format!("--storage.tsdb.path={}", at("data")))
-                .arg(format!("--web.listen-address={}", self.address))
-                .args(["--web.enable-lifecycle", "--storage.tsdb.retention.time=10y"])
-                .args(["--storage.tsdb.min-block-duration=2h", "--storage.tsdb.max-block-duration=2h"])
-                .arg("--log.level=error"),
-        )
-    }
-}
+use super::process::{Process, Prometheus, free_port, get, until};
 
 /// Float samples of all series that match, by labels.
 async fn floats(store: &dyn Store, interval: Interval, name: &str) -> Vec<(String, Vec<f64>)> {
@@ -126,12 +51,11 @@ fn write_configuration(dir: &Path, address: &str) {
 }
 
 /// A block of the day before, as Prometheus cuts them.
-fn write_block(data: &Path) -> (BlockId, Interval) {
+pub(super) fn write_block(data: &Path, external: Labels) -> (BlockId, Interval) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis() as i64;
     let mint = (now - 86_400_000) / 7_200_000 * 7_200_000;
     let id = BlockId::from_parts(mint as u64, 7);
-    let spec =
-        BlockSpec { id, range: TimeRange::new(mint, mint + 7_200_000), external_labels: Labels::empty() };
+    let spec = BlockSpec { id, range: TimeRange::new(mint, mint + 7_200_000), external_labels: external };
     let series = ["a", "b"].map(|job| {
         let labels = Labels::from_pairs([("__name__", "old_metric"), ("job", job)]);
         (labels, (0..300).map(move |i| (mint + i * 15_000, i as f64)))
@@ -145,7 +69,7 @@ async fn a_real_prometheus_is_served_followed_uploaded_and_reloaded() {
     let dir = tempfile::tempdir().expect("tempdir");
     let prometheus = Prometheus { dir: dir.path().to_owned(), address: free_port() };
     write_configuration(&prometheus.dir, &prometheus.address);
-    let (id, day_before) = write_block(&prometheus.dir.join("data"));
+    let (id, day_before) = write_block(&prometheus.dir.join("data"), Labels::empty());
     let (http, grpc) = (free_port(), free_port());
     let at = |name: &str| prometheus.dir.join(name).display().to_string();
     let mut running = prometheus.start();
@@ -217,4 +141,91 @@ async fn a_real_prometheus_is_served_followed_uploaded_and_reloaded() {
     until("the return", ready).await;
     assert_eq!(floats(&*store, day_before, "old_metric").await.len(), 2, "over the connection of before");
     assert!(running.0.try_wait().expect("asked").is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_prometheus_is_reloaded_by_signal() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    let prometheus = Prometheus { dir: dir.path().to_owned(), address: free_port() };
+    write_configuration(&prometheus.dir, &prometheus.address);
+    // A name of its own, so that no other server is signalled.
+    let name = format!("prom-{}", std::process::id());
+    let command = prometheus.command();
+    let program = which(command.get_program());
+    let link = prometheus.dir.join(&name);
+    std::os::unix::fs::symlink(program, &link).expect("linked");
+    let _running = Process::start(Command::new(&link).args(command.get_args()));
+    let (http, grpc) = (free_port(), free_port());
+    let at = |name: &str| prometheus.dir.join(name).display().to_string();
+    until("Prometheus answers", async || get(&prometheus.address, "/-/ready").await.is_some()).await;
+    let _sidecar = Process::start(
+        Command::new(env!("CARGO_BIN_EXE_thanos"))
+            .args(["sidecar", "--log.level=warn", "--prometheus.get_config_interval=1s"])
+            .arg(format!("--prometheus.url=http://{}", prometheus.address))
+            .arg(format!("--http-address={http}"))
+            .arg(format!("--grpc-address={grpc}"))
+            .arg(format!("--tsdb.path={}", at("data")))
+            .args(["--reloader.method=signal", "--reloader.watch-interval=20s"])
+            .arg(format!("--reloader.process-name={name}"))
+            .arg(format!("--reloader.config-file={}", at("template.yml")))
+            .arg(format!("--reloader.config-envsubst-file={}", at("prometheus.yml")))
+            .env("THANOSLIB_CLUSTER", "us"),
+    );
+    let labelled = async || {
+        client::connect(&grpc)
+            .await
+            .is_ok_and(|s| s.info().label_sets[0].to_string().contains("cluster=\"us\""))
+    };
+    until("the labels of the reload", labelled).await;
+    let metrics = get(&http, "/metrics").await.expect("metrics");
+    for line in [
+        "thanos_sidecar_reloader_last_reload_successful 1",
+        r#"thanos_sidecar_reloader_info{method="signal"} 1"#,
+        "thanos_sidecar_reloader_reloads_failed_total 0",
+    ] {
+        assert!(metrics.lines().any(|l| l == line), "no {line}");
+    }
+}
+
+/// The file of a program in the path.
+fn which(program: &std::ffi::OsStr) -> std::path::PathBuf {
+    let path = Path::new(program);
+    if path.components().count() > 1 {
+        return path.to_owned();
+    }
+    let dirs = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&dirs).map(|dir| dir.join(path)).find(|p| p.is_file()).expect("in the path")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_prometheus_reads_our_stores() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    let prometheus = Prometheus { dir: dir.path().to_owned(), address: free_port() };
+    let (http, grpc) = (free_port(), free_port());
+    fs::create_dir_all(prometheus.dir.join("data")).expect("a folder");
+    let text = format!("remote_read: [{{url: 'http://{http}/api/v1/read', read_recent: true}}]\n");
+    fs::write(prometheus.dir.join("prometheus.yml"), text).expect("written");
+    let blocks = prometheus.dir.join("blocks");
+    fs::create_dir_all(&blocks).expect("a folder");
+    let (_, day_before) = write_block(&blocks, Labels::empty());
+    let _ours = Process::start(
+        Command::new(env!("CARGO_BIN_EXE_thanos"))
+            .args(["standalone", "--log.level=warn", "--web.enable-remote-read"])
+            .arg(format!("--tsdb.path={},cluster=eu", blocks.display()))
+            .arg(format!("--data-dir={}", prometheus.dir.join("own").display()))
+            .arg(format!("--http-address={http}"))
+            .arg(format!("--grpc-address={grpc}")),
+    );
+    until("we answer", async || get(&http, "/-/ready").await.is_some()).await;
+    let _running = prometheus.start();
+    until("Prometheus answers", async || get(&prometheus.address, "/-/ready").await.is_some()).await;
+    // The samples 0 to 299 of each series, one every 15 s.
+    let end = (day_before.mint + 299 * 15_000) / 1000;
+    let path = format!("/api/v1/query?time={end}&query=sum_over_time(old_metric%5B2h%5D)");
+    let answer = get(&prometheus.address, &path).await.expect("an answer");
+    for job in ["a", "b"] {
+        let labels = format!(r#"{{"cluster":"eu","job":"{job}"}}"#);
+        let want = format!(r#"{{"metric":{labels},"value":[{end},"44850"]}}"#);
+        assert!(answer.contains(&want), "no {want} in {answer}");
+    }
 }

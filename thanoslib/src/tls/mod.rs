@@ -9,15 +9,16 @@ mod verify;
 
 use std::{fmt, path::PathBuf, sync::Arc};
 
-use thanoslib::{Error, Result};
-use tokio_rustls::rustls::{
+use rustls::{
     NamedGroup, SupportedCipherSuite, SupportedProtocolVersion,
     crypto::{CryptoProvider, ring},
     version::{TLS12, TLS13},
 };
 
-pub(crate) use client::ClientTls;
-pub(crate) use server::ServerTls;
+use crate::error::{Error, Result};
+
+pub use client::ClientTls;
+pub use server::ServerTls;
 
 /// The oldest version of TLS that is spoken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,7 +33,7 @@ pub enum TlsVersion {
 /// TLS of a server.
 ///
 /// ```
-/// use thanoslib_grpc::tls::{ServerTlsSettings, TlsVersion};
+/// use thanoslib::tls::{ServerTlsSettings, TlsVersion};
 /// let settings = ServerTlsSettings::new("server.pem", "server.key");
 /// assert_eq!((settings.min_version, settings.client_ca_file), (TlsVersion::Tls13, None));
 /// ```
@@ -75,7 +76,7 @@ pub struct ClientTlsSettings {
     pub cert_file: Option<PathBuf>,
     /// PEM file of the client's key.
     pub key_file: Option<PathBuf>,
-    /// The name that is asked for and that the certificate must bear, instead of the host.
+    /// The name that the server's certificate must bear, instead of the host.
     pub server_name: Option<String>,
     /// Accepts any certificate.
     pub insecure_skip_verify: bool,
@@ -125,11 +126,6 @@ fn versions(min: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {
         TlsVersion::Tls12 => &VERSIONS,
         TlsVersion::Tls13 => &VERSIONS[1..],
     }
-}
-
-/// The protocol of gRPC in a handshake.
-fn alpn() -> Vec<Vec<u8>> {
-    vec![b"h2".to_vec()]
 }
 
 /// Says of which setting an error tells.

@@ -7,13 +7,13 @@ use std::{
     time::SystemTime,
 };
 
-use thanoslib::Result;
-use tokio_rustls::rustls::{
+use rustls::{
     RootCertStore,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 
 use super::{FromFiles, invalid};
+use crate::error::{Error, Result};
 
 /// When a file was written and how long it is; `None` when it cannot be seen.
 type Stamp = Option<(SystemTime, u64)>;
@@ -78,7 +78,7 @@ pub(super) fn certificates(setting: &str, path: &Path) -> Result<Vec<Certificate
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(invalid(named(setting, path)))?;
     match all.is_empty() {
-        true => Err(thanoslib::Error::invalid(format!("tls: no certificate in {}", named(setting, path)))),
+        true => Err(Error::invalid(format!("tls: no certificate in {}", named(setting, path)))),
         false => Ok(all),
     }
 }
