@@ -4,6 +4,7 @@ use std::{
     net::TcpListener,
     path::PathBuf,
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU16, Ordering},
     time::Duration,
 };
 
@@ -33,8 +34,15 @@ impl Drop for Process {
     }
 }
 
+/// An address of a port that nobody listens on. It lies below those that the system gives to
+/// connections, one of which could take it before the server of the test does.
 pub(super) fn free_port() -> String {
-    TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("bound").to_string()
+    static TAKEN: AtomicU16 = AtomicU16::new(0);
+    let begin = (std::process::id() % 100) as u16 * 200;
+    let mut ports =
+        std::iter::repeat_with(|| 10_000 + (begin + TAKEN.fetch_add(1, Ordering::Relaxed)) % 20_000);
+    let port = ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a free port");
+    format!("127.0.0.1:{port}")
 }
 
 /// Status and body of an answer.

@@ -177,9 +177,14 @@ async fn a_real_prometheus_is_reloaded_by_signal() {
             .is_ok_and(|s| s.info().label_sets[0].to_string().contains("cluster=\"us\""))
     };
     until("the labels of the reload", labelled).await;
+    // It has come when the server says so, which may be after its labels have changed.
+    let reloaded = async || {
+        let metrics = get(&http, "/metrics").await.unwrap_or_default();
+        metrics.lines().any(|l| l == "thanos_sidecar_reloader_last_reload_successful 1")
+    };
+    until("a successful reload", reloaded).await;
     let metrics = get(&http, "/metrics").await.expect("metrics");
     for line in [
-        "thanos_sidecar_reloader_last_reload_successful 1",
         r#"thanos_sidecar_reloader_info{method="signal"} 1"#,
         "thanos_sidecar_reloader_reloads_failed_total 0",
     ] {

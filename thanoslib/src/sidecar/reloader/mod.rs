@@ -228,7 +228,7 @@ impl Reloader {
                 Err(Error::unavailable(format!("received non-200 response: {status}: {}", body.trim_end())))
             }
             ReloadMethod::Signal { process_name } => {
-                ctx.run(signal::reload(&self.client, &ctx, process_name)).await
+                ctx.run(signal::reload(&self.client, self.clock.as_ref(), &ctx, process_name)).await
             }
         }
     }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use tokio::time::sleep;
 
 use crate::{
+    clock::Clock,
     context::Context,
     error::{Error, Result},
     model::duration::parse_rfc3339,
@@ -15,6 +16,7 @@ use crate::{
 
 /// How often the server is asked whether it has reloaded.
 const POLL: Duration = Duration::from_secs(1);
+const SECOND_MS: i64 = 1000;
 /// What the system keeps of the name of a process.
 const NAME_BYTES_MAX: usize = 15;
 
@@ -31,9 +33,20 @@ struct RuntimeInfo {
 /// # Errors
 /// `NotFound` without a process of that name, `Unavailable` when the server could not reload; without an
 /// answer it waits until `ctx` ends.
-pub(super) async fn reload(client: &PrometheusClient, ctx: &Context, process_name: &str) -> Result<()> {
+pub(super) async fn reload(
+    client: &PrometheusClient,
+    clock: &dyn Clock,
+    ctx: &Context,
+    process_name: &str,
+) -> Result<()> {
     let pid = find(process_name)?;
     let before = ask(client, ctx).await?;
+    // The server tells whole seconds: a reload in the second of the one before could not be seen.
+    if let Some(loaded) = parse_rfc3339(&before.last_config_time)
+        && (0..SECOND_MS).contains(&(clock.now_ms() - loaded.ms()))
+    {
+        sleep(POLL).await;
+    }
     kill_process(pid, Signal::HUP).map_err(|e| {
         Error::unavailable(format!("cannot signal process {} {process_name:?}: {e}", pid.as_raw_nonzero()))
     })?;
