@@ -3,6 +3,8 @@
 //! Invariant: knows no protocol; each edge maps [`ErrorKind`] to its own codes.
 
 use std::{borrow::Cow, error, fmt};
+#[cfg(feature = "store")]
+use std::{io, path::Path};
 
 /// Result of every fallible public function.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -166,4 +168,11 @@ impl From<DecodeError> for Error {
     fn from(e: DecodeError) -> Self {
         Error::corrupt(e.to_string())
     }
+}
+
+/// Makes the error of a file that cannot be written.
+#[cfg(feature = "store")]
+pub(crate) fn cannot_write(path: &Path) -> impl Fn(io::Error) -> Error {
+    let path = path.display().to_string();
+    move |e| Error::unavailable(format!("cannot write {path}: {e}")).with_source(e)
 }

@@ -1,8 +1,6 @@
 //! Connections to one address: TCP, with TLS if it is wanted.
 
 use std::{
-    io::IoSlice,
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -11,11 +9,9 @@ use std::{
 use futures::{FutureExt, future::BoxFuture};
 use hyper_util::rt::TokioIo;
 use thanoslib::{Error, Result, tls::ClientTls};
-use tokio::{
-    io::{self, AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio_util::either::Either;
 use tonic::{
     codegen::{Service, StdError, http::Uri},
     transport::{Channel, Endpoint},
@@ -91,69 +87,16 @@ impl Service<Uri> for Connector {
             let plain = host.trim_start_matches('[').trim_end_matches(']');
             let stream = TcpStream::connect((plain, uri.port_u16().unwrap_or(443))).await?;
             stream.set_nodelay(true)?;
-            let Some(tls) = tls else { return Ok(TokioIo::new(Connection::Plain(stream))) };
+            let Some(tls) = tls else { return Ok(TokioIo::new(Either::Left(stream))) };
             let stream = TlsConnector::from(tls.config()).connect(tls.name(host)?, stream).await?;
-            Ok(TokioIo::new(Connection::Tls(Box::new(stream))))
+            Ok(TokioIo::new(Either::Right(Box::new(stream))))
         }
         .boxed()
     }
 }
 
-/// A connection that was made.
-enum Connection {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
-        }
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
-        }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Plain(stream) => stream.is_write_vectored(),
-            Self::Tls(stream) => stream.is_write_vectored(),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
-    }
-}
+/// A connection that was made: plain, or with TLS.
+type Connection = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 
 #[cfg(test)]
 mod tests {

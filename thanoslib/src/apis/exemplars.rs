@@ -12,6 +12,8 @@ use crate::{
 };
 
 /// Tells the exemplars of series.
+///
+/// See [`JoinedExemplars`](super::JoinedExemplars).
 #[async_trait]
 pub trait ExemplarsApi: fmt::Debug + Send + Sync + 'static {
     /// The exemplars of all series that a selector of the query selects.

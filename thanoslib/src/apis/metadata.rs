@@ -7,6 +7,23 @@ use async_trait::async_trait;
 use crate::{context::Context, error::Result, model::Warnings, store::PartialResponse};
 
 /// Tells what is known of metrics.
+///
+/// ```
+/// use thanoslib::{Context, Result, apis::{MetadataAnswer, MetadataApi, MetadataRequest, MetricMetadata}};
+/// /// Knows one thing.
+/// #[derive(Debug)]
+/// struct One;
+///
+/// #[async_trait::async_trait]
+/// impl MetadataApi for One {
+///     async fn metadata(&self, _: &Context, request: MetadataRequest) -> Result<MetadataAnswer> {
+///         let up = MetricMetadata { kind: "gauge".to_owned(), ..MetricMetadata::default() };
+///         let all = [("up".to_owned(), vec![up])].into_iter();
+///         let metrics = all.filter(|(name, _)| ["", name].contains(&request.metric.as_str())).collect();
+///         Ok(MetadataAnswer { metrics, ..MetadataAnswer::default() })
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait MetadataApi: fmt::Debug + Send + Sync + 'static {
     /// What targets said of their metrics.

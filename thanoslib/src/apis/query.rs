@@ -14,6 +14,8 @@ use crate::{
 };
 
 /// Evaluates PromQL.
+///
+/// See [`QueryService`](crate::query::QueryService).
 #[async_trait]
 pub trait QueryApi: fmt::Debug + Send + Sync + 'static {
     /// Streams the series of the result.
@@ -101,6 +103,12 @@ impl RemoteQuery {
 }
 
 /// Times of a [`RemoteQuery`].
+///
+/// ```
+/// use thanoslib::apis::{QueryTime, RemoteQuery};
+/// let query = RemoteQuery::new("up", QueryTime::Range { start_ms: 0, end_ms: 60_000, step_ms: 15_000 });
+/// assert_eq!(query.text, "up");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QueryTime {
     /// One time in ms; `None` is the time of evaluation.
@@ -120,6 +128,8 @@ pub enum QueryTime {
 }
 
 /// Engine that a [`RemoteQuery`] asks for.
+///
+/// See [`RemoteQuery`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum QueryEngine {
     /// That of the endpoint.

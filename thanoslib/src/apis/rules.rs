@@ -14,6 +14,22 @@ use crate::{
 /// Tells the rules that a component evaluates.
 ///
 /// Contract: only `kind` need be honoured; whoever answers a user applies the other filters.
+///
+/// ```
+/// use thanoslib::{Context, Result, apis::{RuleGroup, RulesAnswer, RulesApi, RulesRequest}};
+/// /// Knows one thing.
+/// #[derive(Debug)]
+/// struct One;
+///
+/// #[async_trait::async_trait]
+/// impl RulesApi for One {
+///     async fn rules(&self, _: &Context, request: RulesRequest) -> Result<RulesAnswer> {
+///         let _kind = request.kind;
+///         let group = RuleGroup { name: "nightly".to_owned(), ..RuleGroup::default() };
+///         Ok(RulesAnswer { groups: vec![group], ..RulesAnswer::default() })
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait RulesApi: fmt::Debug + Send + Sync + 'static {
     /// The groups with their rules, as of their last evaluation.

@@ -12,6 +12,22 @@ use crate::{
 };
 
 /// Tells what the newest data of a component consists of.
+///
+/// ```
+/// use thanoslib::{Context, Result, apis::{TsdbStatistics, TsdbStatusAnswer, TsdbStatusApi, TsdbStatusRequest}};
+/// /// Knows one thing.
+/// #[derive(Debug)]
+/// struct One;
+///
+/// #[async_trait::async_trait]
+/// impl TsdbStatusApi for One {
+///     async fn tsdb_status(&self, _: &Context, request: TsdbStatusRequest) -> Result<TsdbStatusAnswer> {
+///         let _most = request.limit;
+///         let tenants = [(String::new(), TsdbStatistics::default())].into();
+///         Ok(TsdbStatusAnswer { tenants, ..TsdbStatusAnswer::default() })
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait TsdbStatusApi: fmt::Debug + Send + Sync + 'static {
     /// Statistics by tenant.

@@ -12,6 +12,24 @@ use crate::{
 };
 
 /// Tells what a Prometheus scrapes.
+///
+/// ```
+/// use thanoslib::{Context, Result, apis::{ActiveTarget, TargetState, TargetsAnswer, TargetsApi, TargetsRequest}};
+/// /// Knows one thing.
+/// #[derive(Debug)]
+/// struct One;
+///
+/// #[async_trait::async_trait]
+/// impl TargetsApi for One {
+///     async fn targets(&self, _: &Context, request: TargetsRequest) -> Result<TargetsAnswer> {
+///         let target = match request.state {
+///             TargetState::Dropped => None,
+///             _ => Some(ActiveTarget::default()),
+///         };
+///         Ok(TargetsAnswer { active: target.into_iter().collect(), ..TargetsAnswer::default() })
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait TargetsApi: fmt::Debug + Send + Sync + 'static {
     /// The targets of the states asked for.

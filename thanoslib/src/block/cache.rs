@@ -18,11 +18,11 @@ use bytes::Bytes;
 use super::{
     BlockId, BlockMeta,
     map::{map, map_range},
-    write::{failed, sync_dir},
+    write::sync_dir,
 };
 use crate::{
     encoding::Take,
-    error::{DecodeError, Error, ErrorKind, Result},
+    error::{DecodeError, Error, ErrorKind, Result, cannot_write},
 };
 
 const MAGIC: &[u8; 8] = b"ThnsBlks";
@@ -118,18 +118,18 @@ impl BlockCache {
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent).map_err(failed(parent))?;
+            fs::create_dir_all(parent).map_err(cannot_write(parent))?;
         }
         let lock_path = path.with_extension("lock");
         let lock = File::options().write(true).create(true).truncate(false).open(&lock_path);
-        let lock = lock.map_err(failed(&lock_path))?;
+        let lock = lock.map_err(cannot_write(&lock_path))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let text = format!("{} is in use: choose another data folder", path.display());
                 return Err(Error::new(ErrorKind::Conflict, text));
             }
-            Err(TryLockError::Error(e)) => return Err(failed(&lock_path)(e)),
+            Err(TryLockError::Error(e)) => return Err(cannot_write(&lock_path)(e)),
         }
         let (state, damaged) = match load(&path)? {
             Some((state, damaged)) => (state, damaged),
@@ -284,7 +284,7 @@ impl BlockCache {
                 if let Err(e) = state.file.set_len(at) {
                     tracing::debug!(file = %self.path.display(), error = %e, "half an entry stays");
                 }
-                Err(failed(&self.path)(e))
+                Err(cannot_write(&self.path)(e))
             }
         }
     }
@@ -340,7 +340,7 @@ fn create(path: &Path, entries: &[(BlockId, Kind, i64, Bytes)]) -> Result<State>
         fs::rename(&tmp, path)?;
         Ok(State { file, len, slots })
     };
-    let state = write().map_err(failed(path))?;
+    let state = write().map_err(cannot_write(path))?;
     if let Some(parent) = path.parent() {
         sync_dir(parent)?;
     }
@@ -366,7 +366,7 @@ fn load(path: &Path) -> Result<Option<(State, Vec<String>)>> {
     let (slots, end) = scan(&bytes, &mut damaged);
     drop(bytes);
     // A part of an entry must not seem whole because of what is appended.
-    file.set_len(end).map_err(failed(path))?;
+    file.set_len(end).map_err(cannot_write(path))?;
     Ok(Some((State { file, len: end, slots }, damaged)))
 }
 

@@ -12,7 +12,8 @@ use serde::Deserialize;
 
 use super::{
     BlockCache, BlockId, BlockMeta, DeletionMark, Mark,
-    filter::{BlockFilter, Excluded},
+    filter::BlockFilter,
+    view::{Partial, View},
 };
 use crate::{
     bucket::Bucket,
@@ -86,51 +87,6 @@ struct Seen {
     meta_ms: Option<i64>,
     /// True when there is a deletion mark.
     marked: bool,
-}
-
-/// Why a folder named like a block counts as none.
-///
-/// See [`MetaFetcher`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Partial {
-    /// There is no `meta.json`: an upload is under way or was given up.
-    NoMeta,
-    /// `meta.json` is no description of a block; the text says why.
-    CorruptMeta(String),
-}
-
-/// What a fetch saw.
-///
-/// See [`MetaFetcher`].
-#[derive(Debug, Default)]
-pub struct View {
-    /// The blocks that passed the filter.
-    pub metas: BTreeMap<BlockId, Arc<BlockMeta>>,
-    /// Folders that are no complete block.
-    pub partial: BTreeMap<BlockId, Partial>,
-    /// Deletion marks, if the filter asks for them, of blocks inside and outside `metas`.
-    pub marked: BTreeMap<BlockId, DeletionMark>,
-    /// The blocks that the filter left out, and why.
-    pub excluded: BTreeMap<BlockId, Excluded>,
-    /// What the fetch could not see. The view is incomplete then: a block that is in none
-    /// of the maps may exist.
-    pub error: Option<Error>,
-    /// Gaps and oddities, each with the block that it is about.
-    pub warnings: Vec<Warning>,
-}
-
-impl View {
-    /// The view, if it is complete.
-    ///
-    /// # Errors
-    /// What the fetch could not see.
-    pub fn complete(mut self) -> Result<Self> {
-        match self.error.take() {
-            Some(e) => Err(e),
-            None => Ok(self),
-        }
-    }
 }
 
 /// What came of one block.

@@ -10,7 +10,10 @@ use std::{collections::BTreeMap, collections::BTreeSet, sync::Arc, time::Duratio
 
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::{BlockId, BlockMeta, DeletionMark, Mark, fetcher::View};
+use super::{
+    BlockId, BlockMeta, DeletionMark, Mark,
+    view::{Excluded, View},
+};
 use crate::{
     bucket::Bucket,
     error::{ErrorKind, Result},
@@ -50,49 +53,6 @@ impl Default for BlockFilter {
             consistency_delay: Duration::ZERO,
             deletion_marks_delay: None,
             deduplicate: false,
-        }
-    }
-}
-
-/// Why a filter left a block out.
-///
-/// ```
-/// use std::time::Duration;
-/// use thanoslib::{Bucket, Context, clock::SystemClock};
-/// use thanoslib::block::{BlockFilter, BlockIdGenerator, BlockMeta, Excluded, MetaFetcher};
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let id = BlockIdGenerator::new(std::sync::Arc::new(SystemClock), 1).next_id();
-/// let meta = BlockMeta { ulid: id, version: 1, ..BlockMeta::default() };
-/// let bucket = Bucket::memory("demo");
-/// bucket.put(&format!("{id}/meta.json"), meta.encode()?).await?;
-/// let filter = BlockFilter { consistency_delay: Duration::from_secs(1800), ..BlockFilter::default() };
-/// let view = MetaFetcher::new(bucket, filter).fetch(&Context::default()).await?;
-/// assert_eq!(view.excluded[&id], Excluded::TooFresh);
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Excluded {
-    /// It lies outside of the time asked for.
-    Time,
-    /// It is too new to be surely whole.
-    TooFresh,
-    /// It was marked for deletion long enough ago.
-    MarkedForDeletion,
-    /// Another block holds all its sources.
-    Duplicate,
-}
-
-impl Excluded {
-    /// The value of the label `state` of `thanos_blocks_meta_synced`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Excluded::Time => "time-excluded",
-            Excluded::TooFresh => "too-fresh",
-            Excluded::MarkedForDeletion => "marked-for-deletion",
-            Excluded::Duplicate => "duplicate",
         }
     }
 }

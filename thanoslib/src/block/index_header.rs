@@ -13,15 +13,10 @@ use std::{
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream, stream::BoxStream};
 
-use super::{
-    RangeReader,
-    map::map,
-    read::INDEX,
-    write::{failed, sync_dir},
-};
+use super::{RangeReader, map::map, read::INDEX, write::sync_dir};
 use crate::{
     context::Context,
-    error::{Error, ErrorKind, Result},
+    error::{Error, ErrorKind, Result, cannot_write},
     index::{HEADER_LEN, IndexHeader, IndexHeaderPlan, Toc},
 };
 
@@ -148,24 +143,24 @@ impl<'a> Beside<'a> {
         /// Tells writers of one process apart.
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent).map_err(failed(parent))?;
+            fs::create_dir_all(parent).map_err(cannot_write(parent))?;
         }
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let tmp = path.with_extension(format!("{}-{number}.tmp", std::process::id()));
         let file = File::options().read(true).write(true).create(true).truncate(true).open(&tmp);
-        Ok(Self { path, file: file.map_err(failed(&tmp))?, tmp })
+        Ok(Self { path, file: file.map_err(cannot_write(&tmp))?, tmp })
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<()> {
-        self.file.write_all(bytes).map_err(failed(&self.tmp))
+        self.file.write_all(bytes).map_err(cannot_write(&self.tmp))
     }
 
     /// Checks what was written and gives it its name.
     fn finish(self, sampling: usize) -> Result<IndexHeader> {
-        self.file.sync_all().map_err(failed(&self.tmp))?;
-        let bytes = map(&self.file).map_err(failed(&self.tmp))?;
+        self.file.sync_all().map_err(cannot_write(&self.tmp))?;
+        let bytes = map(&self.file).map_err(cannot_write(&self.tmp))?;
         let header = IndexHeader::parse(&bytes, sampling).map_err(|e| e.context(INDEX))?;
-        fs::rename(&self.tmp, self.path).map_err(failed(self.path))?;
+        fs::rename(&self.tmp, self.path).map_err(cannot_write(self.path))?;
         if let Some(parent) = self.path.parent() {
             sync_dir(parent)?;
         }

@@ -6,13 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{
-    spill_symbols::{SYMBOLS_BYTES_MAX, SymbolSpill},
-    write::failed,
-};
+use super::spill_symbols::{SYMBOLS_BYTES_MAX, SymbolSpill};
 use crate::{
     encoding::{Take, put_uvarint, put_varint},
-    error::{Error, Result},
+    error::{Error, Result, cannot_write},
     index::{ChunkRef, IndexChunk, IndexWriter},
     model::{Interval, LabelsRef},
 };
@@ -38,7 +35,7 @@ impl Spill {
     /// Begins an empty file.
     pub(super) fn new(path: &Path) -> Result<Self> {
         let open = File::options().read(true).write(true).create(true).truncate(true).open(path);
-        let file = BufWriter::with_capacity(BUFFER_BYTES, open.map_err(failed(path))?);
+        let file = BufWriter::with_capacity(BUFFER_BYTES, open.map_err(cannot_write(path))?);
         let symbols = SymbolSpill::new(path.with_extension("symbols"), SYMBOLS_BYTES_MAX);
         Ok(Self { path: path.to_owned(), file, symbols, series: 0, buf: Vec::new() })
     }
@@ -69,7 +66,7 @@ impl Spill {
         if let Some(field) = buf.first_chunk_mut() {
             *field = len.to_be_bytes();
         }
-        self.file.write_all(&buf).map_err(failed(&self.path))?;
+        self.file.write_all(&buf).map_err(cannot_write(&self.path))?;
         self.series += 1;
         self.buf = buf;
         Ok(())
@@ -81,7 +78,7 @@ impl Spill {
         let mut symbols = self.symbols.finish()?;
         let mut index = IndexWriter::with_sorted_symbols(file, symbols.by_ref())?;
         let numbers = symbols.into_places();
-        let mut spilled = self.file.into_inner().map_err(|e| failed(&self.path)(e.into_error()))?;
+        let mut spilled = self.file.into_inner().map_err(|e| cannot_write(&self.path)(e.into_error()))?;
         spilled.seek(SeekFrom::Start(0)).map_err(unreadable)?;
         let mut spilled = BufReader::with_capacity(BUFFER_BYTES, spilled);
         let (mut buf, mut labels, mut chunks) = (self.buf, Vec::new(), Vec::new());

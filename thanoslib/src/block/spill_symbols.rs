@@ -8,8 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::write::failed;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, cannot_write};
 
 /// Memory of the strings that are held before they go to a file.
 pub(super) const SYMBOLS_BYTES_MAX: usize = 64 << 20;
@@ -67,7 +66,7 @@ impl SymbolSpill {
     /// Writes what is held as a sorted run.
     fn spill(&mut self) -> Result<()> {
         let sorted = self.sorted();
-        let failed = failed(&self.path);
+        let failed = cannot_write(&self.path);
         let file = match &mut self.file {
             Some(file) => file,
             none => {
@@ -98,7 +97,7 @@ impl SymbolSpill {
             place: 0,
         };
         if let Some(mut file) = self.file {
-            file.flush().map_err(failed(&self.path))?;
+            file.flush().map_err(cannot_write(&self.path))?;
             let mut start = 0;
             for end in self.runs {
                 sorted.runs.push(Run::open(&self.path, start, end - start)?);

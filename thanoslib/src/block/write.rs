@@ -13,7 +13,7 @@ use object_store::{ObjectStore, ObjectStoreExt, PutPayload, path::Path as Object
 use super::{BlockId, BlockMeta, Compaction, FileMeta, ThanosMeta, read::INDEX, spill::Spill};
 use crate::{
     chunk::{Chunk, Encoding, SEGMENT_SIZE_MAX, SegmentWriter, XorAppender},
-    error::{Error, ErrorKind, Result},
+    error::{Error, ErrorKind, Result, cannot_write},
     index::{ChunkRef, IndexChunk},
     model::{Interval, Labels, LabelsRef, TimeRange},
 };
@@ -68,11 +68,6 @@ impl std::fmt::Debug for BlockWriter {
     }
 }
 
-pub(super) fn failed(path: &Path) -> impl Fn(std::io::Error) -> Error {
-    let path = path.display().to_string();
-    move |e| Error::new(ErrorKind::Unavailable, format!("cannot write {path}: {e}")).with_source(e)
-}
-
 impl BlockWriter {
     /// A writer of the block that `meta` describes, as a new folder in `parent`. Statistics
     /// and the list of files are filled in at the end.
@@ -94,7 +89,7 @@ impl BlockWriter {
             return Err(Error::new(ErrorKind::Conflict, format!("{} exists", dir.display())));
         }
         let chunks = tmp.join("chunks");
-        fs::create_dir_all(&chunks).map_err(failed(&chunks))?;
+        fs::create_dir_all(&chunks).map_err(cannot_write(&chunks))?;
         let open: OpenSegment = Box::new(move |name| Ok(BufWriter::new(File::create(chunks.join(name))?)));
         let segments = Some(SegmentWriter::new(segment_bytes, open));
         let spill = Some(Spill::new(&tmp.join(SPILL))?);
@@ -175,11 +170,11 @@ impl BlockWriter {
         sync_dir(&chunks)?;
         let path = self.tmp.join(INDEX);
         let open = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path);
-        let index = spill.write_index(open.map_err(failed(&path))?)?;
+        let index = spill.write_index(open.map_err(cannot_write(&path))?)?;
         for name in [SPILL, SPILL_SYMBOLS] {
             let spilled = self.tmp.join(name);
             match fs::remove_file(&spilled) {
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(failed(&spilled)(e)),
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(cannot_write(&spilled)(e)),
                 _ => {}
             }
         }
@@ -192,11 +187,11 @@ impl BlockWriter {
         self.meta.thanos.files = files;
         self.meta.version = 1;
         let path = self.tmp.join(BlockMeta::FILE);
-        let mut file = BufWriter::new(File::create(&path).map_err(failed(&path))?);
-        file.write_all(&self.meta.encode()?).map_err(failed(&path))?;
+        let mut file = BufWriter::new(File::create(&path).map_err(cannot_write(&path))?);
+        file.write_all(&self.meta.encode()?).map_err(cannot_write(&path))?;
         sync(file, &path)?;
         sync_dir(&self.tmp)?;
-        fs::rename(&self.tmp, &self.dir).map_err(failed(&self.dir))?;
+        fs::rename(&self.tmp, &self.dir).map_err(cannot_write(&self.dir))?;
         if let Some(parent) = self.dir.parent() {
             sync_dir(parent)?;
         }
@@ -213,18 +208,18 @@ impl Drop for BlockWriter {
 }
 
 fn sync(file: BufWriter<File>, path: &Path) -> Result<i64> {
-    let file = file.into_inner().map_err(|e| failed(path)(e.into_error()))?;
+    let file = file.into_inner().map_err(|e| cannot_write(path)(e.into_error()))?;
     sync_file(&file, path)
 }
 
 /// Makes a file durable; gives its size.
 fn sync_file(file: &File, path: &Path) -> Result<i64> {
-    file.sync_all().map_err(failed(path))?;
-    Ok(file.metadata().map_err(failed(path))?.len() as i64)
+    file.sync_all().map_err(cannot_write(path))?;
+    Ok(file.metadata().map_err(cannot_write(path))?.len() as i64)
 }
 
 pub(super) fn sync_dir(path: &Path) -> Result<()> {
-    File::open(path).and_then(|d| d.sync_all()).map_err(failed(path))
+    File::open(path).and_then(|d| d.sync_all()).map_err(cannot_write(path))
 }
 
 /// A block to be written from float samples.

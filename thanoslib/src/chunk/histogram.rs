@@ -10,9 +10,9 @@ use std::ops::Add;
 use super::{
     int_buckets::IntBuckets,
     int_codes::read_three,
-    kind::Kind,
     layout::Frame,
     reduce::sum_into,
+    running::{Running, relative},
     sink::{Head, SampleReader},
     value_codes::read_value,
     varbit::{XorState, read_int, read_uint},
@@ -43,20 +43,6 @@ pub struct HistogramDecoder<'a> {
     zero_count: Running,
     sum: XorState,
     buckets: IntBuckets,
-}
-
-/// A number and its change since the sample before.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Running {
-    pub(super) value: i64,
-    pub(super) delta: i64,
-}
-
-impl Running {
-    fn step(&mut self, dod: i64) {
-        self.delta = self.delta.wrapping_add(dod);
-        self.value = self.value.wrapping_add(self.delta);
-    }
 }
 
 impl<'a> HistogramDecoder<'a> {
@@ -97,7 +83,7 @@ impl<'a> HistogramDecoder<'a> {
                 for (map, deltas) in [(&reduction.positive, positive), (&reduction.negative, negative)] {
                     let start = flat.len();
                     sum_into(map, absolute(deltas), i64::wrapping_add, flat);
-                    i64::relative(&mut flat[start..]);
+                    relative(&mut flat[start..]);
                 }
             }
         })

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use super::{
     Encoding, FloatHistogramDecoder, HistogramDecoder,
-    histogram::Running,
+    running::{Running, relative},
     varbit::{XorWriter, write_int, write_uint},
 };
 use crate::{encoding::BitWriter, error::DecodeError, model::HistogramColumn};
@@ -107,9 +107,7 @@ impl Kind for i64 {
     }
 
     fn relative(buckets: &mut [i64]) {
-        for i in (1..buckets.len()).rev() {
-            buckets[i] = buckets[i].wrapping_sub(buckets[i - 1]);
-        }
+        relative(buckets);
     }
 
     fn decode(data: &[u8], with_start: bool, out: &mut HistogramColumn<u64, i64>) -> Result<(), DecodeError> {

@@ -21,6 +21,7 @@ mod int_codes;
 mod kind;
 mod layout;
 mod reduce;
+mod running;
 mod segment;
 mod sink;
 mod st;

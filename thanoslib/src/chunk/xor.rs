@@ -15,7 +15,7 @@ use super::{
     varbit::{XorState, XorWriter},
     xor_begin::begin,
     xor_run::{Place, run},
-    xor_write,
+    xor_write::{self, Last},
 };
 use crate::{
     encoding::{BitReader, BitWriter},
@@ -152,20 +152,6 @@ pub struct XorAppender {
     w: BitWriter,
     count: u16,
     last: Last,
-}
-
-/// What the code of the next sample refers to.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Last {
-    pub(super) t_ms: i64,
-    pub(super) delta: i64,
-    pub(super) v: XorWriter,
-}
-
-impl Default for Last {
-    fn default() -> Self {
-        Self { t_ms: 0, delta: 0, v: XorWriter::after(0.0) }
-    }
 }
 
 impl Default for XorAppender {

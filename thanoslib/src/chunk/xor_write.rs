@@ -3,13 +3,27 @@
 //! The code of a time goes out together with the code of its value. While many samples are
 //! written, the state of the bit stream stays in registers.
 
-use super::{varbit::XorWriter, xor::Last};
+use super::varbit::XorWriter;
 use crate::encoding::{BIT_ROOM, BitRun, BitWriter, PutBits};
 
 /// Bytes that a sample takes at most: 68 bits of the time, 77 of the value.
 const SAMPLE_BYTES: usize = 19;
 /// Samples that always have room.
 const BLOCK: usize = BIT_ROOM.len() / SAMPLE_BYTES - 1;
+
+/// What the code of the next sample refers to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Last {
+    pub(super) t_ms: i64,
+    pub(super) delta: i64,
+    pub(super) v: XorWriter,
+}
+
+impl Default for Last {
+    fn default() -> Self {
+        Self { t_ms: 0, delta: 0, v: XorWriter::after(0.0) }
+    }
+}
 
 /// Writes the samples of both slices, which have the same length, from `begin` on.
 pub(super) fn run(w: &mut BitWriter, last: &mut Last, (ts, vs): (&[i64], &[f64]), begin: usize) {

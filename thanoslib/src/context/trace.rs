@@ -54,6 +54,8 @@ impl fmt::Display for SpanId {
 }
 
 /// On which side of a call a span is.
+///
+/// See [`Context::span`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SpanKind {
     /// Work inside of the process.
@@ -65,6 +67,8 @@ pub enum SpanKind {
 }
 
 /// A span that has ended.
+///
+/// See [`SpanSink`].
 #[derive(Clone, Debug)]
 pub struct EndedSpan {
     /// Its name in the trace.
@@ -86,6 +90,32 @@ pub struct EndedSpan {
 }
 
 /// Decides which traces are kept and takes their spans. It must never wait.
+///
+/// ```
+/// use std::sync::{Arc, Mutex};
+/// use thanoslib::context::{EndedSpan, Span, SpanId, SpanSink};
+///
+/// /// Keeps the names of all spans.
+/// #[derive(Debug, Default)]
+/// struct Names(Mutex<Vec<String>>);
+///
+/// impl SpanSink for Names {
+///     fn random(&self) -> u64 {
+///         7
+///     }
+///     fn samples(&self, _trace: u128, _parent: Option<SpanId>) -> bool {
+///         true
+///     }
+///     fn ended(&self, span: EndedSpan) {
+///         self.0.lock().expect("nobody panics").push(span.name);
+///     }
+/// }
+///
+/// let names = Arc::new(Names::default());
+/// let sink: Arc<dyn SpanSink> = names.clone();
+/// drop(Span::server(&sink, "query", None, false));
+/// assert_eq!(*names.0.lock().expect("nobody panics"), ["query"]);
+/// ```
 pub trait SpanSink: fmt::Debug + Send + Sync + 'static {
     /// A random number, not zero.
     fn random(&self) -> u64;

@@ -1,6 +1,6 @@
 //! Counters as Prometheus would see them: stored values, lifted only at a change of replica.
 
-use super::{Replica, reader::Place};
+use super::{Replica, place::Place};
 
 /// Decides for each sample of a merge what to add to its value.
 ///

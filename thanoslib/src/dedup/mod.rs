@@ -14,6 +14,7 @@ mod lift;
 mod merge;
 mod pair;
 mod penalty;
+mod place;
 mod reader;
 mod replica;
 mod series;

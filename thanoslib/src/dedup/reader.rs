@@ -5,6 +5,7 @@ use super::{
     chain::{Chain, Walk},
     interval::Picks,
     penalty::Penalty,
+    place::{Place, REPLICAS_MAX},
     replica::Cursor,
 };
 use crate::{
@@ -12,9 +13,6 @@ use crate::{
     model::{CounterReset, Interval},
     series::SampleColumns,
 };
-
-/// Most replicas of one series; overlapping chunks count as replicas.
-pub(super) const REPLICAS_MAX: usize = 512;
 
 /// A merge of replicas that is read forward.
 ///
@@ -48,18 +46,6 @@ enum Merge<'a> {
     Penalty(Penalty<'a>),
     Chain(Chain<Cursor<'a>>),
     Interval(Picks),
-}
-
-/// Where the current sample stands.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
-    pub(super) replica: usize,
-    pub(super) histogram: bool,
-    pub(super) index: usize,
-    /// Amount to add to a float, if values are adjusted.
-    pub(super) raised: Option<f64>,
-    /// Nothing is known about resets before this sample.
-    pub(super) unknown: bool,
 }
 
 impl<'a> Reader<'a> {

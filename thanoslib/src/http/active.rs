@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::response::Response;
 use serde_json::json;
 
-use super::{Api, error::ApiError, params::Params, query::success, status::rfc3339};
+use super::{Api, error::ApiError, json::success, params::Params, status::rfc3339};
 use crate::promql::{ActiveQuery, QueryState};
 
 /// Lists the queries that wait and run, oldest first.

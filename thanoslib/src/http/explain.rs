@@ -1,4 +1,4 @@
-//! `/api/v1/query_explain` and `/api/v1/query_range_explain`, and `analyze` of the others.
+//! `/api/v1/query_explain` and `/api/v1/query_range_explain`.
 
 use std::sync::Arc;
 
@@ -7,12 +7,13 @@ use axum::response::Response;
 use super::{
     Api,
     error::ApiError,
+    json::success,
     params::Params,
-    query::{self, instant_query, range_query, success},
+    query::{instant_query, range_query},
 };
 use crate::{
     context::Context,
-    promql::{Engine, EngineKind, Explained},
+    promql::{EngineKind, Explained},
 };
 
 /// Names the operators of an instant query.
@@ -45,15 +46,4 @@ fn explainable(api: &Api, params: &Params) -> Result<(), ApiError> {
         "" | "prometheus" => Err(ApiError::bad_data("engine type must be 'thanos'")),
         other => Err(ApiError::bad_data(format!("'{other}' bad engine"))),
     }
-}
-
-/// True when a request wants to know what its operators cost.
-pub(super) fn analyzes(params: &Params) -> bool {
-    matches!(params.get("analyze"), "true" | "1")
-}
-
-/// The engine for a request, which analyzes where the engine of that name upstream does.
-pub(super) fn engine(api: &Api, params: &Params) -> Engine {
-    let engine = query::engine(api, params);
-    if analyzes(params) && params.get("engine") == "thanos" { engine.analyzing() } else { engine }
 }

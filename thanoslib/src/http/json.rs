@@ -2,9 +2,12 @@
 
 use std::fmt::Write;
 
-use axum::response::Response;
+use axum::{
+    body::Body,
+    http::{HeaderValue, header},
+    response::{IntoResponse, Response},
+};
 
-use super::query::success;
 use crate::{
     model::{
         FloatHistogram, Labels, Value, Warnings,
@@ -126,6 +129,15 @@ pub(super) fn time(out: &mut String, time: Option<UnixTime>) {
         None => out.push_str("0001-01-01T00:00:00Z"),
     }
     out.push('"');
+}
+
+/// An answer of status 200.
+pub(super) fn success(body: String, no_store: bool) -> Response {
+    let mut response = ([(header::CONTENT_TYPE, "application/json")], Body::from(body)).into_response();
+    if no_store {
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    response
 }
 
 /// Ends an answer whose data is complete, with its warnings.

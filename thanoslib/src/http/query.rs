@@ -2,13 +2,15 @@
 
 use std::{fmt::Write, sync::Arc, time::Duration};
 
-use axum::{
-    body::Body,
-    http::header,
-    response::{IntoResponse, Response},
-};
+use axum::response::Response;
 
-use super::{Api, error::ApiError, explain, json, measure::Place, params::Params};
+use super::{
+    Api,
+    error::ApiError,
+    json::{self, success},
+    measure::Place,
+    params::Params,
+};
 use crate::{
     context::{Context, SpanKind},
     model::{Matcher, duration},
@@ -24,7 +26,7 @@ pub(super) async fn instant(api: &Arc<Api>, ctx: &Context, params: &Params) -> R
     let (query, options) = instant_query(api, ctx, params)?;
     let ctx = timeout(ctx, params)?;
     query.check().map_err(|e| ApiError::bad_data(e.message()))?;
-    let engine = explain::engine(api, params);
+    let engine = engine(api, params);
     let (engine, ctx, _place) = admitted(api, &engine, engine.queue_instant(&ctx, &query)).await?;
     let (ctx, mut span) = ctx.span("promql_instant_query_exec", SpanKind::Internal);
     span.set("query", || Arc::clone(&query.text));
@@ -59,7 +61,7 @@ pub(super) async fn range(api: &Arc<Api>, ctx: &Context, params: &Params) -> Res
     let (query, options) = range_query(api, ctx, params)?;
     let ctx = timeout(ctx, params)?;
     query.check().map_err(|e| ApiError::bad_data(e.message()))?;
-    let engine = explain::engine(api, params);
+    let engine = engine(api, params);
     let (engine, ctx, _place) = admitted(api, &engine, engine.queue_range(&ctx, &query)).await?;
     let (ctx, mut span) = ctx.span("promql_range_query_exec", SpanKind::Internal);
     span.set("query", || Arc::clone(&query.text));
@@ -151,20 +153,26 @@ fn timeout(ctx: &Context, params: &Params) -> Result<Context, ApiError> {
     })
 }
 
+/// True when a request wants to know what its operators cost.
+fn analyzes(params: &Params) -> bool {
+    matches!(params.get("analyze"), "true" | "1")
+}
+
 /// The engine as a request wants it.
-pub(super) fn engine(api: &Api, params: &Params) -> Engine {
+fn engine(api: &Api, params: &Params) -> Engine {
     let own = api.served.engine.options();
     let kind = match params.get("engine") {
         "thanos" => EngineKind::Thanos,
         "" => api.settings.engine,
         _ => EngineKind::Prometheus,
     };
-    api.served.engine.counted_as(kind).with_options(EngineOptions {
+    let engine = api.served.engine.counted_as(kind).with_options(EngineOptions {
         // Compat: Prometheus' engine knows the functions of Thanos under no setting.
         x_functions: own.x_functions && params.get("engine") != "prometheus",
         per_step_stats: own.per_step_stats && params.get("stats") == "all",
         ..own.clone()
-    })
+    });
+    if analyzes(params) && params.get("engine") == "thanos" { engine.analyzing() } else { engine }
 }
 
 /// The expression of a request, bound to its tenant.
@@ -291,7 +299,7 @@ fn respond(params: &Params, result: &QueryResult) -> Result<Response, ApiError> 
     out.push_str(&result.analysis.as_ref().map_or_else(|| "{}".to_owned(), Explained::to_json));
     out.push('}');
     // Compat: only one of the engines upstream can tell.
-    let analyze = explain::analyzes(params) && result.analysis.is_none();
+    let analyze = analyzes(params) && result.analysis.is_none();
     let mut warnings: Vec<String> = result.warnings.iter().map(ToString::to_string).collect();
     if result.warnings.omitted() > 0 {
         warnings.push(format!("{} more warnings omitted", result.warnings.omitted()));
@@ -347,17 +355,6 @@ fn stats(out: &mut String, result: &QueryResult) {
         let _ = write!(out, "\"samplesRead\":{},", s.read_samples);
     }
     let _ = write!(out, "\"peakSamples\":{}}}}}", s.peak_samples);
-}
-
-/// An answer of status 200.
-pub(super) fn success(body: String, no_store: bool) -> Response {
-    let mut response = ([(header::CONTENT_TYPE, "application/json")], Body::from(body)).into_response();
-    if no_store {
-        response
-            .headers_mut()
-            .insert(header::CACHE_CONTROL, axum::http::HeaderValue::from_static("no-store"));
-    }
-    response
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::{Api, query::success};
+use super::{Api, json::success};
 use crate::model::duration::{UnixTime, format_rfc3339};
 
 fn answer(data: &Value) -> Response {

@@ -4,13 +4,26 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use axum::response::Response;
 
-use super::{Api, json, query::success};
+use super::{Api, json, json::success};
 use crate::{
     model::{Interval, Labels, duration::UnixTime},
     store::StoreInfo,
 };
 
 /// The stores behind a querier, as of now.
+///
+/// ```
+/// use thanoslib::http::{StoreStatus, StoreStatuses};
+/// /// Nothing is behind it.
+/// #[derive(Debug)]
+/// struct Nothing;
+///
+/// impl StoreStatuses for Nothing {
+///     fn stores(&self) -> Vec<StoreStatus> {
+///         Vec::new()
+///     }
+/// }
+/// ```
 pub trait StoreStatuses: fmt::Debug + Send + Sync + 'static {
     /// Every store that has said what it is, in any order.
     fn stores(&self) -> Vec<StoreStatus>;

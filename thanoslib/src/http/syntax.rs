@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use axum::response::Response;
 
-use super::{Api, error::ApiError, json, params::Params, query::success};
+use super::{Api, error::ApiError, json, json::success, params::Params};
 use crate::{
     model::{Matcher, float},
     promql::{

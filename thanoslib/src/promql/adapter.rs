@@ -13,11 +13,10 @@ use promql_parser::{
 use super::{
     ast::{
         Aggregate, AggregateOp, At, Binary, BinaryOp, Cardinality, Duration, Expr, Matching, Node, Subquery,
-        VectorSelector,
+        VectorSelector, find_function,
     },
-    check,
     exec::with_room,
-    functions,
+    parse::check,
 };
 use crate::{
     error::{Error, Result},
@@ -105,7 +104,7 @@ fn expr(e: &parsed::Expr) -> Result<Expr> {
             aggregate(a, expr(&a.expr)?, param)?
         }
         parsed::Expr::Call(c) => {
-            let function = functions::find(c.func.name)
+            let function = find_function(c.func.name)
                 .ok_or_else(|| Error::unsupported(format!("unknown function with name {:?}", c.func.name)))?;
             let args = c.args.args.iter().map(|arg| expr(arg)).collect::<Result<_>>()?;
             Node::Call { function, args }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Write};
 
-use super::functions::Rfc3339;
+use super::functions::dates::Rfc3339;
 use crate::model::float::{General, write_general_precision};
 
 /// Warnings and infos of one query, each text once.

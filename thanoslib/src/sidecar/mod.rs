@@ -32,6 +32,18 @@ use crate::{
 };
 
 /// How a sidecar works; the defaults are those of Thanos.
+///
+/// ```
+/// use std::time::Duration;
+/// use thanoslib::sidecar::{ReloadMethod, ReloaderSettings, Settings, ShipperSettings};
+/// let settings = Settings {
+///     shipper: ShipperSettings { data_dir: "/prometheus".into(), ..ShipperSettings::default() },
+///     reloader: ReloaderSettings { rule_dirs: vec!["/rules".into()], ..ReloaderSettings::default() },
+///     ..Settings::default()
+/// };
+/// assert_eq!(settings.ready_timeout, Duration::from_secs(600));
+/// assert_eq!(settings.reloader.method, ReloadMethod::Http);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// How long uploads wait for the first answer of the server before the sidecar fails. Default: 10 min.

@@ -21,6 +21,8 @@ pub use client::ClientTls;
 pub use server::ServerTls;
 
 /// The oldest version of TLS that is spoken.
+///
+/// See [`ServerTlsSettings`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TlsVersion {
     /// TLS 1.2.
@@ -68,6 +70,8 @@ impl ServerTlsSettings {
 }
 
 /// TLS of a client; by default the system's authorities are trusted.
+///
+/// See [`ClientTls`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientTlsSettings {
     /// PEM file of the only trusted authorities.

@@ -15,7 +15,7 @@ use thanoslib::{
 };
 
 use crate::{
-    promql_eval::{check_data, check_eval, labels, list, recorded_sample},
+    promql_eval::{check_data, check_eval, labels, list, ready, recorded_sample},
     promql_parse::options,
 };
 
@@ -23,12 +23,7 @@ use crate::{
 const REPLICA: &str = "replica_of_a_pair";
 
 pub(crate) fn run(golden: &mut Golden) {
-    let path = golden.root().join("promql/data.jsonl");
-    if !path.exists() {
-        return;
-    }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
-    let ready = load(&path).and_then(|views| Ok((views, runtime.map_err(|e| e.to_string())?)));
+    let Some(ready) = ready(golden, load) else { return };
     golden.run(&Suite {
         label: "promql/data doubled",
         path: "promql/data.jsonl",

@@ -25,17 +25,12 @@ use thanoslib::{
         golden::{Golden, Suite, Verdict},
     },
 };
+use tokio::runtime::{Builder, Runtime};
 
 use crate::promql_parse::{options, query};
 
 pub(crate) fn run(golden: &mut Golden) {
-    let path = golden.root().join("promql/data.jsonl");
-    if !path.exists() {
-        return;
-    }
-    let store = load(&path).map(|store| Arc::new(store) as Arc<dyn Queryable>);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
-    let ready = store.and_then(|store| Ok((store, runtime.map_err(|e| e.to_string())?)));
+    let Some(ready) = ready(golden, load) else { return };
     golden.run(&Suite {
         label: "promql/data",
         path: "promql/data.jsonl",
@@ -66,13 +61,7 @@ pub(crate) fn run(golden: &mut Golden) {
 
 /// The functions of Thanos over the same series.
 pub(crate) fn run_x_functions(golden: &mut Golden) {
-    let path = golden.root().join("promql/data.jsonl");
-    if !path.exists() {
-        return;
-    }
-    let store = load(&path).map(|store| Arc::new(store) as Arc<dyn Queryable>);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
-    let ready = store.and_then(|store| Ok((store, runtime.map_err(|e| e.to_string())?)));
+    let Some(ready) = ready(golden, load) else { return };
     golden.run(&Suite {
         label: "promql/xfunctions",
         path: "promql/xfunctions.jsonl",
@@ -88,7 +77,17 @@ pub(crate) fn run_x_functions(golden: &mut Golden) {
     });
 }
 
-pub(crate) fn load(path: &Path) -> Result<MemoryQueryable, String> {
+/// What rows are asked of, and what runs the asking; `None` when no series were recorded.
+pub(crate) fn ready<T>(
+    golden: &Golden,
+    load: impl FnOnce(&Path) -> Result<T, String>,
+) -> Option<Result<(T, Runtime), String>> {
+    let path = golden.root().join("promql/data.jsonl");
+    let runtime = || Builder::new_current_thread().enable_time().build().map_err(|e| e.to_string());
+    path.exists().then(|| Ok((load(&path)?, runtime()?)))
+}
+
+pub(crate) fn load(path: &Path) -> Result<Arc<dyn Queryable>, String> {
     let text = fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
     let mut store = MemoryQueryable::default();
     for line in text.lines() {
@@ -99,7 +98,7 @@ pub(crate) fn load(path: &Path) -> Result<MemoryQueryable, String> {
             store.push(&labels, t_ms, st_ms, value);
         }
     }
-    Ok(store)
+    Ok(Arc::new(store))
 }
 
 /// The engine reads back from memory what was recorded.

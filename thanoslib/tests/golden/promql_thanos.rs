@@ -4,16 +4,13 @@
 //! older engine of Prometheus from the newest, and that of Thanos from the older one. A row
 //! passes when it is what we answer.
 
-use std::{collections::HashMap, fs, path::Path, sync::Arc};
+use std::{collections::HashMap, fs, path::Path};
 
 use serde_json::Value as Json;
-use thanoslib::{
-    promql::Queryable,
-    testing::golden::{Golden, Suite},
-};
+use thanoslib::testing::golden::{Golden, Suite};
 
 use crate::{
-    promql_eval::{check_eval, load},
+    promql_eval::{check_eval, load, ready},
     promql_parse::options,
 };
 
@@ -23,13 +20,7 @@ const ANSWER: [&str; 6] = ["result_type", "result", "error", "error_kind", "warn
 const QUERY: [&str; 7] = ["expr_hex", "kind", "ts", "start", "end", "step", "features"];
 
 pub(crate) fn run(golden: &mut Golden) {
-    let path = golden.root().join("promql/data.jsonl");
-    if !path.exists() {
-        return;
-    }
-    let store = load(&path).map(|store| Arc::new(store) as Arc<dyn Queryable>);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
-    let ready = store.and_then(|store| Ok((store, runtime.map_err(|e| e.to_string())?)));
+    let Some(ready) = ready(golden, load) else { return };
     golden.run(&Suite {
         label: "promql/eval_thanos",
         path: "promql/eval_thanos.jsonl",

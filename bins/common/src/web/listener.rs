@@ -1,13 +1,6 @@
 //! Connections that the HTTP port accepts: plain or with TLS.
 
-use std::{
-    io,
-    net::SocketAddr,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     extract::connect_info::Connected,
@@ -15,11 +8,9 @@ use axum::{
 };
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use thanoslib::http::ClientCertificate;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream},
-};
+use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_util::either::Either;
 
 use super::reload::Reloaded;
 
@@ -82,7 +73,7 @@ impl Listener for WebListener {
                         // A socket that is gone already fails its first read.
                         let _ = stream.set_nodelay(true);
                         let Some(tls) = self.reloaded.get().tls else {
-                            return (Io::Plain(stream), Peer { address, tls: false, certificate: None });
+                            return (Either::Left(stream), Peer { address, tls: false, certificate: None });
                         };
                         self.handshakes.push(handshake(TlsAcceptor::from(tls), stream, address).boxed());
                     }
@@ -107,61 +98,8 @@ async fn handshake(acceptor: TlsAcceptor, stream: TcpStream, address: SocketAddr
     };
     let shown = stream.get_ref().1.peer_certificates().and_then(|all| all.first());
     let certificate = shown.and_then(|der| ClientCertificate::parse(der)).map(Arc::new);
-    Some((Io::Tls(Box::new(stream)), Peer { address, tls: true, certificate }))
+    Some((Either::Right(Box::new(stream)), Peer { address, tls: true, certificate }))
 }
 
-/// The bytes of a connection.
-pub(super) enum Io {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
-}
-
-impl AsyncRead for Io {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
-        }
-    }
-}
-
-impl AsyncWrite for Io {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
-        }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Plain(stream) => stream.is_write_vectored(),
-            Self::Tls(stream) => stream.is_write_vectored(),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
-    }
-}
+/// The bytes of a connection: plain, or with TLS.
+pub(super) type Io = Either<TcpStream, Box<TlsStream<TcpStream>>>;

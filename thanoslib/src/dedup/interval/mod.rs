@@ -22,7 +22,7 @@ mod tests;
 
 use super::{
     Replica,
-    reader::{Place, REPLICAS_MAX},
+    place::{Place, REPLICAS_MAX},
 };
 use crate::{
     error::{Error, Result},

@@ -20,6 +20,11 @@ fn failed(e: std::io::Error) -> Error {
     Error::new(ErrorKind::Unavailable, format!("cannot write index: {e}")).with_source(e)
 }
 
+/// Length of a section as its first four bytes hold it.
+pub(super) fn section_len(len: u64, what: &str) -> Result<u32> {
+    u32::try_from(len).map_err(|_| Error::limit(format!("{what} of {len} bytes exceeds 4 GiB")))
+}
+
 impl<W: Read + Write + Seek> Out<W> {
     /// Begins an empty file.
     pub(super) fn new(file: W) -> Self {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    file::Out,
+    file::{Out, section_len},
     strings::{Strings, uvarint_len},
 };
 use crate::{
@@ -162,11 +162,6 @@ impl List {
         }
         out.put(&self.crc.sum().to_be_bytes())
     }
-}
-
-/// Length of a section as its first four bytes hold it.
-pub(super) fn section_len(len: u64, what: &str) -> Result<u32> {
-    u32::try_from(len).map_err(|_| Error::limit(format!("{what} of {len} bytes exceeds 4 GiB")))
 }
 
 /// Writes all lists; `entries_max` pairs of a label and a series are held at most.

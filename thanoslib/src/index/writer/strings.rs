@@ -9,7 +9,7 @@ use std::{
 
 use xxhash_rust::xxh64::xxh64;
 
-use super::{file::Out, lists::section_len};
+use super::file::{Out, section_len};
 use crate::{
     encoding::{Crc32c, Take, put_uvarint},
     error::{Error, Result},

@@ -92,7 +92,7 @@ fn numbers_beyond_32_bits_are_refused() {
     writer.out.pretend(16 << 32);
     let e = writer.add(Labels::from_pairs([("a", "c")]).view(), &[]).expect_err("beyond");
     assert_eq!((e.kind(), e.to_string().contains("64 GiB")), (crate::ErrorKind::Limit, true), "{e}");
-    assert!(lists::section_len(u64::from(u32::MAX), "a table").is_ok());
-    let e = lists::section_len(1 << 32, "a table").expect_err("beyond");
+    assert!(file::section_len(u64::from(u32::MAX), "a table").is_ok());
+    let e = file::section_len(1 << 32, "a table").expect_err("beyond");
     assert_eq!(e.to_string(), "a table of 4294967296 bytes exceeds 4 GiB");
 }

@@ -1,12 +1,13 @@
 //! The syntax tree of PromQL: plain data, independent of the front end that made it.
 
 mod duration;
+pub(super) mod function;
 mod operator;
 
-use super::functions::Function;
 use crate::model::Matcher;
 
 pub use duration::{Duration, DurationExpr, DurationNode};
+pub(crate) use function::{Function, Id as FunctionId, find as find_function};
 pub use operator::{AggregateOp, BinaryOp, ValueType};
 
 /// A node with its place in the query text.

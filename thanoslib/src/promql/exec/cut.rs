@@ -4,12 +4,10 @@ use futures::{Stream, StreamExt, stream};
 
 use crate::{
     budget::Lease,
-    error::Result,
+    error::{Error, Result},
     model::Warning,
     promql::{SelectFrame, SelectStream, SelectedSeries},
 };
-
-use super::driver::expanding;
 
 /// Series that one job takes.
 const BLOCK_SERIES: usize = 256;
@@ -20,6 +18,10 @@ pub(super) struct Batch {
     /// Bytes reserved for the series.
     pub(super) lease: Lease,
     pub(super) warnings: Vec<Warning>,
+}
+
+pub(super) fn expanding(e: Error) -> Error {
+    e.context("expanding series")
 }
 
 /// Bytes of a series as it comes.

@@ -25,7 +25,7 @@ use crate::{
 use super::{
     Looked, Shared,
     analysis::{Whose, since},
-    cut::{Batch, blocks},
+    cut::{Batch, blocks, expanding},
     eval::{Evaluator, InfoOutput, LeafOutput, State, Value},
     fold::{Fold, Folds, Turn},
     leaf::{Part, Task, TaskKind, reduce},
@@ -424,10 +424,6 @@ fn reduce_all(
         parts.extend(reduced);
     }
     Ok(parts)
-}
-
-pub(super) fn expanding(e: Error) -> Error {
-    e.context("expanding series")
 }
 
 /// Bytes of the values that tasks make of some series, histograms left out.

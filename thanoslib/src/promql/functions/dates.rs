@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Id;
+use crate::promql::ast::FunctionId as Id;
 
 /// A part of a date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

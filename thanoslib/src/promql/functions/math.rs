@@ -3,10 +3,10 @@
 use crate::{
     error::Result,
     model::log2::log2,
-    promql::{BitSet, Block, names::unique, scope::Scope},
+    promql::{BitSet, Block, ast::FunctionId as Id, names::unique, scope::Scope},
 };
 
-use super::{Id, map_blocks, trig};
+use super::{map_blocks, trig};
 
 /// The function of one float behind `id`.
 pub(super) fn function(id: Id) -> Option<fn(f64) -> f64> {

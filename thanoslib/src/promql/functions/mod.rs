@@ -4,7 +4,7 @@
 
 mod absent;
 mod angle;
-mod dates;
+pub(crate) mod dates;
 mod histograms;
 pub(crate) mod info;
 mod labels;
@@ -12,7 +12,6 @@ mod math;
 pub(crate) mod range;
 mod simple_histograms;
 mod sort;
-mod table;
 mod trig;
 
 use crate::{
@@ -20,17 +19,14 @@ use crate::{
     model::Labels,
     promql::{
         BitSet, Block,
-        ast::Expr,
+        ast::{Expr, Function, FunctionId as Id},
         names::{drop_name, steps_of, unique},
         scope::Scope,
     },
 };
 
 pub(crate) use absent::absent_labels;
-pub(crate) use dates::Rfc3339;
 pub(crate) use math::{go_max, go_min};
-pub(crate) use table::Id;
-pub use table::{Function, find};
 pub(crate) use trig::pow;
 
 /// Value of an argument.

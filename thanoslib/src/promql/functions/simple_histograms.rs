@@ -6,7 +6,7 @@ use crate::{
     promql::{BitSet, Block, names::unique, scope::Scope},
 };
 
-use super::Id;
+use crate::promql::ast::FunctionId as Id;
 
 /// The number that a function takes from a histogram.
 pub(super) fn statistic(id: Id) -> Option<fn(&FloatHistogram) -> f64> {

@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     context::Context,
-    promql::{Annotations, EngineOptions, Steps},
+    promql::{Annotations, EngineOptions, Steps, find_function},
 };
 
 /// Calls a function over `steps` steps of 1000 s; labels are written `a=1,b=2`.
@@ -25,7 +25,7 @@ fn check(name: &str, delayed: bool, args: Vec<Arg>, want: Result<&[(&str, &[f64]
     };
     let exprs: Vec<Expr> = args.iter().map(|_| Expr::number(0.0)).collect();
     let node = Expr::number(0.0);
-    let function = find(name).expect("a function");
+    let function = find_function(name).expect("a function");
     let got = call(&mut scope, &node, function, &exprs, args);
     let got: Result<Vec<(String, String)>, String> = got
         .map(|blocks| {

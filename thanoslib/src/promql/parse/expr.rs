@@ -11,8 +11,7 @@ use super::{
 use crate::{
     promql::{
         Function,
-        ast::{Aggregate, AggregateOp, Binary, BinaryOp, Cardinality, Expr, Matching, Node},
-        functions,
+        ast::{Aggregate, AggregateOp, Binary, BinaryOp, Cardinality, Expr, Matching, Node, find_function},
     },
     store::Grouping,
 };
@@ -325,7 +324,7 @@ impl Parser<'_> {
     fn called(&mut self, name: Token, args: Arguments, close: Token) -> Result<Part, ParseError> {
         let text = self.text_of(name);
         let is_known = |f: &&Function| self.options.x_functions || !f.id.is_x_function();
-        let Some(function) = functions::find(text).filter(is_known) else {
+        let Some(function) = find_function(text).filter(is_known) else {
             return Err(self.fail(&format!("unknown function with name {text:?}"), name.span()));
         };
         if function.experimental && !self.options.experimental_functions {

@@ -5,6 +5,7 @@
 //!
 //! Invariant: any text gives a tree or an error: no panic, linear time, bounded stack.
 
+pub(crate) mod check;
 mod clauses;
 mod duration;
 mod error;
@@ -23,7 +24,7 @@ use self::{
     lex::Lexer,
     token::{Kind, Token},
 };
-use super::{EngineOptions, ast::Expr, check};
+use super::{EngineOptions, ast::Expr};
 
 pub use error::ParseError;
 pub use selector::parse_selector;

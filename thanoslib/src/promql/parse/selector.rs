@@ -1,12 +1,11 @@
 //! Selectors that stand alone, such as `match[]` parameters.
 
-use super::{ParseError, read};
+use super::{ParseError, check, read};
 use crate::{
     model::Matcher,
     promql::{
         EngineOptions,
         ast::{Duration, Node},
-        check,
     },
 };
 

@@ -14,7 +14,8 @@ use crate::{
             Aggregate, AggregateOp, At, Binary, BinaryOp, Cardinality, Duration, Expr, Extension, Matching,
             Node, Subquery, VectorSelector,
         },
-        check, exec, find_function,
+        exec, find_function,
+        parse::check,
     },
     store::Grouping,
 };

@@ -13,6 +13,32 @@ use crate::{
 };
 
 /// Makes connections to endpoints.
+///
+/// ```
+/// use std::sync::Arc;
+/// use thanoslib::{Context, Result, apis::Apis, query::{Connect, EndpointInfo, EndpointSpec, Peer}};
+///
+/// /// An endpoint in this process.
+/// #[derive(Clone, Debug)]
+/// struct Here(EndpointInfo, Apis);
+///
+/// #[async_trait::async_trait]
+/// impl Peer for Here {
+///     async fn info(&self, _: &Context) -> Result<EndpointInfo> {
+///         Ok(self.0.clone())
+///     }
+///     fn apis(&self) -> Apis {
+///         self.1.clone()
+///     }
+/// }
+///
+/// #[async_trait::async_trait]
+/// impl Connect for Here {
+///     async fn connect(&self, _: &EndpointSpec) -> Result<Arc<dyn Peer>> {
+///         Ok(Arc::new(self.clone()))
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait Connect: fmt::Debug + Send + Sync + 'static {
     /// A peer for the endpoint. Connecting may go on behind it: what fails then fails the calls.
@@ -58,6 +84,8 @@ impl EndpointSpec {
 }
 
 /// One endpoint.
+///
+/// See [`Connect`].
 #[async_trait]
 pub trait Peer: fmt::Debug + Send + Sync + 'static {
     /// Asks the endpoint what it is; its store, if it has one, knows it from then on.

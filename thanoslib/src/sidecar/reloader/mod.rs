@@ -19,7 +19,7 @@ use super::SidecarMetrics;
 use crate::{
     clock::Clock,
     context::Context,
-    error::{Error, Result},
+    error::{Error, Result, cannot_write},
     store::prometheus::PrometheusClient,
 };
 
@@ -50,6 +50,8 @@ impl ReloadMethod {
 }
 
 /// What is watched, and how a reload is asked for; nothing is watched by default.
+///
+/// See [`Settings`](super::Settings).
 #[derive(Clone, Debug)]
 pub struct ReloaderSettings {
     /// Configuration, plain or compressed by gzip.
@@ -212,7 +214,7 @@ impl Reloader {
         beside.push(".tmp");
         std::fs::write(&beside, text)
             .and_then(|()| std::fs::rename(&beside, output))
-            .map_err(|e| Error::unavailable(format!("cannot write {}: {e}", output.display())).with_source(e))
+            .map_err(cannot_write(output))
     }
 
     async fn trigger(&self) -> Result<()> {

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::{
     block::BlockId,
-    error::{Error, ErrorKind, Result},
+    error::{Error, ErrorKind, Result, cannot_write},
     store::prometheus::or_default,
 };
 
@@ -91,8 +91,7 @@ impl ShipperFile {
                 _ => Ok(()),
             }
         };
-        write()
-            .map_err(|e| Error::unavailable(format!("cannot write {}: {e}", path.display())).with_source(e))
+        write().map_err(cannot_write(path))
     }
 }
 

@@ -24,6 +24,8 @@ use crate::{
 };
 
 /// How blocks are uploaded; the defaults are those of Thanos.
+///
+/// See [`Settings`](super::Settings).
 #[derive(Clone, Debug)]
 pub struct ShipperSettings {
     /// Data folder of the Prometheus.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     Scan, SourceSettings,
-    spill::{BLOCK_SAMPLES, Run, RunReader},
+    spill::{BLOCK_SAMPLES, Run, RunReader, Sample},
 };
 use crate::{
     budget::{Budget, Lease},
@@ -28,8 +28,6 @@ const BATCH_BYTES: usize = 1 << 20;
 
 /// Bytes of rows that are worth a file: each file costs memory when it is read.
 const RUN_BYTES_MIN: u64 = 4 * RunReader::BYTES;
-
-pub(super) type Sample = (i64, f64);
 
 /// Takes the rows of a [`SampleSource`](super::SampleSource) and charges them to the budget
 /// of the request.

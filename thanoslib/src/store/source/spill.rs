@@ -8,12 +8,14 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use super::rows::Sample;
 use crate::{
     encoding::crc32c,
     error::{Error, Result},
     model::{Labels, LabelsRef},
 };
+
+/// Time and value.
+pub(super) type Sample = (i64, f64);
 
 /// Samples in a block at most.
 pub(super) const BLOCK_SAMPLES: usize = 64;

@@ -1,6 +1,6 @@
 //! Names and signatures of all functions.
 
-use super::super::ast::ValueType::{self, Matrix, Scalar, String, Vector};
+use super::ValueType::{self, Matrix, Scalar, String, Vector};
 
 /// Name and signature of a function.
 ///

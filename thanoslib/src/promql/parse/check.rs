@@ -1,12 +1,13 @@
 //! What a query must satisfy beyond its grammar: types, arity, matchers that match.
 
-use crate::model::{LABEL_NAME, Matcher, float::Quoted};
-
-use super::{
-    ast::{AggregateOp, Binary, Cardinality, Expr, Node, ValueType, VectorSelector},
-    functions::{Function, Id},
-    parse::ParseError,
+use crate::{
+    model::{LABEL_NAME, Matcher, float::Quoted},
+    promql::ast::{
+        AggregateOp, Binary, Cardinality, Expr, Function, FunctionId as Id, Node, ValueType, VectorSelector,
+    },
 };
+
+use super::error::ParseError;
 
 /// Checks a tree, operands before their node; visits each once and needs no stack.
 ///
