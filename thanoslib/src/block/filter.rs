@@ -1,6 +1,6 @@
 //! Which blocks of a bucket count.
 //!
-//! The filters run in Thanos' order: time, consistency delay, deletion marks, duplicates.
+//! The filters run in Thanos' order: time, labels, consistency delay, deletion marks, duplicates.
 //!
 //! Source: Thanos `pkg/block/fetcher.go`.
 //!
@@ -17,7 +17,7 @@ use super::{
 use crate::{
     bucket::Bucket,
     error::{ErrorKind, Result},
-    model::{Interval, Warning},
+    model::{Interval, Labels, LabelsBuilder, TimeWindow, Warning, relabel::Relabel},
 };
 
 /// Longest deletion mark that is read.
@@ -29,14 +29,16 @@ const PROMPT_SOURCES: [&str; 3] = ["compactor", "compactor.repair", "bucket.repa
 ///
 /// ```
 /// use thanoslib::{Bucket, BucketSource, Interval, block::BlockFilter};
-/// let filter = BlockFilter { interval: Interval::new(0, 86_400_000), ..BlockFilter::gateway() };
+/// let filter = BlockFilter { window: Interval::new(0, 86_400_000).into(), ..BlockFilter::gateway() };
 /// let first_day = BucketSource::with_filter(Bucket::memory("demo"), filter);
 /// # assert!(format!("{first_day:?}").contains("demo"));
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct BlockFilter {
     /// Only blocks that touch this time. Default: all.
-    pub interval: Interval,
+    pub window: TimeWindow,
+    /// Only blocks that this keeps, by their external labels and `__block_id`. Default: all.
+    pub selector: Option<Arc<Relabel>>,
     /// Only blocks at least this old, unless the compactor made them. Default: zero.
     pub consistency_delay: Duration,
     /// Only blocks that are not marked for deletion, or marked no longer than this ago.
@@ -49,7 +51,8 @@ pub struct BlockFilter {
 impl Default for BlockFilter {
     fn default() -> Self {
         Self {
-            interval: Interval::ALL,
+            window: TimeWindow::default(),
+            selector: None,
             consistency_delay: Duration::ZERO,
             deletion_marks_delay: None,
             deduplicate: false,
@@ -78,7 +81,11 @@ impl BlockFilter {
         marked: Option<&BTreeSet<BlockId>>,
         view: &mut View,
     ) -> Result<()> {
-        exclude(view, Excluded::Time, |_, meta| !self.touches(meta));
+        let wanted = self.window.at(now_ms);
+        exclude(view, Excluded::Time, |_, meta| !touches(meta, wanted));
+        if let Some(selector) = &self.selector {
+            exclude(view, Excluded::Labels, |id, meta| !keeps(selector, id, meta));
+        }
         exclude(view, Excluded::TooFresh, |id, meta| self.too_fresh(id, meta, now_ms));
         if let Some(delay) = self.deletion_marks_delay {
             read_marks(bucket, concurrency, marked, view).await?;
@@ -98,11 +105,6 @@ impl BlockFilter {
         Ok(())
     }
 
-    /// Compat: a block that ends where the time begins counts as touching it.
-    fn touches(&self, meta: &BlockMeta) -> bool {
-        meta.max_time >= self.interval.mint && meta.min_time <= self.interval.maxt
-    }
-
     fn too_fresh(&self, id: BlockId, meta: &BlockMeta, now_ms: i64) -> bool {
         let made_ms = meta
             .thanos
@@ -114,6 +116,22 @@ impl BlockFilter {
             && now_ms.saturating_sub(made_ms) < delay_ms
             && !PROMPT_SOURCES.contains(&meta.thanos.source.as_str())
     }
+}
+
+/// Compat: a block that ends where the time begins counts as touching it.
+fn touches(meta: &BlockMeta, wanted: Interval) -> bool {
+    meta.max_time >= wanted.mint && meta.min_time <= wanted.maxt
+}
+
+/// Compat: a block that is left without any label is left out, too.
+fn keeps(selector: &Relabel, id: BlockId, meta: &BlockMeta) -> bool {
+    let labels = labels_with_id(&Labels::from_pairs(&meta.thanos.labels), id);
+    selector.apply(labels.view()).is_some_and(|labels| !labels.is_empty())
+}
+
+/// External labels of a block, and `__block_id`, by which blocks are chosen.
+pub(crate) fn labels_with_id(external: &Labels, id: BlockId) -> Labels {
+    LabelsBuilder::from_labels(external.view()).set("__block_id", id.to_string()).labels()
 }
 
 fn millis(duration: Duration) -> i64 {

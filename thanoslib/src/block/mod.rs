@@ -37,6 +37,7 @@ pub use downsample::{Downsampled, downsample_block};
 pub use fetcher::{Discovery, MetaFetcher};
 pub use file::{LocalReader, ObjectReader};
 pub use filter::BlockFilter;
+pub(crate) use filter::labels_with_id;
 pub use id::{BlockId, BlockIdGenerator};
 pub use index_header::{INDEX_HEADER_FILE, build_index_header, open_index_header};
 pub use marker::{DeletionMark, Mark, NoCompactMark, NoDownsampleMark, put_mark, read_mark, remove_mark};

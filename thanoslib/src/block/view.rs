@@ -76,6 +76,8 @@ impl View {
 pub enum Excluded {
     /// It lies outside of the time asked for.
     Time,
+    /// The selector of the filter does not keep its labels.
+    Labels,
     /// It is too new to be surely whole.
     TooFresh,
     /// It was marked for deletion long enough ago.
@@ -89,6 +91,7 @@ impl Excluded {
     pub const fn as_str(self) -> &'static str {
         match self {
             Excluded::Time => "time-excluded",
+            Excluded::Labels => "label-excluded",
             Excluded::TooFresh => "too-fresh",
             Excluded::MarkedForDeletion => "marked-for-deletion",
             Excluded::Duplicate => "duplicate",

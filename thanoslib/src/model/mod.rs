@@ -17,6 +17,7 @@ pub mod relabel;
 mod sample;
 mod time;
 mod warnings;
+mod window;
 
 pub use aggr::Aggr;
 pub use column::{
@@ -36,3 +37,4 @@ pub(crate) use sample::STALE_NAN;
 pub use sample::{Value, is_stale, stale_nan};
 pub use time::{Interval, Resolution, TimeRange};
 pub use warnings::{Warning, Warnings};
+pub use window::{TimeBound, TimeWindow};

@@ -106,7 +106,7 @@ pub async fn ls(
     out: &mut (dyn io::Write + Send),
 ) -> Result<usize> {
     let filter = BlockFilter {
-        interval: settings.interval,
+        window: settings.interval.into(),
         deletion_marks_delay: settings.exclude_deleted.then_some(Duration::ZERO),
         ..BlockFilter::default()
     };

@@ -8,7 +8,10 @@ use thanoslib::{
     bucket::{Bucket, Operation},
     clock::ManualClock,
     context::Context,
-    model::Interval,
+    model::{
+        Interval, TimeBound, TimeWindow,
+        relabel::{Relabel, parse_relabel},
+    },
     object_store::memory::InMemory,
     testing::{Effect, Fault, FaultyBucket, When},
 };
@@ -149,7 +152,7 @@ async fn time_and_duplicates_leave_blocks_out() {
     for id in [a, b, again] {
         assert_eq!(view.excluded[&id], Excluded::Duplicate);
     }
-    let at = |mint, maxt| BlockFilter { interval: Interval::new(mint, maxt), ..BlockFilter::default() };
+    let at = |mint, maxt| BlockFilter { window: Interval::new(mint, maxt).into(), ..BlockFilter::default() };
     let check = async |mint, maxt, want: bool| {
         let view = fetch(&bucket, at(mint, maxt), 0).await;
         assert_eq!(view.metas.contains_key(&late), want, "{mint} {maxt}");
@@ -159,4 +162,42 @@ async fn time_and_duplicates_leave_blocks_out() {
     check(0, 9 * HOUR_MS, true).await;
     check(10 * HOUR_MS, 11 * HOUR_MS, true).await;
     check(10 * HOUR_MS + 1, 11 * HOUR_MS, false).await;
+}
+
+#[tokio::test]
+async fn a_window_moves_with_the_clock() {
+    let bucket = Bucket::memory("b");
+    let block = add(&bucket, 1, |meta| (meta.min_time, meta.max_time) = (0, HOUR_MS)).await;
+    let min = TimeBound::FromNow(-HOUR_MS);
+    let filter =
+        BlockFilter { window: TimeWindow { min, ..TimeWindow::default() }, ..BlockFilter::default() };
+    assert_eq!(kept(&fetch(&bucket, filter.clone(), 7200).await), [block]);
+    let view = fetch(&bucket, filter, 7201).await;
+    assert_eq!(view.excluded[&block], Excluded::Time);
+}
+
+#[tokio::test]
+async fn a_selector_chooses_by_labels_and_id() {
+    let bucket = Bucket::memory("b");
+    let labelled = |cluster: &str| {
+        let labels = [("cluster".to_owned(), cluster.to_owned())].into();
+        move |meta: &mut BlockMeta| meta.thanos.labels = labels
+    };
+    let eu = add(&bucket, 1, labelled("eu1")).await;
+    let us = add(&bucket, 2, labelled("us1")).await;
+    let check = async |yaml: &str, want: &[BlockId]| {
+        let rules = parse_relabel(yaml).expect("rules");
+        let selector = Some(Arc::new(Relabel::selector(&rules).expect("a selector")));
+        let view = fetch(&bucket, BlockFilter { selector, ..BlockFilter::default() }, 0).await;
+        assert_eq!(kept(&view), want, "{yaml}");
+        assert_eq!(view.excluded.len(), 2 - want.len(), "{yaml}");
+        assert!(view.excluded.values().all(|why| *why == Excluded::Labels), "{yaml}");
+    };
+    check("- {action: keep, source_labels: [cluster], regex: eu.*}", &[eu]).await;
+    check("- {action: drop, source_labels: [cluster], regex: eu.*}", &[us]).await;
+    check(&format!("- {{action: keep, source_labels: [__block_id], regex: {us}}}"), &[us]).await;
+    check("- {action: keep, source_labels: [cluster], regex: none}", &[]).await;
+    let rewrites = parse_relabel("- {action: labeldrop, regex: cluster}").expect("a rule");
+    let e = Relabel::selector(&rewrites).expect_err("it rewrites");
+    assert_eq!(e.message(), "unsupported relabel action: labeldrop");
 }

@@ -234,10 +234,10 @@ pub(crate) struct ProxyFlags {
     /// Label of this querier: name="value"; may be repeated.
     #[arg(long = "selector-label", value_name = "<name>=\"<value>\"")]
     pub selector_label: Vec<String>,
-    /// File with relabelling that chooses which producers are asked.
+    /// File with relabelling that chooses which producers are asked, and which blocks of buckets count.
     #[arg(long = "selector.relabel-config-file", value_name = "file-path", default_value = "")]
     pub relabel_file: String,
-    /// Relabelling that chooses which producers are asked.
+    /// Relabelling that chooses which producers are asked, and which blocks of buckets count.
     #[arg(long = "selector.relabel-config", value_name = "content", default_value = "")]
     pub relabel: String,
     /// Longest time to wait for each frame of a store; 0 waits for the deadline of the query.

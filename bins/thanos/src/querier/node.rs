@@ -10,7 +10,11 @@ use thanoslib::{
     context::SpanSink,
     http::{self, Api, Served, StoreStatus, StoreStatuses},
     metrics::{Collect, Kind, TextWriter},
-    model::{Interval, duration::UnixTime, relabel},
+    model::{
+        Interval,
+        duration::UnixTime,
+        relabel::{self, RelabelConfig},
+    },
     promql::Engine,
     query::{Distribution, EndpointSet, QueryEngines, QueryService, SelectOptions},
     runtime::Pool,
@@ -135,21 +139,22 @@ fn timeout(proxy: &ProxyFlags) -> Option<Duration> {
     Some(proxy.response_timeout.0).filter(|t| !t.is_zero())
 }
 
-fn proxy_settings(flags: &ProxyFlags) -> Result<ProxySettings> {
-    let selector_labels =
-        values::labels(&flags.selector_label).map_err(|e| anyhow!("--selector-label: {e}"))?;
+/// The rules that choose producers, or blocks.
+pub(crate) fn selector_rules(flags: &ProxyFlags) -> Result<Option<Vec<RelabelConfig>>> {
     let text = TextPair {
         flag: "selector.relabel-config",
         text: Some(flags.relabel.as_str()),
         file: Some(flags.relabel_file.as_ref()),
     };
-    let tsdb_selector = match text.get()? {
-        None => None,
-        Some(yaml) => {
-            let rules = relabel::parse_relabel(&yaml).context("fix --selector.relabel-config")?;
-            Some(Arc::new(TsdbSelector::new(&rules).context("fix --selector.relabel-config")?))
-        }
-    };
+    let rules = text.get()?.map(|yaml| relabel::parse_relabel(&yaml)).transpose();
+    rules.context("fix --selector.relabel-config")
+}
+
+fn proxy_settings(flags: &ProxyFlags) -> Result<ProxySettings> {
+    let selector_labels =
+        values::labels(&flags.selector_label).map_err(|e| anyhow!("--selector-label: {e}"))?;
+    let selector = selector_rules(flags)?.map(|rules| TsdbSelector::new(&rules)).transpose();
+    let tsdb_selector = selector.context("fix --selector.relabel-config")?.map(Arc::new);
     Ok(ProxySettings {
         component: "query",
         selector_labels,

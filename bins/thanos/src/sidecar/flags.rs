@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, anyhow};
 use clap::ArgAction;
 use thanoslib::{
+    model::TimeBound,
     sidecar::{ReloadMethod, ReloaderSettings, Settings, ShipperSettings},
-    store::prometheus::MinTime,
 };
 use thanoslib_bins_common::{
     objstore::ObjstoreFlags,
@@ -112,7 +112,7 @@ impl SidecarFlags {
     }
 
     /// Before this time the sidecar says that it holds nothing.
-    pub(crate) fn min_time(&self) -> Result<MinTime> {
+    pub(crate) fn min_time(&self) -> Result<TimeBound> {
         self.min_time.parse().context("--min-time")
     }
 
@@ -175,7 +175,7 @@ mod tests {
         let settings = flags(&[]).settings().expect("the defaults");
         let want = Settings::default();
         assert_eq!(format!("{settings:?}"), format!("{want:?}"), "the defaults are those of the library");
-        assert_eq!(flags(&[]).min_time().expect("the default"), MinTime::default());
+        assert_eq!(flags(&[]).min_time().expect("the default"), TimeBound::default());
         let all = flags(&[
             "--tsdb.path=/d",
             "--hash-func=SHA256",
@@ -194,7 +194,7 @@ mod tests {
         assert!(settings.shipper.hash_sha256 && settings.shipper.upload_compacted);
         assert_eq!(settings.reloader.rule_dirs.len(), 2);
         assert_eq!(settings.reloader.method, ReloadMethod::Signal { process_name: "p".to_owned() });
-        assert_eq!(all.min_time().expect("sound"), MinTime::FromNow(-7_200_000));
+        assert_eq!(all.min_time().expect("sound"), TimeBound::FromNow(-7_200_000));
     }
 
     #[test]

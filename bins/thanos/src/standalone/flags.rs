@@ -2,8 +2,11 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
-use thanoslib::model::Labels;
+use anyhow::{Context as _, Result, bail};
+use thanoslib::{
+    clock::{Clock, SystemClock},
+    model::{Labels, TimeWindow},
+};
 use thanoslib_bins_common::{server_flags::StoreLimitFlags, values::PromDuration};
 
 use crate::querier::flags::{
@@ -28,6 +31,8 @@ pub(crate) struct StandaloneFlags {
     #[cfg(feature = "sidecar")]
     #[arg(long = "prometheus.url", value_name = "URL")]
     pub prometheus_url: Vec<String>,
+    #[command(flatten)]
+    pub window: WindowFlags,
     /// How often new and vanished blocks are looked for.
     #[arg(long = "sync-block-duration", default_value = "1m")]
     pub sync_block_duration: PromDuration,
@@ -72,6 +77,31 @@ pub(crate) struct StandaloneFlags {
     pub data_dir: PathBuf,
 }
 
+/// The time that is served of buckets and folders.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct WindowFlags {
+    /// Start of the time to serve of blocks: RFC 3339, or a duration relative to now such as -1d or 2h45m.
+    #[arg(long = "min-time", default_value = "0000-01-01T00:00:00Z")]
+    pub min_time: String,
+    /// End of the time to serve of blocks: RFC 3339, or a duration relative to now.
+    #[arg(long = "max-time", default_value = "9999-12-31T23:59:59Z")]
+    pub max_time: String,
+}
+
+impl WindowFlags {
+    pub(super) fn window(&self) -> Result<TimeWindow> {
+        let window = TimeWindow {
+            min: self.min_time.parse().context("--min-time")?,
+            max: self.max_time.parse().context("--max-time")?,
+        };
+        let now = window.at(SystemClock.now_ms());
+        if now.mint > now.maxt {
+            bail!("--min-time {:?} is after --max-time {:?}", self.min_time, self.max_time);
+        }
+        Ok(window)
+    }
+}
+
 /// A folder with the external labels of its series: `DIR[,name=value…]`.
 pub(super) fn tsdb_path(text: &str) -> Result<(PathBuf, Labels)> {
     let mut parts = text.split(',');
@@ -100,5 +130,17 @@ mod tests {
         assert_eq!(labels, Labels::from_pairs([("cluster", "eu"), ("replica", "A")]));
         assert!(tsdb_path("/data,cluster").is_err());
         assert!(tsdb_path("").is_err());
+    }
+
+    #[test]
+    fn the_window_has_ends_in_order() {
+        let window = |min: &str, max: &str| {
+            WindowFlags { min_time: min.to_owned(), max_time: max.to_owned() }
+                .window()
+                .map_err(|e| e.to_string())
+        };
+        assert!(window("-2w", "2100-01-01T00:00:00Z").is_ok());
+        assert_eq!(window("-1h", "-1d"), Err("--min-time \"-1h\" is after --max-time \"-1d\"".to_owned()));
+        assert_eq!(window("-1h", "soon"), Err("--max-time".to_owned()));
     }
 }

@@ -17,15 +17,16 @@ use futures::future::BoxFuture;
 use thanoslib::{
     ErrorKind,
     apis::{Apis, JoinSettings},
-    block::{BlockCache, Discovery},
+    block::{BlockCache, BlockFilter, Discovery},
     bucket::{Bucket, BucketConfig},
     budget::Budget,
     clock::{Clock, SystemClock},
     context::{Context, SpanSink},
     http::{self, Api, Served},
+    model::relabel::Relabel,
     promql::Engine,
     runtime::Pool,
-    store::{BlockSet, BucketSource, Fanout, FolderSource, Limited, Member, Store, StoreLimits},
+    store::{BlockSet, BucketSource, Fanout, FolderSource, Limited, Member, Store, StoreLimits, Windowed},
 };
 use thanoslib_bins_common::{
     env,
@@ -82,9 +83,11 @@ pub(crate) async fn run(
         loaded = first_sync(&sets) => loaded?,
         () = &mut stop => return Ok(()),
     }
+    let window = flags.window.window()?;
     let (mut own, mut tasks): (Vec<Own>, Vec<Task>) = beside.into_iter().map(|b| (b.own, b.work)).unzip();
     for set in sets {
-        let member = Member { name: set.name.clone(), store: Arc::clone(&set.store) as Arc<dyn Store> };
+        let store = Windowed::new(Arc::clone(&set.store) as Arc<dyn Store>, window, Arc::clone(&clock));
+        let member = Member { name: set.name.clone(), store: Arc::new(store) };
         own.push(Own { member, apis: Apis::default() });
         let every = flags.sync_block_duration.0;
         tasks.push(Box::new(move |stop| Box::pin(resync(set, every, stop))));
@@ -218,11 +221,17 @@ struct Beside {
 
 fn block_sets(flags: &StandaloneFlags) -> Result<Vec<Set>> {
     let mut sets: Vec<Set> = Vec::new();
+    let selector = node::selector_rules(&flags.proxy)?.map(|rules| Relabel::selector(&rules)).transpose();
+    let filter = BlockFilter {
+        window: flags.window.window()?,
+        selector: selector.context("fix --selector.relabel-config")?.map(Arc::new),
+        ..BlockFilter::gateway()
+    };
     let mut caches = Caches { dir: flags.data_dir.join("cache"), names: BTreeSet::new() };
     let mut bucket = |bucket: Bucket, keep: bool| -> Result<()> {
         let name = format!("bucket {}", bucket.name());
         let cache = if keep { caches.open(bucket.name())? } else { None };
-        let source = BucketSource::new(bucket).with_discovery(Discovery::Recursive);
+        let source = BucketSource::with_filter(bucket, filter.clone()).with_discovery(Discovery::Recursive);
         let source = match cache {
             Some(cache) => source.with_cache(Arc::new(cache)),
             None => source,

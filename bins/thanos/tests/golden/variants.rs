@@ -12,15 +12,26 @@ use tokio::runtime::Runtime;
 
 use crate::process::{Host, Process};
 
-/// Ports of the store gateway of default flags, and of the querier.
+/// Ports of the store gateway of default flags, of one with flags, and of the querier.
 const STORE: (u16, u16) = (21_001, 21_002);
+const VARIED_STORE: (u16, u16) = (21_093, 21_094);
 const QUERIER: (u16, u16) = (21_095, 21_096);
 
-/// The querier that answers the rows of one variant.
+/// Flags of a store gateway that `standalone` has, too.
+const STORE_FLAGS: [&str; 5] = [
+    "--store.limits.request-series=",
+    "--store.limits.request-samples=",
+    "--min-time=",
+    "--max-time=",
+    "--selector.relabel-config=",
+];
+
+/// The querier that answers the rows of one variant, with the store of its own if it has one.
 struct Running {
     variant: String,
     process: Process,
     target: Target,
+    store: Option<(Process, Target)>,
 }
 
 pub(crate) fn run(golden: &mut Golden) {
@@ -31,20 +42,28 @@ pub(crate) fn run(golden: &mut Golden) {
     let runtime = Runtime::new().expect("a runtime");
     let host = Host::new();
     let data = tempfile::tempdir().expect("a folder");
-    let store = store(&host, &bucket, data.path());
+    let default_store = store(&host, &bucket, data.path());
     let running: RefCell<Option<Running>> = RefCell::new(None);
     let check = |_: &Path, row: &Value| {
         let variant = row["variant"].as_str().unwrap_or_default();
-        if !row["store_flags"].as_array().is_none_or(Vec::is_empty) {
-            return Err("flags of the store gateway".to_owned());
+        let store_flags = texts(&row["store_flags"]);
+        if let Some(flag) = store_flags.iter().find(|f| !STORE_FLAGS.iter().any(|known| f.starts_with(known)))
+        {
+            return Err(format!("no flag {flag} yet"));
         }
         let mut running = running.borrow_mut();
         if running.as_ref().is_none_or(|r| r.variant != variant) {
             // The ports are those of the one before.
             drop(running.take());
-            let process = querier(&host, &row["querier_flags"]);
+            let varied = !store_flags.is_empty();
+            let own = varied.then(|| {
+                let process = store_with(&host, VARIED_STORE, &bucket, data.path(), store_flags);
+                (process, runtime.block_on(Target::at(&host.at(VARIED_STORE.1))))
+            });
+            let asked = if varied { VARIED_STORE } else { STORE };
+            let process = querier(&host, asked, &row["querier_flags"]);
             let target = runtime.block_on(Target::at(&host.at(QUERIER.1)));
-            *running = Some(Running { variant: variant.to_owned(), process, target });
+            *running = Some(Running { variant: variant.to_owned(), process, target, store: own });
         }
         let Some(running) = running.as_ref() else { return Err("nothing runs".to_owned()) };
         one(&host, &runtime, running, row)
@@ -67,12 +86,14 @@ pub(crate) fn run(golden: &mut Golden) {
         rows: None,
         check: &check,
     });
-    drop(store);
+    drop(default_store);
 }
 
 fn one(host: &Host, runtime: &Runtime, running: &Running, row: &Value) -> Verdict {
     if !row["grpc"].is_null() {
-        return runtime.block_on(judge(&running.target, &row["grpc"]));
+        let of_store = running.store.as_ref().filter(|_| row["grpc"]["component"] == "store");
+        let target = of_store.map_or(&running.target, |(_, target)| target);
+        return runtime.block_on(judge(target, &row["grpc"]));
     }
     let answer = running.process.ask(&row["request"])?;
     if row["status"].as_u64() != Some(u64::from(answer.status)) {
@@ -95,21 +116,30 @@ fn one(host: &Host, runtime: &Runtime, running: &Running, row: &Value) -> Verdic
 
 /// The blocks of a folder as a store gateway serves them.
 pub(crate) fn store(host: &Host, bucket: &Path, data: &Path) -> Process {
-    let args = [
+    store_with(host, STORE, bucket, data, Vec::new())
+}
+
+fn store_with(host: &Host, ports: (u16, u16), bucket: &Path, data: &Path, flags: Vec<String>) -> Process {
+    let mut args = vec![
         "standalone".to_owned(),
         format!("--objstore.config={{type: FILESYSTEM, config: {{directory: {}}}}}", bucket.display()),
         format!("--data-dir={}", data.display()),
     ];
-    Process::start(host, STORE, &args)
+    args.extend(flags);
+    Process::start(host, ports, &args)
 }
 
-fn querier(host: &Host, flags: &Value) -> Process {
+fn texts(list: &Value) -> Vec<String> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+fn querier(host: &Host, store: (u16, u16), flags: &Value) -> Process {
     let mut args = vec![
         "query".to_owned(),
-        format!("--endpoint={}", host.at(STORE.1)),
+        format!("--endpoint={}", host.at(store.1)),
         "--deduplication.counters=thanos".to_owned(),
         "--query.resolution-seams=thanos".to_owned(),
     ];
-    args.extend(flags.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned));
+    args.extend(texts(flags));
     Process::start(host, QUERIER, &args)
 }

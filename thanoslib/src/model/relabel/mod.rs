@@ -188,6 +188,18 @@ impl Relabel {
         Ok(Self { rules: configs.iter().map(compile).collect::<Result<_>>()?, scheme })
     }
 
+    /// Rules that only choose label sets.
+    ///
+    /// # Errors
+    /// `Invalid` for rules that are not sound, or do more than to keep, drop and hash.
+    pub fn selector(configs: &[RelabelConfig]) -> Result<Self> {
+        use RelabelAction::{Drop, HashMod, Keep};
+        if let Some(other) = configs.iter().find(|r| !matches!(r.action, Keep | Drop | HashMod)) {
+            return Err(Error::invalid(format!("unsupported relabel action: {}", other.action.as_str())));
+        }
+        Self::new(configs, NameScheme::Utf8)
+    }
+
     /// The actions in order.
     pub fn actions(&self) -> impl Iterator<Item = RelabelAction> {
         self.rules.iter().map(|(config, _)| config.action)

@@ -22,10 +22,10 @@ use super::{
     fanout::{self, Member},
 };
 use crate::{
-    block::BlockId,
+    block::{BlockId, labels_with_id},
     context::Context,
     error::{Error, Result},
-    model::{Interval, Labels, LabelsBuilder, Matcher, Resolution, TimeRange, Warning},
+    model::{Interval, Labels, Matcher, Resolution, TimeRange, Warning},
 };
 use choose::Chosen;
 pub use one::BlockStore;
@@ -244,8 +244,7 @@ fn chosen_by(block_matchers: &[Matcher], id: BlockId, external: &Labels) -> bool
     if block_matchers.is_empty() {
         return true;
     }
-    let mut labels = LabelsBuilder::from_labels(external.view());
-    let labels = labels.set("__block_id", id.to_string()).labels();
+    let labels = labels_with_id(external, id);
     block_matchers.iter().all(|m| m.matches_labels(labels.view()))
 }
 

@@ -30,7 +30,6 @@ use async_trait::async_trait;
 pub use client::PrometheusClient;
 pub use config::HttpClientConfig;
 pub use metrics::ReadMetrics;
-pub use refresh::MinTime;
 
 pub(crate) use client::{Answer, seconds};
 #[cfg(feature = "sidecar")]
@@ -44,7 +43,7 @@ use crate::{
     clock::{Clock, SystemClock},
     context::Context,
     error::{Error, Result},
-    model::{Interval, Labels},
+    model::{Interval, Labels, TimeBound},
 };
 
 use refresh::View;
@@ -65,7 +64,7 @@ use refresh::View;
 pub struct PrometheusStore {
     client: PrometheusClient,
     component: &'static str,
-    min_time: MinTime,
+    min_time: TimeBound,
     clock: Arc<dyn Clock>,
     view: RwLock<Arc<View>>,
     metrics: Arc<ReadMetrics>,
@@ -74,7 +73,7 @@ pub struct PrometheusStore {
 impl PrometheusStore {
     /// A store over a server.
     pub fn new(client: PrometheusClient) -> Self {
-        let min_time = MinTime::default();
+        let min_time = TimeBound::default();
         Self {
             client,
             component: "sidecar",
@@ -87,7 +86,7 @@ impl PrometheusStore {
 
     /// The same store that holds nothing before a time.
     #[must_use]
-    pub fn with_min_time(mut self, min_time: MinTime) -> Self {
+    pub fn with_min_time(mut self, min_time: TimeBound) -> Self {
         self.min_time = min_time;
         self.view = RwLock::new(Arc::new(View::before(min_time, self.clock.now_ms())));
         self

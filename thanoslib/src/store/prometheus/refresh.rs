@@ -1,6 +1,6 @@
 //! What is known of the server: version, external labels, oldest time.
 
-use std::{str::FromStr, time::Duration};
+use std::time::Duration;
 
 use reqwest::{Method, header};
 use serde::Deserialize;
@@ -9,62 +9,11 @@ use super::{PrometheusClient, PrometheusStore, json::or_default, version::labels
 use crate::{
     context::Context,
     error::{Error, ErrorKind, Result},
-    model::{
-        Labels,
-        duration::{parse_allow_negative, parse_rfc3339},
-    },
+    model::{Labels, TimeBound},
 };
 
 /// How long one refresh may take.
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Before this time a store says that it holds nothing.
-///
-/// ```
-/// use thanoslib::store::prometheus::MinTime;
-/// let day: MinTime = "-1d".parse()?;
-/// assert_eq!(day.at(86_400_000), 0);
-/// assert_eq!("1970-01-01T00:00:01Z".parse::<MinTime>()?.at(0), 1_000);
-/// # Ok::<(), thanoslib::Error>(())
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MinTime {
-    /// A time in ms.
-    At(i64),
-    /// So many ms from now; negative for the past.
-    FromNow(i64),
-}
-
-impl Default for MinTime {
-    /// The year 0, the default of Thanos.
-    fn default() -> Self {
-        Self::At(-62_167_219_200_000)
-    }
-}
-
-impl MinTime {
-    /// The time in ms, when it is `now_ms`.
-    pub fn at(self, now_ms: i64) -> i64 {
-        match self {
-            Self::At(t) => t,
-            Self::FromNow(ms) => now_ms.saturating_add(ms),
-        }
-    }
-}
-
-impl FromStr for MinTime {
-    type Err = Error;
-
-    /// Reads RFC 3339, or a duration such as `-2h`.
-    fn from_str(text: &str) -> Result<Self> {
-        if let Some(time) = parse_rfc3339(text) {
-            return Ok(Self::At(time.ms()));
-        }
-        parse_allow_negative(text)
-            .map(Self::FromNow)
-            .map_err(|_| Error::invalid(format!("{text:?} is neither a time (RFC 3339) nor a duration")))
-    }
-}
 
 /// What is known of the server.
 #[derive(Clone, Debug)]
@@ -82,7 +31,7 @@ pub(super) struct View {
 }
 
 impl View {
-    pub(super) fn before(min_time: MinTime, now_ms: i64) -> Self {
+    pub(super) fn before(min_time: TimeBound, now_ms: i64) -> Self {
         Self {
             version: None,
             external: Labels::empty(),
@@ -297,15 +246,5 @@ mod tests {
             r#"{a="x", b="1"}"#,
         );
         assert!(external_labels("global: [").is_err());
-    }
-
-    #[test]
-    fn least_times_are_absolute_or_relative() {
-        let check = |text: &str, want: Option<MinTime>| assert_eq!(text.parse().ok(), want, "{text}");
-        check("0000-01-01T00:00:00Z", Some(MinTime::default()));
-        check("-2h", Some(MinTime::FromNow(-7_200_000)));
-        check("1d", Some(MinTime::FromNow(86_400_000)));
-        check("soon", None);
-        check("", None);
     }
 }

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    error::{Error, Result},
+    error::Result,
     model::{
         Labels, MatchOp, Matcher,
-        relabel::{NameScheme, Relabel, RelabelAction, RelabelConfig},
+        relabel::{Relabel, RelabelConfig},
     },
 };
 
@@ -32,11 +32,7 @@ impl TsdbSelector {
     /// # Errors
     /// `Invalid` for rules that are not sound, or do more than to keep, drop and hash.
     pub fn new(rules: &[RelabelConfig]) -> Result<Self> {
-        use RelabelAction::{Drop, HashMod, Keep};
-        if let Some(other) = rules.iter().find(|r| !matches!(r.action, Keep | Drop | HashMod)) {
-            return Err(Error::invalid(format!("unsupported relabel action: {}", other.action.as_str())));
-        }
-        Ok(Self { rules: Relabel::new(rules, NameScheme::Utf8)? })
+        Ok(Self { rules: Relabel::selector(rules)? })
     }
 
     /// The label sets that are kept; `None` when there are some and none is. A store without
@@ -102,6 +98,7 @@ fn quote(text: &str, pattern: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::relabel::RelabelAction;
 
     #[test]
     fn generated_matchers_hold_all_values() {
