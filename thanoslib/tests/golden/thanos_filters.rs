@@ -93,7 +93,7 @@ async fn check_one(row: &Value) -> Verdict {
     match row["kind"].as_str() {
         Some("time_partition") => {
             let (mint, maxt) = int("filter_mint").zip(int("filter_maxt")).ok_or("no interval")?;
-            filter.interval = Interval::new(mint, maxt);
+            filter.window = Interval::new(mint, maxt).into();
         }
         Some("consistency_delay") => filter.consistency_delay = seconds("delay_s").ok_or("no delay")?,
         Some("ignore_deletion_mark") => {
