@@ -5,4 +5,5 @@
 
 mod faults;
 mod process;
+mod restart;
 mod sidecar;
