@@ -1,17 +1,18 @@
 //! What accompanies one request: deadline, tenant, name; and how often it is tried.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures::StreamExt;
 use prost::Message;
 use thanoslib::{
     Error, Result,
-    budget::Lease,
+    budget::{Budget, Lease},
     context::{Context, SpanKind},
 };
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::{
+    charge::BudgetSlot,
     link::{Link, is_lost},
     observe::SpanSlot,
 };
@@ -32,6 +33,7 @@ fn request<T>(link: &Link, ctx: &Context, message: T) -> Result<Request<T>> {
         request.metadata_mut().insert(TRACE_METADATA, id);
     }
     request.extensions_mut().insert(SpanSlot::new(span));
+    request.extensions_mut().insert(BudgetSlot(Arc::clone(ctx.budget())));
     if let Some(deadline) = ctx.deadline() {
         let left = deadline.saturating_duration_since(tokio::time::Instant::now());
         // The wire form has eight digits; the context keeps the deadline in any case.
@@ -85,7 +87,11 @@ where
 
 /// Longest message that the context's budget could take.
 pub(super) fn message_max(ctx: &Context) -> usize {
-    let budget = ctx.budget();
+    left_of(ctx.budget())
+}
+
+/// Bytes that a message of a call may have that draws on a budget.
+pub(super) fn left_of(budget: &Budget) -> usize {
     let left = budget.limit().saturating_sub(budget.used());
     usize::try_from(left).unwrap_or(usize::MAX).min(MESSAGE_MAX_BYTES)
 }
@@ -99,7 +105,8 @@ pub(super) async fn collect<T: Message + Default>(
     let mut lease: Lease = ctx.budget().reserve(0)?;
     while let Some(message) = ctx.run(async { Ok(messages.next().await) }).await? {
         let message = message.map_err(|s| to_error(&s))?;
-        lease.grow(message.encoded_len() as u64)?;
+        // What is empty takes a place all the same.
+        lease.grow((message.encoded_len() + size_of::<T>()) as u64)?;
         add(message)?;
     }
     Ok(())

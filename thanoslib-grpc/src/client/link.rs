@@ -23,6 +23,8 @@ use tonic::{
 };
 
 use super::{
+    call::left_of,
+    charge::BudgetSlot,
     connect,
     observe::{ClientMetrics, SpanSlot},
 };
@@ -215,6 +217,8 @@ impl Service<Request<Body>> for Link {
         }
         snappy::accept_answers(request.headers_mut());
         let members = self.members.clone();
+        let budget = request.extensions_mut().remove::<BudgetSlot>();
+        let inflated_max = budget.as_ref().map_or(MESSAGE_MAX_BYTES, |slot| left_of(&slot.0));
         let mut span = request.extensions_mut().remove::<SpanSlot>().unwrap_or_default().take();
         span.rename(request.uri().path());
         let mut counted = self.metrics.start(request.uri().path(), span);
@@ -232,10 +236,10 @@ impl Service<Request<Body>> for Link {
                         answer?
                     }
                 };
-                Ok(snappy::inflate_response(response, MESSAGE_MAX_BYTES))
+                Ok(snappy::inflate_response(response, inflated_max))
             };
             match answer.await {
-                Ok(response) => Ok(counted.answered(response)),
+                Ok(response) => Ok(counted.answered(response, budget)),
                 Err(status) => {
                     counted.failed(&status);
                     Err(status)

@@ -2,6 +2,7 @@
 //!
 //! Invariant: knows stores and replicas; knows neither PromQL's operators nor HTTP.
 
+mod broken;
 mod distributed;
 mod endpoints;
 mod joined;

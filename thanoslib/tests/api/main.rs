@@ -9,6 +9,7 @@ mod bucket_tools;
 mod conform;
 mod counters;
 mod fanout;
+mod hostile_stores;
 mod http_grafana;
 mod http_limits;
 mod many_endpoints;
