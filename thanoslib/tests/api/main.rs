@@ -18,5 +18,6 @@ mod providers;
 mod proxy;
 mod proxy_tolerance;
 mod query_plans;
+mod replica_groups;
 mod store_contract;
 mod support;

@@ -150,6 +150,7 @@ impl Store for PrometheusStore {
             label_sets: sets,
             interval: Some(interval),
             abilities: Abilities::ALL,
+            blocks_hash: None,
         }
     }
 
