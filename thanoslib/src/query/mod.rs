@@ -22,8 +22,8 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 pub use distributed::{Distribution, Engines, QueryEngines, RemoteEngine};
 pub use endpoints::{
-    Connect, EndpointConnection, EndpointInfo, EndpointSet, EndpointSettings, EndpointSpec, EndpointSpecs,
-    EndpointStatus, Peer,
+    Balancing, Connect, EndpointConnection, EndpointInfo, EndpointSet, EndpointSettings, EndpointSpec,
+    EndpointSpecs, EndpointStatus, MethodConfig, Peer, RetryPolicy, ServiceConfig,
 };
 pub use selection::{ResolutionSeams, SelectOptions};
 pub use service::QueryService;
