@@ -6,4 +6,5 @@
 mod faults;
 mod process;
 mod restart;
+mod s3;
 mod sidecar;
