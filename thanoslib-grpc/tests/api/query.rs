@@ -104,9 +104,6 @@ async fn failures_are_told_as_thanos_tells_them() {
     check("fails", range(), true, aborted).await;
     check("breaks", instant(), true, Ok(&["series 1", "warning store gone"])).await;
     check("limit", range(), true, Err("rpc error: code = ResourceExhausted desc = too many samples")).await;
-    let step = QueryTime::Range { start_ms: 0, end_ms: 1_000, step_ms: 0 };
-    let zero = "rpc error: code = InvalidArgument desc = interval_seconds: must be above 0";
-    check("full", step, false, Err(zero)).await;
 }
 
 #[tokio::test]
