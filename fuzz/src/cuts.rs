@@ -104,6 +104,7 @@ impl Store for CutStore {
             interval: Some(Interval::ALL),
             tsdbs: Vec::new(),
             abilities: Abilities::default(),
+            blocks_hash: None,
         }
     }
 

@@ -2,9 +2,12 @@
 //!
 //! Invariant: never waits; a reservation succeeds at once or fails with `Limit`.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use crate::error::{Error, Result};
@@ -30,6 +33,24 @@ pub struct Budget {
     state: Mutex<State>,
     peak: AtomicU64,
     parent: Option<Arc<Budget>>,
+}
+
+/// The cause of an error that tells a lack of memory from other limits.
+#[derive(Debug)]
+struct UsedUp;
+
+impl fmt::Display for UsedUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no memory is left")
+    }
+}
+
+impl std::error::Error for UsedUp {}
+
+/// True when a budget had too little left.
+#[cfg(feature = "promql")]
+pub(crate) fn is_used_up(e: &Error) -> bool {
+    std::error::Error::source(e).is_some_and(|cause| cause.is::<UsedUp>())
 }
 
 #[derive(Debug, Default)]
@@ -121,10 +142,11 @@ impl Budget {
     fn take(&self, bytes: u64) -> Result<()> {
         let mut state = self.state();
         let Some(used) = state.used.checked_add(bytes).filter(|used| *used <= self.limit) else {
-            return Err(Error::limit(format!(
+            let text = format!(
                 "{} budget used up: {} of {} bytes held, {bytes} more needed",
                 self.name, state.used, self.limit
-            )));
+            );
+            return Err(Error::limit(text).with_source(UsedUp));
         };
         if let Some(parent) = &self.parent {
             parent.take(used.max(state.floor) - state.used.max(state.floor))?;

@@ -61,6 +61,7 @@ impl Store for Prepared {
             interval: Some(self.interval),
             tsdbs: Vec::new(),
             abilities: Abilities::default(),
+            blocks_hash: None,
         }
     }
 

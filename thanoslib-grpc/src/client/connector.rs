@@ -8,7 +8,7 @@ use std::{
 use async_trait::async_trait;
 use thanoslib::{
     Error, Result,
-    query::{Connect, EndpointSpec, Peer},
+    query::{Connect, EndpointSpec, Peer, ServiceConfig},
     store::Store,
     tls::{ClientTls, ClientTlsSettings},
 };
@@ -108,7 +108,13 @@ impl Connect for Connector {
     async fn connect(&self, spec: &EndpointSpec) -> Result<Arc<dyn Peer>> {
         let Client { tls, compression } = self.client(spec.client.as_deref())?;
         let link = match &self.groups {
-            Some(groups) if spec.group => Link::group(&spec.address, Arc::clone(groups), tls, compression),
+            Some(groups) if spec.group => {
+                let config = match spec.service_config.as_deref().filter(|json| !json.is_empty()) {
+                    Some(json) => ServiceConfig::parse(json).map_err(|e| e.context("service_config"))?,
+                    None => ServiceConfig::of_groups(),
+                };
+                Link::group(&spec.address, Arc::clone(groups), tls, compression, config)
+            }
             _ => Link::to(&spec.address, tls, compression)?,
         };
         Ok(Arc::new(GrpcPeer::new(link.counted(Arc::clone(&self.metrics)))))

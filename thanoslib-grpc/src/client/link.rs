@@ -11,7 +11,11 @@ use std::{
 };
 
 use futures::{FutureExt, future::BoxFuture};
-use thanoslib::{Result, tls::ClientTls};
+use thanoslib::{
+    Result,
+    query::{Balancing, MethodConfig, ServiceConfig},
+    tls::ClientTls,
+};
 use tonic::{
     Code, Status,
     body::Body,
@@ -23,6 +27,8 @@ use tonic::{
 };
 
 use super::{
+    call::left_of,
+    charge::BudgetSlot,
     connect,
     observe::{ClientMetrics, SpanSlot},
 };
@@ -43,9 +49,6 @@ pub trait GroupMembers: fmt::Debug + Send + Sync + 'static {
     /// Host and port of each member as of now; called for every request.
     fn members(&self, group: &str) -> Arc<[String]>;
 }
-
-/// How often a request of a group is tried.
-const ATTEMPTS: usize = 3;
 
 /// How long a member that failed is passed over while there are others.
 const REST: Duration = Duration::from_secs(5);
@@ -102,11 +105,13 @@ impl Link {
         resolver: Arc<dyn GroupMembers>,
         tls: Option<Arc<ClientTls>>,
         compression: Compression,
+        config: ServiceConfig,
     ) -> Self {
         let group = Group {
             name: name.to_owned(),
             resolver,
             tls,
+            config,
             began: Instant::now(),
             next: AtomicUsize::new(0),
             known: RwLock::new(Known { addresses: Arc::from([]), members: Arc::from([]) }),
@@ -125,11 +130,11 @@ impl Link {
         &self.target
     }
 
-    /// How often a request may be tried that was not begun to be answered.
-    pub(super) fn attempts(&self) -> usize {
+    /// What is said of the calls of a method; nothing of those to one address.
+    pub(super) fn method(&self, service: &str, method: &str) -> Option<&MethodConfig> {
         match &self.members {
-            Members::One { .. } => 1,
-            Members::Group(_) => ATTEMPTS,
+            Members::One { .. } => None,
+            Members::Group(group) => group.config.method(service, method),
         }
     }
 }
@@ -139,6 +144,7 @@ struct Group {
     name: String,
     resolver: Arc<dyn GroupMembers>,
     tls: Option<Arc<ClientTls>>,
+    config: ServiceConfig,
     began: Instant,
     /// Who is next.
     next: AtomicUsize,
@@ -187,7 +193,10 @@ impl Group {
     /// The member whose turn it is; those that failed just now are passed over.
     fn pick(&self) -> Result<Arc<Member>, Status> {
         let members = self.members().map_err(|e| Status::unavailable(e.to_string()))?;
-        let start = self.next.fetch_add(1, Ordering::Relaxed);
+        let start = match self.config.balancing {
+            Balancing::PickFirst => 0,
+            Balancing::RoundRobin => self.next.fetch_add(1, Ordering::Relaxed),
+        };
         let now = self.now_ms();
         let turn = |i: usize| members.get(start.wrapping_add(i) % members.len());
         let awake =
@@ -215,6 +224,8 @@ impl Service<Request<Body>> for Link {
         }
         snappy::accept_answers(request.headers_mut());
         let members = self.members.clone();
+        let budget = request.extensions_mut().remove::<BudgetSlot>();
+        let inflated_max = budget.as_ref().map_or(MESSAGE_MAX_BYTES, |slot| left_of(&slot.0));
         let mut span = request.extensions_mut().remove::<SpanSlot>().unwrap_or_default().take();
         span.rename(request.uri().path());
         let mut counted = self.metrics.start(request.uri().path(), span);
@@ -232,10 +243,10 @@ impl Service<Request<Body>> for Link {
                         answer?
                     }
                 };
-                Ok(snappy::inflate_response(response, MESSAGE_MAX_BYTES))
+                Ok(snappy::inflate_response(response, inflated_max))
             };
             match answer.await {
-                Ok(response) => Ok(counted.answered(response)),
+                Ok(response) => Ok(counted.answered(response, budget)),
                 Err(status) => {
                     counted.failed(&status);
                     Err(status)

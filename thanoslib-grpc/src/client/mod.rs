@@ -8,6 +8,7 @@
 
 mod apis;
 mod call;
+mod charge;
 mod connect;
 mod connector;
 mod link;

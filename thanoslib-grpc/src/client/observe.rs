@@ -25,6 +25,7 @@ use tonic::{
     codegen::http::{HeaderMap, Response},
 };
 
+use super::charge::{BudgetSlot, Charge};
 use crate::{pb, server::Scan, status::code_name};
 
 /// Upper bounds of `grpc_client_handling_seconds`, as Thanos has them.
@@ -194,11 +195,13 @@ impl Call {
     }
 
     /// The answer, whose end ends the call.
-    pub(super) fn answered(mut self, response: Response<Body>) -> Response<Body> {
+    pub(super) fn answered(mut self, response: Response<Body>, budget: Option<BudgetSlot>) -> Response<Body> {
         if let Some(status) = Status::from_header_map(response.headers()) {
             self.end(status.code(), status.message());
         }
-        response.map(|body| Body::new(Answer { body, call: self, scan: Scan::default() }))
+        response.map(|body| {
+            Body::new(Answer { body, call: self, scan: Scan::default(), charge: budget.map(Charge::new) })
+        })
     }
 }
 
@@ -208,11 +211,12 @@ impl Drop for Call {
     }
 }
 
-/// An answer's body with its messages counted.
+/// An answer's body with its messages counted, and charged while they come.
 struct Answer {
     body: Body,
     call: Call,
     scan: Scan,
+    charge: Option<Charge>,
 }
 
 impl http_body::Body for Answer {
@@ -231,6 +235,11 @@ impl http_body::Body for Answer {
                     let messages = this.scan.count(data);
                     if let Some(method) = &this.call.method {
                         method.received.add(messages);
+                    }
+                    let coming = this.scan.coming();
+                    if let Some(Err(status)) = this.charge.as_mut().map(|charge| charge.hold(coming)) {
+                        this.call.failed(&status);
+                        return Poll::Ready(Some(Err(status)));
                     }
                 } else if let Some(trailers) = frame.trailers_ref() {
                     let (code, message) = status(trailers);
@@ -289,7 +298,7 @@ mod tests {
         trailers.insert("grpc-status", "10".parse().expect("a header"));
         let frames = vec![Frame::data(Bytes::from_static(&[0; 10])), Frame::trailers(trailers)];
         let call = metrics.start("/thanos.Store/Series", Span::default());
-        let answer = call.answered(Response::new(Body::new(Prepared(frames))));
+        let answer = call.answered(Response::new(Body::new(Prepared(frames))), None);
         let mut body = answer.into_body();
         let frames = futures::stream::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx));
         assert_eq!(frames.count().await, 2);

@@ -77,12 +77,17 @@ struct Answer {
     ctx: Context,
     /// What the series so far hold; given back with the stream.
     lease: Option<Lease>,
+    /// Parts without anything since the last one with something.
+    empty: usize,
     done: bool,
 }
 
+/// Parts that say nothing which may follow each other.
+const EMPTY_PARTS_MAX: usize = 10_000;
+
 /// The frames of an answer; they end with an error when the context does.
 fn frames(parts: Parts, ctx: Context) -> QueryStream {
-    let answer = Answer { parts, ctx, lease: None, done: false };
+    let answer = Answer { parts, ctx, lease: None, empty: 0, done: false };
     stream::unfold(answer, |mut answer| async move {
         let next = answer.next().await.transpose()?;
         Some((next, answer))
@@ -99,7 +104,14 @@ impl Answer {
             let parts = &mut self.parts;
             let Some(part) = self.ctx.run(async { Ok(parts.next().await) }).await? else { return Ok(None) };
             // A kind of part that is newer than this client has nothing to say.
-            let Some(part) = part.map_err(|s| to_error(&s))? else { continue };
+            let Some(part) = part.map_err(|s| to_error(&s))? else {
+                self.empty += 1;
+                if self.empty > EMPTY_PARTS_MAX {
+                    return Err(Error::corrupt(format!("{EMPTY_PARTS_MAX} parts without anything")));
+                }
+                continue;
+            };
+            self.empty = 0;
             let frame = QueryFrame::try_from(part).map_err(|e: Error| e.context("answer of the peer"))?;
             if let QueryFrame::Series(series) = &frame {
                 self.charge(series.iter().map(size_bytes).sum())?;

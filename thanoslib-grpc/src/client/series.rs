@@ -7,7 +7,7 @@ use futures::{
     stream::{self, ReadyChunks},
 };
 use thanoslib::{
-    Result,
+    Error, Result,
     context::Context,
     model::Warning,
     store::{Frame, Hints, SeriesStream},
@@ -23,6 +23,9 @@ use crate::{
 /// Frames that are made into one batch when they have arrived together.
 const FRAMES_PER_BATCH: usize = 64;
 
+/// Frames that say nothing which may follow each other.
+const EMPTY_FRAMES_MAX: usize = 10_000;
+
 /// Bytes after which a batch is made in any case.
 const BATCH_BYTES: usize = 4 << 20;
 
@@ -31,6 +34,8 @@ struct Answer {
     reader: FrameReader,
     ready: VecDeque<Result<Frame>>,
     ctx: Context,
+    /// Frames without anything since the last one with something.
+    empty: usize,
     done: bool,
 }
 
@@ -38,7 +43,7 @@ struct Answer {
 pub(super) fn stream(frames: Streaming<SeriesFrame>, ctx: Context) -> SeriesStream {
     let frames = frames.ready_chunks(FRAMES_PER_BATCH);
     let ready = VecDeque::new();
-    let answer = Answer { frames, reader: FrameReader::default(), ready, ctx, done: false };
+    let answer = Answer { frames, reader: FrameReader::default(), ready, ctx, empty: 0, done: false };
     stream::unfold(answer, |mut answer| async move {
         let next = answer.next().await.transpose()?;
         Some((next, answer))
@@ -62,8 +67,13 @@ impl Answer {
                 return Ok(None);
             };
             // What came before an error is handed out before it.
+            let came = frames.len();
             let absorbed = self.absorb(frames);
             let flushed = self.flush();
+            self.empty = if self.ready.is_empty() { self.empty + came } else { 0 };
+            if self.empty > EMPTY_FRAMES_MAX {
+                return Err(Error::corrupt(format!("{EMPTY_FRAMES_MAX} frames without a series")));
+            }
             match absorbed.and(flushed) {
                 Ok(()) => self.done = false,
                 Err(e) => self.ready.push_back(Err(e)),

@@ -64,6 +64,7 @@ impl StoreClient {
             interval: Some(Interval::ALL),
             tsdbs: Vec::new(),
             abilities,
+            blocks_hash: None,
         };
         Self { link, info: RwLock::new(info) }
     }

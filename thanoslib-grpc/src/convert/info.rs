@@ -1,5 +1,6 @@
 //! Info: what an endpoint is and holds.
 
+use bytes::Bytes;
 use thanoslib::{
     apis::Apis,
     model::{Interval, Labels},
@@ -37,6 +38,7 @@ impl From<&StoreInfo> for InfoResponse {
                 supports_without_replica_labels: store.abilities.without_replica_labels,
                 tsdb_infos: store.tsdbs.iter().map(info::TsdbInfo::from).collect(),
                 supports_projections: store.abilities.projection,
+                blocks_hash: hash_to_bytes(store.blocks_hash),
             }),
             ..Self::default()
         }
@@ -77,7 +79,13 @@ pub fn store_info(info: &InfoResponse) -> Option<StoreInfo> {
             limit: false,
             projection: store.supports_projections,
         },
+        // What has another length is of a peer that hashes otherwise.
+        blocks_hash: store.blocks_hash.as_ref().try_into().map(u128::from_be_bytes).ok(),
     })
+}
+
+fn hash_to_bytes(hash: Option<u128>) -> Bytes {
+    hash.map(|hash| Bytes::copy_from_slice(&hash.to_be_bytes())).unwrap_or_default()
 }
 
 /// The same answer with what else an endpoint serves.
@@ -136,6 +144,7 @@ mod tests {
                 limit: false,
                 projection: false,
             },
+            blocks_hash: None,
         }
     }
 
@@ -150,6 +159,7 @@ mod tests {
         check(|s| s.interval = None);
         check(|s| s.abilities.sharding = false);
         check(|s| s.abilities.projection = true);
+        check(|s| s.blocks_hash = Some(7));
         check(|s| s.tsdbs[0].labels = Labels::empty());
     }
 
@@ -172,6 +182,12 @@ mod tests {
     #[test]
     fn presence_is_what_tells_a_store() {
         assert_eq!(store_info(&InfoResponse::default()), None);
+        for len in [0, 15, 17] {
+            let store =
+                info::StoreInfo { blocks_hash: Bytes::from(vec![1; len]), ..info::StoreInfo::default() };
+            let got = store_info(&InfoResponse { store: Some(store), ..InfoResponse::default() });
+            assert_eq!(got.expect("the store is there").blocks_hash, None, "{len} bytes");
+        }
         let bare = InfoResponse { store: Some(info::StoreInfo::default()), ..InfoResponse::default() };
         let got = store_info(&bare).expect("the store is there");
         assert_eq!((got.component, got.interval), ("unknown-store-api", Some(Interval::new(0, 0))));

@@ -58,6 +58,11 @@ pub struct StoreInfo {
     pub tsdb_infos: ::prost::alloc::vec::Vec<TsdbInfo>,
     #[prost(bool, tag = "7")]
     pub supports_projections: bool,
+    /// Of thanoslib, unknown to Thanos, whose clients pass over it: a hash of all blocks that answer, 16
+    /// bytes. Absent when the store holds anything else, or knows that something is missing. Stores of
+    /// equal hashes and labels hold the same data.
+    #[prost(bytes = "bytes", tag = "10001")]
+    pub blocks_hash: ::prost::bytes::Bytes,
 }
 impl ::prost::Name for StoreInfo {
     const NAME: &'static str = "StoreInfo";

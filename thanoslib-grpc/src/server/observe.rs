@@ -144,9 +144,16 @@ pub(crate) struct Scan {
     seen: usize,
     /// Bytes of the message that are still to come.
     left: usize,
+    /// Bytes of the whole message.
+    len: usize,
 }
 
 impl Scan {
+    /// Length of the message that is not there yet; 0 between messages.
+    pub(crate) fn coming(&self) -> usize {
+        if self.left > 0 { self.len } else { 0 }
+    }
+
     /// How many messages begin and end their head in this piece.
     pub(crate) fn count(&mut self, mut data: &[u8]) -> u64 {
         let mut messages = 0;
@@ -164,6 +171,7 @@ impl Scan {
             if self.seen == self.head.len() {
                 let [_, a, b, c, d] = self.head;
                 self.left = u32::from_be_bytes([a, b, c, d]) as usize;
+                self.len = self.left;
                 self.seen = 0;
                 messages += 1;
             }

@@ -92,6 +92,7 @@ impl Store for Scripted {
                 limit: false,
                 projection: false,
             },
+            blocks_hash: None,
         }
     }
 

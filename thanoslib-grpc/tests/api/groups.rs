@@ -34,9 +34,14 @@ async fn member(component: &'static str) -> (String, oneshot::Sender<()>, tokio:
 }
 
 async fn group(addresses: &Arc<Addresses>) -> Arc<dyn Peer> {
+    configured(addresses, None).await
+}
+
+async fn configured(addresses: &Arc<Addresses>, config: Option<&str>) -> Arc<dyn Peer> {
     let connector = Connector::new(ClientSettings::default()).expect("sound settings");
     let members: Arc<dyn GroupMembers> = Arc::<Addresses>::clone(addresses);
-    let spec = EndpointSpec { group: true, ..EndpointSpec::new("thanos-store") };
+    let service_config = config.map(str::to_owned);
+    let spec = EndpointSpec { group: true, service_config, ..EndpointSpec::new("thanos-store") };
     connector.with_groups(members).connect(&spec).await.expect("a peer")
 }
 
@@ -66,6 +71,36 @@ async fn members_take_turns_and_the_dead_are_passed_over() {
     *addresses.0.lock().expect("no panic") = vec![b, c];
     let four = turns(&peer, 4).await;
     assert!(four.contains(&"receive") && four.contains(&"store"), "{four:?}");
+}
+
+#[tokio::test]
+async fn the_first_member_is_picked_where_the_configuration_says_so() {
+    let (a, stop_a, task_a) = member("sidecar").await;
+    let (b, _stop_b, _task_b) = member("store").await;
+    let addresses = Arc::new(Addresses(Mutex::new(vec![a, b])));
+    let retry = r#"{"methodConfig": [{"name": [{"service": "thanos.info.Info"}], "retryPolicy": {
+        "maxAttempts": 2, "initialBackoff": "0.01s", "maxBackoff": "0.01s", "backoffMultiplier": 1,
+        "retryableStatusCodes": ["UNAVAILABLE"]}}]}"#;
+    let (bare, again) = (configured(&addresses, Some("{}")).await, configured(&addresses, Some(retry)).await);
+    assert_eq!(turns(&bare, 4).await, ["sidecar"; 4]);
+    assert_eq!(turns(&again, 4).await, ["sidecar"; 4]);
+    drop(stop_a);
+    task_a.await.expect("no panic");
+    // Without a policy a call is made once; then the member rests and the next one is asked.
+    let error = bare.info(&Context::default()).await.expect_err("nobody tries again");
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert_eq!(turns(&bare, 2).await, ["store"; 2]);
+    assert_eq!(turns(&again, 2).await, ["store"; 2]);
+}
+
+#[tokio::test]
+async fn a_bad_configuration_is_named() {
+    let connector = Connector::new(ClientSettings::default()).expect("sound settings");
+    let members: Arc<dyn GroupMembers> = Arc::new(Addresses::default());
+    let service_config = Some(r#"{"methodConfig": [{"timeout": 5}]}"#.to_owned());
+    let spec = EndpointSpec { group: true, service_config, ..EndpointSpec::new("thanos-store") };
+    let error = connector.with_groups(members).connect(&spec).await.expect_err("no duration");
+    assert!(error.message().starts_with("service_config: no JSON of a service"), "{error}");
 }
 
 #[tokio::test]

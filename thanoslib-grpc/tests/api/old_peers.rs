@@ -107,7 +107,15 @@ pub(crate) fn frame(content: Content) -> Bytes {
 
 /// Every series of an answer.
 pub(crate) async fn read(store: &dyn Store, ctx: &Context) -> thanoslib::Result<Vec<String>> {
-    let request = SeriesRequest::new(Interval::ALL, Vec::new());
+    ask(store, ctx, SeriesRequest::new(Interval::ALL, Vec::new())).await
+}
+
+/// Every series of the answer to a request.
+pub(crate) async fn ask(
+    store: &dyn Store,
+    ctx: &Context,
+    request: SeriesRequest,
+) -> thanoslib::Result<Vec<String>> {
     let frames: Vec<Frame> = store.series(ctx, request).await?.try_collect().await?;
     let mut out = Vec::new();
     for frame in frames {

@@ -39,6 +39,12 @@ impl<'a> SeriesChunk<'a> {
     pub fn get(&self, aggr: Aggr) -> Option<Chunk<'a>> {
         self.parts[aggr as usize]
     }
+
+    /// All parts.
+    #[cfg(feature = "promql")]
+    pub(crate) fn parts(&self) -> impl Iterator<Item = Chunk<'a>> {
+        self.parts.into_iter().flatten()
+    }
 }
 
 /// The chunks of a series of a batch, aggregates of one window together.

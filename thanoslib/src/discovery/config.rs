@@ -3,7 +3,10 @@
 use serde::Deserialize;
 
 use super::{ClientConfig, ClientSettings, Lookup};
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    query::ServiceConfig,
+};
 
 /// The endpoints that a configuration lists.
 ///
@@ -57,8 +60,7 @@ impl EndpointEntry {
             if !self.group {
                 return Err(".service_config: only groups have one".to_owned());
             }
-            serde_json::from_str::<serde_json::Value>(config)
-                .map_err(|e| format!(".service_config: no JSON: {e}"))?;
+            ServiceConfig::parse(config).map_err(|e| format!(".service_config: {e}"))?;
         }
         self.client_config.check().map_err(|e| format!(".client_config.{e}"))
     }

@@ -130,6 +130,10 @@ fn configurations_name_the_key_that_is_wrong() {
         "endpoints[0].service_config: no JSON",
     );
     check(
+        r#"endpoints: [{address: a:1, group: true, service_config: '{"methodConfig": [{"timeout": "1"}]}'}]"#,
+        "endpoints[0].service_config: methodConfig[0].timeout: \"1\"",
+    );
+    check(
         "endpoints: [{address: a:1, client_config: {compression: zip}}]",
         "client_config.compression: \"zip\"",
     );

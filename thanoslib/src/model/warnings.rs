@@ -89,6 +89,12 @@ impl Warnings {
         }
     }
 
+    /// Adds those of another part of the answer.
+    pub fn merge(&mut self, other: Self) {
+        self.omitted += other.omitted;
+        self.extend(other.list);
+    }
+
     /// The warnings in order of arrival.
     pub fn iter(&self) -> impl Iterator<Item = &Warning> {
         self.list.iter()

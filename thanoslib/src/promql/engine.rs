@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use crate::{
+    budget::is_used_up,
     context::Context,
     error::{Error, ErrorKind, Result},
     runtime::{Compute, compute},
@@ -484,8 +485,21 @@ fn stopped(ctx: &Context, e: Error, place: &str) -> Error {
             Error::cancelled(format!("query was canceled in {place}")).with_source(e)
         }
         ErrorKind::Timeout if ctx.check().is_err() => {
-            Error::timeout(format!("query timed out in {place}")).with_source(e)
+            let mut text = format!("query timed out in {place}");
+            let unended = ctx.coverage().unended();
+            if !unended.is_empty() {
+                text.push_str(&format!("; not at their ends: {unended}"));
+            }
+            Error::timeout(text).with_source(e)
         }
+        // Whoever meets the limit need not be the one who used the memory.
+        ErrorKind::Limit if is_used_up(&e) => match ctx.coverage().largest() {
+            Some((store, bytes)) => {
+                let text = format!("{}; {store} sent most, {bytes} bytes", e.message());
+                Error::limit(text).with_source(e)
+            }
+            None => e,
+        },
         _ => e,
     }
 }

@@ -1,5 +1,7 @@
 //! What the samples of a series stand for: single scrapes, or windows of downsampled data.
 
+use crate::model::Warning;
+
 /// A run of samples of one resolution.
 ///
 /// See [`Grain`].
@@ -31,7 +33,7 @@ impl Stretch {
 ///
 /// A sample of downsampled data stands for all of its window, which ends at its time. So functions
 /// that extrapolate do not guess where a window of the query cuts one of the data: they take
-/// its part. An empty grain says that all samples are scraped ones.
+/// its part. An empty grain says that all samples are scraped ones, and that none is missing.
 ///
 /// ```
 /// use thanoslib::promql::{Grain, Stretch};
@@ -51,6 +53,8 @@ pub struct Grain {
     pub float_counts: Vec<f64>,
     /// How many scrapes each histogram stands for, under functions that need it; else empty.
     pub histogram_counts: Vec<f64>,
+    /// What could not be read, where the query goes on without it.
+    pub gaps: Vec<Warning>,
 }
 
 impl Grain {
@@ -59,6 +63,7 @@ impl Grain {
         self.stretches.clear();
         self.float_counts.clear();
         self.histogram_counts.clear();
+        self.gaps.clear();
     }
 
     /// The stretch that a sample at `t_ms` belongs to; `None` when all samples are scraped.

@@ -150,8 +150,8 @@ pub trait SeriesData: fmt::Debug + Send + Sync {
 
     /// Appends the same samples as [`decode`](Self::decode) and tells what they stand for.
     ///
-    /// `grain` comes empty and stays so when all samples are scraped ones. Samples just outside
-    /// the selected interval may come too, for functions that look at the parts of windows.
+    /// `out` and `grain` come empty; `grain` stays so when all samples are scraped ones. Samples just
+    /// outside the selected interval may come too, for functions that look at the parts of windows.
     fn decode_grained(&self, out: &mut SampleColumns, grain: &mut Grain) -> Result<()> {
         debug_assert!(grain.stretches.is_empty(), "the grain comes empty");
         self.decode(out)

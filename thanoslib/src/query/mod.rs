@@ -2,6 +2,7 @@
 //!
 //! Invariant: knows stores and replicas; knows neither PromQL's operators nor HTTP.
 
+mod broken;
 mod distributed;
 mod endpoints;
 mod joined;
@@ -21,8 +22,8 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 pub use distributed::{Distribution, Engines, QueryEngines, RemoteEngine};
 pub use endpoints::{
-    Connect, EndpointConnection, EndpointInfo, EndpointSet, EndpointSettings, EndpointSpec, EndpointSpecs,
-    EndpointStatus, Peer,
+    Balancing, Connect, EndpointConnection, EndpointInfo, EndpointSet, EndpointSettings, EndpointSpec,
+    EndpointSpecs, EndpointStatus, MethodConfig, Peer, RetryPolicy, ServiceConfig,
 };
 pub use selection::{ResolutionSeams, SelectOptions};
 pub use service::QueryService;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    ResolutionSeams,
+    ResolutionSeams, broken,
     plain::read_floats,
     seams::{self, is_downsampled, resolution_of},
     selection::Selection,
@@ -34,7 +34,7 @@ pub(super) struct StoredSeries {
 }
 
 impl StoredSeries {
-    fn views(&self) -> impl Iterator<Item = SeriesView<'_>> {
+    pub(super) fn views(&self) -> impl Iterator<Item = SeriesView<'_>> {
         [&self.first].into_iter().chain(&self.more).filter_map(|p| p.batch.get(p.index))
     }
 
@@ -70,9 +70,26 @@ impl StoredSeries {
         read_floats(raw, self.selection.interval, out)
     }
 
-    /// All chunks in order of time.
-    fn chunks(&self) -> Vec<SeriesChunk<'_>> {
-        let mut chunks: Vec<SeriesChunk<'_>> = self.views().flat_map(windows).collect();
+    /// Decodes chunks of any kind; they come in order of time.
+    fn decode_chunks(
+        &self,
+        chunks: Vec<SeriesChunk<'_>>,
+        out: &mut SampleColumns,
+        grain: &mut Grain,
+    ) -> Result<()> {
+        let chunks = self.ordered(chunks);
+        if chunks.is_empty() {
+            return Ok(());
+        }
+        let selection = &*self.selection;
+        if selection.seams == ResolutionSeams::Right && chunks.iter().any(is_downsampled) {
+            return seams::read(selection, &chunks, out, grain);
+        }
+        selection.merge(&chunks, selection.request(), out)
+    }
+
+    /// The chunks of the selected time in order of time.
+    fn ordered<'a>(&self, mut chunks: Vec<SeriesChunk<'a>>) -> Vec<SeriesChunk<'a>> {
         if self.selection.joined {
             chunks.retain(|c| c.interval.overlaps(self.selection.reads));
         }
@@ -91,18 +108,18 @@ impl SeriesData for StoredSeries {
     }
 
     fn decode_grained(&self, out: &mut SampleColumns, grain: &mut Grain) -> Result<()> {
-        if self.decode_plain(out)? {
-            return Ok(());
-        }
-        let chunks = self.chunks();
-        if chunks.is_empty() {
-            return Ok(());
-        }
-        let selection = &*self.selection;
-        if selection.seams == ResolutionSeams::Right && chunks.iter().any(is_downsampled) {
-            return seams::read(selection, &chunks, out, grain);
-        }
-        selection.merge(&chunks, selection.request(), out)
+        let decoded = match self.decode_plain(out) {
+            Ok(true) => return Ok(()),
+            Ok(false) => self.decode_chunks(self.views().flat_map(windows).collect(), out, grain),
+            Err(e) => Err(e),
+        };
+        let Err(e) = decoded else { return Ok(()) };
+        let sound = broken::left_out(self, e, grain)?;
+        out.clear();
+        grain.stretches.clear();
+        grain.float_counts.clear();
+        grain.histogram_counts.clear();
+        self.decode_chunks(sound, out, grain)
     }
 
     fn size_bytes(&self) -> usize {

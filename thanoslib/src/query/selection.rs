@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use super::seams::Reading;
@@ -97,6 +97,9 @@ pub(super) struct Selection {
     pub(super) reads: Interval,
     /// True when the chunks at hand were read for other times, too.
     pub(super) joined: bool,
+    /// What chunks that do not decode do to the answer.
+    pub(super) partial_response: PartialResponse,
+    told: Mutex<BTreeSet<Option<Arc<str>>>>,
     /// Deduplicators that no worker uses now, with their buffers.
     idle: Mutex<Vec<Deduplicator<'static>>>,
 }
@@ -154,8 +157,15 @@ impl Selection {
             wide,
             reads: if merge_replicas { options.algorithm.reads(wide) } else { wide },
             joined: false,
+            partial_response: options.partial_response,
+            told: Mutex::default(),
             idle: Mutex::default(),
         }
+    }
+
+    /// The stores of chunks that do not decode, as far as they were told.
+    pub(super) fn told(&self) -> MutexGuard<'_, BTreeSet<Option<Arc<str>>>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The remark on the resolutions that an answer was made of.

@@ -57,6 +57,8 @@ pub struct SeriesBatch {
     chunk_ends: Vec<u32>,
     /// The buffers of this batch, then those of the batches that it shares data with.
     groups: Vec<Arc<[Bytes]>>,
+    /// Where the groups come from, as far as that is known.
+    origins: Vec<(u32, Arc<str>)>,
     leases: Vec<Arc<Lease>>,
     /// Bytes of all chunks.
     data_len: usize,
@@ -97,6 +99,22 @@ impl SeriesBatch {
     pub fn with_lease(mut self, lease: Arc<Lease>) -> Self {
         self.hold(&lease);
         self
+    }
+
+    /// The same batch that remembers which store its chunks come from, for messages about those that
+    /// do not decode. What has an origin keeps it.
+    #[must_use]
+    pub fn with_origin(mut self, origin: &Arc<str>) -> Self {
+        let known = std::mem::take(&mut self.origins);
+        let groups = 0..self.groups.len() as u32;
+        let unknown = groups.filter(|group| known.iter().all(|(of, _)| of != group));
+        self.origins.extend(unknown.map(|group| (group, Arc::clone(origin))));
+        self.origins.extend(known);
+        self
+    }
+
+    fn origin(&self, group: u32) -> Option<&Arc<str>> {
+        self.origins.iter().find(|(of, _)| *of == group).map(|(_, origin)| origin)
     }
 
     /// True when memory was reserved for this batch, or for what it shares data with.
@@ -190,6 +208,11 @@ impl<'a> ChunkView<'a> {
     pub fn bytes(&self) -> Bytes {
         let start = self.meta.offset as usize;
         self.buffer().slice(start..start + self.meta.len as usize)
+    }
+
+    /// The store that the chunk comes from, if that is known.
+    pub fn origin(&self) -> Option<&'a Arc<str>> {
+        self.batch.origin(self.meta.group)
     }
 
     #[inline]
@@ -312,6 +335,8 @@ impl BatchBuilder {
         let group = found.map_or(groups.len(), |i| recent + i);
         if found.is_none() {
             groups.push(Arc::clone(shared));
+            let origin = chunk.origin().map(|origin| (group as u32, Arc::clone(origin)));
+            self.batch.origins.extend(origin);
         }
         self.push(ChunkMeta { group: group as u32, ..chunk.meta });
     }
@@ -417,6 +442,29 @@ mod tests {
             data,
             [&b"one one own"[..], b"two two own", b"one one own", b"two two own", b"two two own"]
         );
+    }
+
+    #[test]
+    fn chunks_remember_where_they_come_from() {
+        let (at, mut builder) = (Interval::new(1, 2), BatchBuilder::default());
+        let mut make = |origin: Option<&str>| {
+            builder.series(LabelsRef::EMPTY);
+            builder.chunk_copied(at, Aggr::Raw, Encoding::Xor, true, b"x");
+            let batch = builder.finish();
+            origin.map_or(batch.clone(), |origin| batch.with_origin(&Arc::from(origin)))
+        };
+        let sources = [make(Some("a")), make(None), make(Some("b"))];
+        let mut builder = BatchBuilder::default();
+        builder.series(LabelsRef::EMPTY);
+        builder.chunk_copied(at, Aggr::Raw, Encoding::Xor, true, b"own");
+        sources.iter().filter_map(|b| b.get(0)).for_each(|series| builder.copy_chunks(series));
+        let joined = builder.finish().with_origin(&Arc::from("near"));
+        let origins = |batch: &SeriesBatch| -> Vec<_> {
+            let chunks = batch.iter().flat_map(|s| s.chunks().collect::<Vec<_>>());
+            chunks.map(|c| c.origin().map(|origin| origin.to_string()).unwrap_or_default()).collect()
+        };
+        assert_eq!(origins(&joined), ["near", "a", "near", "b"]);
+        assert_eq!(origins(&sources[1]), [""]);
     }
 
     #[test]

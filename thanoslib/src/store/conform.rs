@@ -279,6 +279,15 @@ pub(crate) fn in_shard(shard: &ShardInfo, labels: LabelsRef<'_>) -> bool {
     hash.digest() % shard.total == shard.index
 }
 
+/// The batch with what it holds taken from the memory of the request, if its source did not.
+pub(super) fn charged(ctx: &Context, batch: SeriesBatch) -> Result<SeriesBatch> {
+    if batch.is_charged() {
+        return Ok(batch);
+    }
+    let lease = ctx.budget().reserve(batch.size_bytes() as u64)?;
+    Ok(batch.with_lease(Arc::new(lease)))
+}
+
 /// Collects a stream, gives each series its final labels, and streams them in their order.
 async fn sort_anew(ctx: Context, mut stream: SeriesStream, work: Work) -> Result<SeriesStream> {
     let mut frames = Vec::new();
@@ -290,7 +299,8 @@ async fn sort_anew(ctx: Context, mut stream: SeriesStream, work: Work) -> Result
             frames.push(frame);
             continue;
         };
-        // Chunk data is charged by its source; labels and the order are held here.
+        // Chunk data is charged by most sources; labels and the order are held here.
+        let batch = charged(&ctx, batch)?;
         for (i, series) in batch.iter().enumerate() {
             let Some(labels) = work.final_labels(series.labels()) else { continue };
             lease.grow((labels.as_bytes().len() + size_of::<(Labels, usize, usize)>()) as u64)?;

@@ -8,6 +8,7 @@ use futures::{
     future::{BoxFuture, FutureExt},
     stream,
 };
+use xxhash_rust::xxh64::xxh64;
 
 use super::{
     Abilities, Frame, LabelNames, LabelNamesRequest, LabelValues, LabelValuesRequest, PartialResponse,
@@ -110,6 +111,7 @@ pub(crate) fn join_infos(component: &'static str, infos: Vec<StoreInfo>) -> Stor
     let mut sets: BTreeSet<Labels> = BTreeSet::new();
     let mut interval: Option<Interval> = None;
     let mut tsdbs = Vec::new();
+    let blocks_hash = join_hashes(infos.iter().map(|info| info.blocks_hash));
     for info in infos {
         sets.extend(info.label_sets);
         tsdbs.extend(info.tsdbs);
@@ -121,6 +123,21 @@ pub(crate) fn join_infos(component: &'static str, infos: Vec<StoreInfo>) -> Stor
         interval,
         tsdbs,
         abilities: Abilities::ALL,
+        blocks_hash,
+    }
+}
+
+/// The hash of the blocks of all stores together; `None` when one holds anything else.
+pub(crate) fn join_hashes(hashes: impl Iterator<Item = Option<u128>>) -> Option<u128> {
+    let mut all: Vec<u128> = hashes.collect::<Option<_>>()?;
+    all.sort_unstable();
+    match all.as_slice() {
+        [] => None,
+        [only] => Some(*only),
+        many => {
+            let bytes: Vec<u8> = many.iter().flat_map(|hash| hash.to_be_bytes()).collect();
+            Some(u128::from(xxh64(&bytes, 1)) << 64 | u128::from(xxh64(&bytes, 0)))
+        }
     }
 }
 

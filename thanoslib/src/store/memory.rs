@@ -266,6 +266,7 @@ impl Store for MemoryStore {
             interval,
             tsdbs: tsdbs.into_iter().collect(),
             abilities: Abilities::default(),
+            blocks_hash: None,
         }
     }
 

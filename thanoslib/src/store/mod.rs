@@ -158,6 +158,9 @@ pub struct StoreInfo {
     pub tsdbs: Vec<TsdbInfo>,
     /// What the store does itself.
     pub abilities: Abilities,
+    /// A hash of the blocks that answer; `None` when the store holds anything else, or knows that
+    /// something is missing. Stores of equal hashes and labels hold the same data.
+    pub blocks_hash: Option<u128>,
 }
 
 /// Labels and time of one producer's data.

@@ -10,14 +10,14 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::{StreamExt, stream};
+use futures::{Stream, StreamExt, stream};
 
 use crate::{
-    chunk::Encoding,
+    chunk::{Encoding, XorAppender},
     context::Context,
     error::{Error, ErrorKind, Result},
-    model::{Aggr, Interval, Labels, Warning},
-    series::{BatchBuilder, SeriesBatch},
+    model::{Aggr, Interval, Labels, LabelsBuilder, Warning},
+    series::{BatchBuilder, SeriesBatch, SeriesView},
     store::{
         Abilities, Frame, LabelNames, LabelNamesRequest, LabelValues, LabelValuesRequest, SeriesRequest,
         SeriesStream, Store, StoreInfo,
@@ -55,6 +55,24 @@ pub enum StoreFault {
     Empty,
     /// Every series has a chunk that ends before it begins.
     Inverted,
+    /// Every series comes twice.
+    Doubled,
+    /// Every series has two chunks more, long before and after all others.
+    Far,
+    /// Every chunk says that it holds samples of all time.
+    Widened,
+    /// Every chunk has these bytes.
+    Broken(&'static [u8]),
+    /// Every series has a chunk of so many bytes.
+    Giant(usize),
+    /// Every series has a label that is not UTF-8.
+    BadText,
+    /// After all others come more and more series, without an end.
+    Endless,
+    /// The last series has more and more chunks, without an end.
+    EndlessChunks,
+    /// Streams are warnings of this text so many times over, without an end.
+    EndlessWarnings(&'static str, usize),
     /// The call panics: nobody should make it.
     Unasked,
 }
@@ -185,7 +203,69 @@ impl Store for FaultyStore {
             StoreFault::Empty => {
                 frames.chain(stream::repeat_with(|| Ok(Frame::Batch(SeriesBatch::default())))).boxed()
             }
-            StoreFault::Inverted => frames.map(|frame| frame.map(inverted)).boxed(),
+            StoreFault::Inverted => changed(frames, |out, series| {
+                out.series(series.labels());
+                chunk(out, Interval { mint: 9, maxt: 0 }, Bytes::from_static(&[0, 0]));
+            }),
+            StoreFault::Doubled => changed(frames, |out, series| {
+                out.copy(series);
+                out.copy(series);
+            }),
+            StoreFault::Far => changed(frames, |out, series| {
+                out.series(series.labels());
+                sample(out, -FAR_MS);
+                out.copy_chunks(series);
+                sample(out, FAR_MS);
+            }),
+            StoreFault::Widened => changed(frames, |out, series| {
+                out.series(series.labels());
+                series.chunks().for_each(|c| chunk(out, Interval::ALL, c.bytes()));
+            }),
+            StoreFault::Broken(bytes) => changed(frames, move |out, series| {
+                out.series(series.labels());
+                series.chunks().for_each(|c| chunk(out, c.meta.interval, Bytes::from_static(bytes)));
+            }),
+            StoreFault::Giant(size) => changed(frames, move |out, series| {
+                out.series(series.labels());
+                series.chunks().for_each(|c| chunk(out, c.meta.interval, Bytes::from(vec![0; size])));
+            }),
+            StoreFault::BadText => changed(frames, |out, series| {
+                let mut labels = LabelsBuilder::from_labels(series.labels());
+                labels.set(*b"z\xff", *b"\xfe\xff");
+                out.series(labels.labels().view());
+                out.copy_chunks(series);
+            }),
+            StoreFault::Endless => {
+                let more = (0_u64..).map(|n| {
+                    let mut out = BatchBuilder::default();
+                    let number = format!("{n:020}");
+                    out.series(Labels::from_pairs([("__name__", "up"), ("zz", &number)]).view());
+                    sample(&mut out, 0);
+                    Ok(Frame::Batch(out.finish()))
+                });
+                frames.chain(stream::iter(more)).boxed()
+            }
+            StoreFault::EndlessChunks => {
+                let all: Vec<Result<Frame>> = frames.collect().await;
+                let last = all.iter().rev().find_map(|f| match f {
+                    Ok(Frame::Batch(batch)) => batch.get(0).map(|s| s.labels().to_labels()),
+                    _ => None,
+                });
+                let more = (0_i64..).map(move |n| {
+                    let mut out = BatchBuilder::default();
+                    out.series(last.clone().unwrap_or_default().view());
+                    sample(&mut out, n);
+                    Ok(Frame::Batch(out.finish()))
+                });
+                stream::iter(all).chain(stream::iter(more)).boxed()
+            }
+            StoreFault::EndlessWarnings(text, times) => {
+                let warnings = (0_u64..).map(move |n| {
+                    let text = format!("{n} {}", text.repeat(times));
+                    Ok(Frame::Warning(Warning::new(text)))
+                });
+                stream::iter(warnings).boxed()
+            }
             _ => frames.boxed(),
         };
         Ok(frames
@@ -217,13 +297,34 @@ fn again(last: Option<&SeriesBatch>) -> Frame {
     Frame::Batch(last.cloned().unwrap_or_default())
 }
 
-fn inverted(frame: Frame) -> Frame {
-    let Frame::Batch(batch) = frame else { return frame };
-    let mut out = BatchBuilder::default();
-    for series in batch.iter() {
-        let labels: Labels = series.labels().to_labels();
-        out.series(labels.view());
-        out.chunk(Interval { mint: 9, maxt: 0 }, Aggr::Raw, Encoding::Xor, true, Bytes::from_static(&[0, 0]));
+/// How far away the chunks of [`StoreFault::Far`] are.
+const FAR_MS: i64 = 1 << 50;
+
+/// The frames with the series of each batch written anew.
+fn changed(
+    frames: impl Stream<Item = Result<Frame>> + Send + 'static,
+    change: impl Fn(&mut BatchBuilder, SeriesView<'_>) + Send + 'static,
+) -> SeriesStream {
+    let change = move |frame| match frame {
+        Frame::Batch(batch) => {
+            let mut out = BatchBuilder::default();
+            batch.iter().for_each(|series| change(&mut out, series));
+            Frame::Batch(out.finish())
+        }
+        other => other,
+    };
+    frames.map(move |frame| frame.map(&change)).boxed()
+}
+
+fn chunk(out: &mut BatchBuilder, at: Interval, data: Bytes) {
+    out.chunk(at, Aggr::Raw, Encoding::Xor, true, data);
+}
+
+/// A chunk of one sample.
+fn sample(out: &mut BatchBuilder, t_ms: i64) {
+    let mut appender = XorAppender::new();
+    // The first sample always has room.
+    if appender.append(t_ms, 1.0).is_ok() {
+        chunk(out, Interval::new(t_ms, t_ms), Bytes::from(appender.into_bytes()));
     }
-    Frame::Batch(out.finish())
 }

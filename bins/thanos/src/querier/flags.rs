@@ -250,7 +250,8 @@ pub(crate) struct ProxyFlags {
     #[arg(long = "query.lazy-retrieval-max-buffered-responses", default_value_t = 20, hide = true)]
     pub buffered_frames: usize,
     /// Of the members of an endpoint group one is asked, the best as far as is known; each shows as an
-    /// endpoint of its own. Thanos has no such flag, nor the following ones.
+    /// endpoint of its own. So it is with stores of thanoslib that say that they have the same blocks
+    /// under the same labels. Thanos has no such flag, nor the following ones.
     #[arg(long = "store.replica-groups")]
     pub replica_groups: bool,
     /// A second member of a group is asked when the first is slower than 95 of 100 of its answers.

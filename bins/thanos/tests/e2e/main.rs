@@ -5,4 +5,6 @@
 
 mod faults;
 mod process;
+mod restart;
+mod s3;
 mod sidecar;

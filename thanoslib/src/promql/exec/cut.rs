@@ -5,7 +5,7 @@ use futures::{Stream, StreamExt, stream};
 use crate::{
     budget::Lease,
     error::{Error, Result},
-    model::Warning,
+    model::Warnings,
     promql::{SelectFrame, SelectStream, SelectedSeries},
 };
 
@@ -17,7 +17,7 @@ pub(super) struct Batch {
     pub(super) series: Vec<SelectedSeries>,
     /// Bytes reserved for the series.
     pub(super) lease: Lease,
-    pub(super) warnings: Vec<Warning>,
+    pub(super) warnings: Warnings,
 }
 
 pub(super) fn expanding(e: Error) -> Error {
@@ -43,7 +43,7 @@ struct Cut {
 pub(super) fn blocks(frames: SelectStream, lease: Lease) -> impl Stream<Item = Result<Batch>> + Send {
     let cut = Cut { frames, waiting: Vec::new().into_iter(), lease, ended: false };
     stream::try_unfold(cut, |mut cut| async move {
-        let (mut series, mut warnings) = (Vec::new(), Vec::new());
+        let (mut series, mut warnings) = (Vec::new(), Warnings::default());
         loop {
             series.extend(cut.waiting.by_ref().take(BLOCK_SERIES - series.len()));
             if series.len() == BLOCK_SERIES || cut.ended {

@@ -8,7 +8,7 @@ use crate::{
     budget::Lease,
     context::Tally,
     error::{Error, Result},
-    model::{LABEL_NAME, MatchOp, Matcher, Warning, Warnings},
+    model::{LABEL_NAME, MatchOp, Matcher, Warnings},
     promql::{
         Annotations, Block, Queryable, Select, SelectedSeries, Steps,
         functions::{
@@ -53,7 +53,7 @@ pub(crate) struct Query {
 }
 
 /// What one select gave: the values of its leaves and the gaps that were told.
-type Answer = (Vec<(usize, LeafOutput)>, Vec<Warning>);
+type Answer = (Vec<(usize, LeafOutput)>, Warnings);
 
 /// What a query gave.
 #[derive(Debug)]
@@ -86,7 +86,7 @@ pub(crate) async fn run(
     let mut outputs: Vec<Option<LeafOutput>> = query.plan().leaves.iter().map(|_| None).collect();
     let mut warnings = Warnings::default();
     for (answered, gaps) in answers {
-        warnings.extend(gaps);
+        warnings.merge(gaps);
         for (leaf, output) in answered {
             outputs[leaf] = Some(output);
         }
@@ -95,7 +95,7 @@ pub(crate) async fn run(
     for i in 0..query.plan().infos.len() {
         let gaps;
         (state, gaps) = info(&query, on, queryable, i, state).await?;
-        warnings.extend(gaps);
+        warnings.merge(gaps);
     }
     let job = move || {
         let work = || {
@@ -143,7 +143,7 @@ async fn info(
     queryable: &Arc<dyn Queryable>,
     i: usize,
     state: State,
-) -> Result<(State, Vec<Warning>)> {
+) -> Result<(State, Warnings)> {
     let job = {
         let query = Arc::clone(query);
         move || with_room(query.depth, || info_read(&query, i, state))
@@ -151,7 +151,7 @@ async fn info(
     let (mut state, base, looked, read) = compute(on, job).await??;
     let (answered, warnings) = match read {
         Some(read) => answer(Arc::clone(query), on, queryable, read).await?,
-        None => (Vec::new(), Vec::new()),
+        None => (Vec::new(), Warnings::default()),
     };
     let infos = answered.into_iter().next().map(|(_, output)| output).unwrap_or_default();
     state.infos.push(Some(InfoOutput { base, infos, looked }));
@@ -265,7 +265,7 @@ async fn answer(
     read: Read,
 ) -> Result<Answer> {
     let Read { number, mut selects, mut sinks } = read;
-    let mut warnings = Vec::new();
+    let mut warnings = Warnings::default();
     // A read of no time, or for no step, has no answer.
     let idle = selects.iter().all(|s| s.interval.mint > s.interval.maxt)
         || sinks.iter().all(|s| s.task.steps.count == 0);
@@ -291,7 +291,7 @@ async fn answer(
                 let (query, tasks, leaves) = (Arc::clone(&query), Arc::clone(&tasks), Arc::clone(&leaves));
                 let folds = Arc::clone(&folds);
                 async move {
-                    let Batch { series, mut lease, warnings } = block?;
+                    let Batch { series, mut lease, mut warnings } = block?;
                     if let Some((recorder, number)) = query.shared.recorder.as_ref().zip(number) {
                         let bytes = lease.bytes();
                         let peak_bytes = query.shared.ctx.budget().used();
@@ -306,7 +306,8 @@ async fn answer(
                         drop(series);
                         Ok::<_, Error>((parts, lease))
                     };
-                    let (parts, lease) = compute(on, work).await??;
+                    let (mut parts, lease) = compute(on, work).await??;
+                    warnings.extend(parts.iter_mut().flat_map(|part| part.gaps.drain(..)));
                     Ok::<_, Error>((job, parts, lease, warnings))
                 }
             })
@@ -325,7 +326,7 @@ async fn answer(
                     after = &mut take_in, if taken_in.is_none() => taken_in = Some(after?),
                     next = ctx.run(parts.try_next()), if !ended && waiting.len() < JOBS_MAX => match next? {
                         Some((job, parts, lease, gaps)) => {
-                            warnings.extend(gaps);
+                            warnings.merge(gaps);
                             waiting.push((job, parts, lease));
                         }
                         None => ended = true,

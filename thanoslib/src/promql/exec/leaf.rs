@@ -2,7 +2,7 @@
 
 use crate::{
     error::Result,
-    model::{CounterReset, FloatHistogram, Interval, Labels, Matcher, is_stale},
+    model::{CounterReset, FloatHistogram, Interval, Labels, Matcher, Warning, is_stale},
     promql::{
         Annotations, Block, Grain, SelectedSeries, Steps,
         functions::range::{Edged, RangeCall, Smoothed},
@@ -68,6 +68,8 @@ pub(super) struct Part {
     pub(super) folded: bool,
     /// Remarks of that aggregation.
     pub(super) fold_annotations: Annotations,
+    /// What could not be read of the series.
+    pub(super) gaps: Vec<Warning>,
 }
 
 impl Part {
@@ -160,6 +162,9 @@ pub(super) fn reduce(
         columns.clear();
         grain.clear();
         one.data.decode_of(select, &mut columns, &mut grain)?;
+        if let Some(part) = parts.first_mut() {
+            part.gaps.append(&mut grain.gaps);
+        }
         if columns.is_empty() {
             continue;
         }

@@ -319,20 +319,20 @@ impl Concerned {
     }
 }
 
-/// True when the order of its series may be that of their values.
+/// True when the order of its series may be another than that of their labels: that of their values,
+/// or one side after the other.
 fn orders(expr: &Expr) -> bool {
     match &expr.node {
         Node::Number { .. } | Node::String(_) | Node::Vector(_) | Node::Matrix { .. } => false,
         Node::Paren(e) | Node::Unary { expr: e, .. } => orders(e),
-        Node::Binary(b) => orders(&b.lhs) || orders(&b.rhs),
+        Node::Binary(b) => b.op == BinaryOp::Or || orders(&b.lhs) || orders(&b.rhs),
         Node::Aggregate(a) => matches!(a.op, AggregateOp::Topk | AggregateOp::Bottomk) || orders(&a.expr),
         Node::Call { function, args } => {
             let sorts =
                 matches!(function.id, Id::Sort | Id::SortDesc | Id::SortByLabel | Id::SortByLabelDesc);
             sorts || args.iter().any(orders)
         }
-        // Windows are made of each series.
-        Node::Subquery(_) => false,
+        Node::Subquery(s) => orders(&s.expr),
     }
 }
 

@@ -31,6 +31,8 @@ struct State {
     store: Option<Arc<StoreInfo>>,
     last_check_ms: Option<i64>,
     last_error: Option<String>,
+    /// What endpoints that hold the same blocks share.
+    twins: Option<Arc<str>>,
 }
 
 impl Endpoint {
@@ -56,8 +58,9 @@ impl Endpoint {
     /// Notes an answer to the question what it is.
     pub(super) fn learn(&self, info: EndpointInfo, now_ms: i64) {
         let store = info.store.clone().map(Arc::new);
-        let state =
-            State { info: Some(Arc::new(info)), store, last_check_ms: Some(now_ms), last_error: None };
+        let twins = store.as_deref().and_then(twins).map(Arc::from);
+        let last_check_ms = Some(now_ms);
+        let state = State { info: Some(Arc::new(info)), store, last_check_ms, last_error: None, twins };
         *self.state.write().unwrap_or_else(PoisonError::into_inner) = state;
     }
 
@@ -92,7 +95,7 @@ impl Endpoint {
             (None, None) => Arc::new(unknown_store()),
         };
         let store = Arc::clone(self.apis.store.as_ref()?);
-        let group = self.spec.replicas.as_deref().map(Arc::from);
+        let group = self.spec.replicas.as_deref().map(Arc::from).or(state.twins);
         Some(ProxyMember { group, ..ProxyMember::remote(&self.spec.address, store, info) })
     }
 
@@ -116,6 +119,18 @@ impl Endpoint {
     }
 }
 
+/// A name for all stores that hold the same blocks under the same labels for the same time; `None` for
+/// what did not say so, or has no labels.
+fn twins(store: &StoreInfo) -> Option<String> {
+    let (hash, held) = (store.blocks_hash?, store.interval?);
+    if store.label_sets.iter().all(|set| set.is_empty()) {
+        return None;
+    }
+    let mut sets: Vec<String> = store.label_sets.iter().map(ToString::to_string).collect();
+    sets.sort();
+    Some(format!("blocks {hash:032x} from {} to {} of {}", held.mint, held.maxt, sets.join(", ")))
+}
+
 /// What is assumed of a store that did not say what it is.
 fn unknown_store() -> StoreInfo {
     StoreInfo {
@@ -124,5 +139,6 @@ fn unknown_store() -> StoreInfo {
         interval: Some(Interval::ALL),
         tsdbs: Vec::new(),
         abilities: Abilities { external_labels: true, ..Abilities::default() },
+        blocks_hash: None,
     }
 }

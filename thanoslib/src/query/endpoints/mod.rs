@@ -9,11 +9,13 @@
 mod apis;
 mod endpoint;
 mod peer;
+mod service_config;
 mod set;
 mod status;
 #[cfg(test)]
 mod tests;
 
 pub use peer::{Connect, EndpointInfo, EndpointSpec, Peer};
+pub use service_config::{Balancing, MethodConfig, RetryPolicy, ServiceConfig};
 pub use set::{EndpointSet, EndpointSettings, EndpointSpecs};
 pub use status::{EndpointConnection, EndpointStatus};

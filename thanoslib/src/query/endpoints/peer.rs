@@ -60,7 +60,7 @@ pub struct EndpointSpec {
     pub strict: bool,
     /// True: one endpoint with many interchangeable members, among which calls are spread.
     pub group: bool,
-    /// gRPC service configuration as JSON, of groups.
+    /// gRPC service configuration as JSON, of groups; see [`ServiceConfig`](super::ServiceConfig).
     pub service_config: Option<String>,
     /// Which of the connector's settings apply; `None` for the default ones.
     pub client: Option<String>,

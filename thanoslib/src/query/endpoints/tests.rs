@@ -45,6 +45,7 @@ impl Peer for Fake {
             interval: Some(Interval::new(0, 9)),
             tsdbs: Vec::new(),
             abilities: Abilities::default(),
+            blocks_hash: None,
         };
         Ok(EndpointInfo {
             component: "sidecar",

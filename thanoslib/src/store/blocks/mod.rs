@@ -14,6 +14,7 @@ use std::{
 
 use async_trait::async_trait;
 use futures::{FutureExt, StreamExt, stream};
+use xxhash_rust::xxh64::Xxh64;
 
 use super::{
     Abilities, Conform, Frame, LabelNames, LabelNamesRequest, LabelValues, LabelValuesRequest,
@@ -80,6 +81,27 @@ struct State {
     blocks: BTreeMap<BlockId, Loaded>,
     /// Known gaps: blocks that cannot be read, data that is not read.
     gaps: Vec<Warning>,
+    /// Of the blocks, unless there are none or something is known to be missing.
+    hash: Option<u128>,
+}
+
+impl State {
+    /// A hash of which blocks there are, under which labels.
+    fn blocks_hash(&self) -> Option<u128> {
+        if self.blocks.is_empty() || !self.gaps.is_empty() {
+            return None;
+        }
+        let (mut low, mut high) = (Xxh64::new(0), Xxh64::new(1));
+        for (id, loaded) in &self.blocks {
+            let labels = loaded.external.as_bytes();
+            let of = format!("{id} {} {} {}", loaded.range.mint, loaded.range.maxt, labels.len());
+            for hash in [&mut low, &mut high] {
+                hash.update(of.as_bytes());
+                hash.update(labels);
+            }
+        }
+        Some(u128::from(high.digest()) << 64 | u128::from(low.digest()))
+    }
 }
 
 #[derive(Clone)]
@@ -166,6 +188,7 @@ impl BlockSet {
         report.dropped = old.blocks.keys().filter(|id| complete && !wanted.contains(id)).count();
         report.gaps = gaps.iter().map(ToString::to_string).collect();
         next.gaps = gaps;
+        next.hash = next.blocks_hash();
         *self.state.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
         Ok(report)
     }
@@ -272,7 +295,8 @@ fn gaps_first(gaps: &[Warning], strategy: PartialResponse) -> Result<()> {
 #[async_trait]
 impl Store for BlockSet {
     fn info(&self) -> StoreInfo {
-        let mut infos: Vec<StoreInfo> = self.state().blocks.values().map(|l| l.store.info()).collect();
+        let state = self.state();
+        let mut infos: Vec<StoreInfo> = state.blocks.values().map(|l| l.store.info()).collect();
         let mut tsdbs: Vec<_> = infos.iter_mut().flat_map(|i| std::mem::take(&mut i.tsdbs)).collect();
         tsdbs.sort_by(|a, b| {
             (&a.labels, a.interval.mint, a.interval.maxt).cmp(&(&b.labels, b.interval.mint, b.interval.maxt))
@@ -287,7 +311,7 @@ impl Store for BlockSet {
                 _ => joined.push(tsdb),
             }
         }
-        StoreInfo { tsdbs: joined, ..fanout::join_infos("store", infos) }
+        StoreInfo { tsdbs: joined, blocks_hash: state.hash, ..fanout::join_infos("store", infos) }
     }
 
     fn abilities(&self) -> Abilities {

@@ -73,6 +73,7 @@ impl Store for BlockStore {
             interval: Some(interval),
             tsdbs: vec![TsdbInfo { labels: self.external.clone(), interval }],
             abilities: Abilities::default(),
+            blocks_hash: None,
         }
     }
 

@@ -149,6 +149,7 @@ impl Store for PrometheusStore {
             label_sets: sets,
             interval: Some(interval),
             abilities: Abilities::ALL,
+            blocks_hash: None,
         }
     }
 

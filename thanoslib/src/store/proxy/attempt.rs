@@ -6,12 +6,14 @@ use futures::StreamExt;
 use tokio::time::Instant;
 
 use super::{
+    check::Check,
     fault::{Fault, awaited},
     member::ProxyMember,
     tolerance::{Breaker, Health, Patience},
 };
 use crate::{
     context::Context,
+    error::Error,
     store::{Frame, SeriesRequest, SeriesStream},
 };
 
@@ -52,6 +54,7 @@ pub(super) struct Attempt {
     stream: Option<SeriesStream>,
     begin: Instant,
     any_frame: bool,
+    check: Check,
 }
 
 impl Attempt {
@@ -65,36 +68,69 @@ impl Attempt {
             return Err(fault);
         }
         let begin = Instant::now();
+        trying.ctx.coverage().begun(&member.address);
         let opened = member.store.series(&trying.ctx, request);
         match awaited(&trying.ctx, &member, trying.patience, opened).await {
-            Ok(stream) => Ok(Self { member, trying, stream: Some(stream), begin, any_frame: false }),
+            Ok(stream) => {
+                let (stream, any_frame, check) = (Some(stream), false, Check::default());
+                Ok(Self { member, trying, stream, begin, any_frame, check })
+            }
             Err(fault) => {
                 trying.health.failed(&member, &fault, trying.breaker);
+                if !matches!(fault, Fault::Own(_)) {
+                    trying.ctx.coverage().ended(&member.address);
+                }
                 Err(fault)
             }
         }
     }
 
-    /// The next frame; `None` at the end, and after a fault.
+    fn ended(&mut self) {
+        self.trying.ctx.coverage().ended(&self.member.address);
+        self.stream = None;
+    }
+
+    /// The next frame; `None` at the end, and after a fault. A member that breaks the contract of a
+    /// store is one that fails.
     pub(super) async fn next(&mut self) -> Result<Option<Frame>, Fault> {
-        let Some(stream) = self.stream.as_mut() else { return Ok(None) };
-        let next = async { stream.next().await.transpose() };
-        let trying = &self.trying;
-        let done = awaited(&trying.ctx, &self.member, trying.patience, next).await;
-        match &done {
-            Ok(frame) => {
-                if !std::mem::replace(&mut self.any_frame, true) {
-                    trying.health.answered(&self.member, self.begin.elapsed());
+        loop {
+            let Some(stream) = self.stream.as_mut() else { return Ok(None) };
+            let next = async { stream.next().await.transpose() };
+            let trying = &self.trying;
+            let done = awaited(&trying.ctx, &self.member, trying.patience, next).await;
+            let broken = |wrong| Fault::Failed(Error::corrupt(wrong));
+            let checked = match done {
+                Ok(Some(Frame::Batch(batch))) => {
+                    trying.ctx.coverage().sent(&self.member.address, batch.size_bytes());
+                    let batch = Frame::Batch(batch.with_origin(&self.member.address));
+                    self.check.frame(batch).map_err(broken).map(|frame| (frame, false))
                 }
-                if frame.is_none() {
+                Ok(Some(frame)) => self.check.frame(frame).map_err(broken).map(|frame| (frame, false)),
+                Ok(None) => Ok((None, true)),
+                Err(fault) => Err(fault),
+            };
+            match checked {
+                Ok((frame, ended)) => {
+                    if !std::mem::replace(&mut self.any_frame, true) {
+                        trying.health.answered(&self.member, self.begin.elapsed());
+                    }
+                    if ended {
+                        self.ended();
+                    }
+                    if ended || frame.is_some() {
+                        return Ok(frame);
+                    }
+                }
+                Err(fault) => {
+                    trying.health.failed(&self.member, &fault, trying.breaker);
+                    // What the request itself has ended is not at its own end.
+                    if !matches!(fault, Fault::Own(_)) {
+                        self.ended();
+                    }
                     self.stream = None;
+                    return Err(fault);
                 }
-            }
-            Err(fault) => {
-                trying.health.failed(&self.member, fault, trying.breaker);
-                self.stream = None;
             }
         }
-        done
     }
 }

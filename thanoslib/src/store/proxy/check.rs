@@ -4,11 +4,16 @@ use std::cmp::Ordering;
 
 use crate::{
     model::{Labels, LabelsRef},
-    series::{BatchBuilder, SeriesBatch, SeriesView},
+    series::{BatchBuilder, ChunkView, SeriesBatch, SeriesView},
+    store::Frame,
 };
 
 /// Frames without a series that may follow each other.
 const EMPTY_FRAMES_MAX: usize = 10_000;
+/// Warnings of one member that are told; what comes behind them is not.
+const WARNINGS_MAX: usize = 500;
+/// Bytes of a warning that are told.
+const WARNING_BYTES_MAX: usize = 4 << 10;
 /// Copies of the last part of a series that are passed over.
 const REPEATED_MAX: usize = 1000;
 
@@ -20,14 +25,33 @@ pub(super) struct Check {
     last_part: Option<SeriesBatch>,
     repeated: usize,
     empty: usize,
+    warnings: usize,
 }
 
 impl Check {
+    /// The frame as it may go on; `None` when nothing is left of it.
+    ///
+    /// # Errors
+    /// Says what is wrong with the stream.
+    pub(super) fn frame(&mut self, frame: Frame) -> Result<Option<Frame>, String> {
+        match frame {
+            Frame::Batch(batch) => Ok(self.batch(batch)?.map(Frame::Batch)),
+            Frame::Warning(mut warning) => {
+                self.aside()?;
+                self.warnings = self.warnings.saturating_add(1);
+                let len = warning.message.floor_char_boundary(WARNING_BYTES_MAX);
+                warning.message.truncate(len);
+                Ok((self.warnings <= WARNINGS_MAX).then_some(Frame::Warning(warning)))
+            }
+            other => self.aside().map(|()| Some(other)),
+        }
+    }
+
     /// Counts a frame that holds no series.
     ///
     /// # Errors
     /// Says what is wrong when there are too many.
-    pub(super) fn aside(&mut self) -> Result<(), String> {
+    fn aside(&mut self) -> Result<(), String> {
         self.empty += 1;
         if self.empty > EMPTY_FRAMES_MAX {
             return Err(format!("{EMPTY_FRAMES_MAX} frames without a series"));
@@ -40,7 +64,7 @@ impl Check {
     /// # Errors
     /// Says what is wrong when series are out of order, repeated without end, or have chunks
     /// that end before they begin.
-    pub(super) fn batch(&mut self, batch: SeriesBatch) -> Result<Option<SeriesBatch>, String> {
+    fn batch(&mut self, batch: SeriesBatch) -> Result<Option<SeriesBatch>, String> {
         let Some(first) = batch.get(0) else {
             self.aside()?;
             return Ok(None);
@@ -79,17 +103,17 @@ impl Check {
 
     /// A batch that holds nothing but more of the last series.
     fn continued(&mut self, batch: SeriesBatch) -> Result<Option<SeriesBatch>, String> {
-        let copy = match (self.last_part.as_ref().and_then(|p| p.get(0)), batch.get(0)) {
-            (Some(last), Some(part)) => same_chunks(last, part),
-            (None, Some(part)) => part.chunk_count() == 0,
-            _ => false,
+        let copies = match (self.last_part.as_ref().and_then(|p| p.get(0)), batch.get(0)) {
+            (Some(last), Some(part)) => copies(last, part),
+            (None, Some(part)) if part.chunk_count() == 0 => 1,
+            _ => 0,
         };
-        if !copy {
+        if copies == 0 {
             self.repeated = 0;
             self.last_part = Some(batch.clone());
             return Ok(Some(batch));
         }
-        self.repeated += 1;
+        self.repeated += copies;
         if self.repeated > REPEATED_MAX {
             let labels = self.last.clone().unwrap_or_default();
             return Err(format!("series {labels} came {REPEATED_MAX} times"));
@@ -102,10 +126,18 @@ fn last_labels(batch: &SeriesBatch) -> Option<Labels> {
     Some(batch.get(batch.len().checked_sub(1)?)?.labels().to_labels())
 }
 
-fn same_chunks(a: SeriesView<'_>, b: SeriesView<'_>) -> bool {
-    let key = |c: &crate::series::ChunkView<'_>| (c.meta.interval, c.meta.aggr, c.meta.encoding);
-    a.chunk_count() == b.chunk_count()
-        && a.chunks().zip(b.chunks()).all(|(a, b)| key(&a) == key(&b) && a.data() == b.data())
+/// How often a part holds what the one before holds, and nothing else; 0 when it holds more.
+fn copies(last: SeriesView<'_>, part: SeriesView<'_>) -> usize {
+    let same = |(a, b): (ChunkView<'_>, ChunkView<'_>)| {
+        let key = |c: &ChunkView<'_>| (c.meta.interval, c.meta.aggr, c.meta.encoding);
+        key(&a) == key(&b) && a.data() == b.data()
+    };
+    if last.chunk_count() == part.chunk_count() {
+        return usize::from(last.chunks().zip(part.chunks()).all(same));
+    }
+    // Copies of one chunk may come in parts of any length.
+    let Some(end) = last.chunks().last() else { return 0 };
+    if part.chunks().all(|chunk| same((end, chunk))) { part.chunk_count() } else { 0 }
 }
 
 /// The batch with equal neighbours made into one series.
@@ -128,7 +160,7 @@ mod tests {
     use super::*;
     use crate::{
         chunk::Encoding,
-        model::{Aggr, Interval},
+        model::{Aggr, Interval, Warning},
     };
 
     /// A batch of series named by their label; each with a chunk of the time given.
@@ -187,5 +219,20 @@ mod tests {
             assert!(check.batch(SeriesBatch::default()).is_ok_and(|b| b.is_none()));
         }
         assert_eq!(check.aside(), Err("10000 frames without a series".to_owned()));
+    }
+
+    #[test]
+    fn warnings_are_told_up_to_a_number_and_a_length() {
+        let mut check = Check::default();
+        let mut told = Vec::new();
+        for i in 0..2 * WARNINGS_MAX {
+            let text = format!("{i}: {}", "ü".repeat(WARNING_BYTES_MAX));
+            let Ok(frame) = check.frame(Frame::Warning(Warning::new(text))) else { panic!("too many") };
+            told.extend(frame);
+            assert!(check.batch(batch(&[(&format!("{i:05}"), 0)])).is_ok());
+        }
+        assert_eq!(told.len(), WARNINGS_MAX);
+        let short = |f: &Frame| matches!(f, Frame::Warning(w) if w.message.len() <= WARNING_BYTES_MAX);
+        assert!(told.iter().all(short));
     }
 }

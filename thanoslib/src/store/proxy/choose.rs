@@ -98,8 +98,14 @@ mod tests {
     fn member(address: &str, sets: &[Pairs], interval: (i64, i64)) -> ProxyMember {
         let label_sets: Vec<Labels> = sets.iter().map(|s| Labels::from_pairs(s.iter().copied())).collect();
         let interval = Some(Interval::new(interval.0, interval.1));
-        let abilities = Abilities::default();
-        let info = StoreInfo { component: "store", label_sets, interval, tsdbs: Vec::new(), abilities };
+        let info = StoreInfo {
+            component: "store",
+            label_sets,
+            interval,
+            tsdbs: Vec::new(),
+            abilities: Abilities::default(),
+            blocks_hash: None,
+        };
         ProxyMember::remote(address, Arc::new(MemoryStore::new(Labels::empty())), Arc::new(info))
     }
 

@@ -169,6 +169,7 @@ mod tests {
             interval: Some(Interval::new(5, 9)),
             tsdbs: Vec::new(),
             abilities: Abilities::default(),
+            blocks_hash: None,
         };
         let store = Arc::new(MemoryStore::new(Labels::empty()));
         ProxyMember { local, ..ProxyMember::remote("h:1", store, Arc::new(info)) }

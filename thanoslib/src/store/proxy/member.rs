@@ -46,7 +46,7 @@ pub struct ProxyMember {
     pub info: Arc<StoreInfo>,
     /// True for a store in this process; it matches no address.
     pub local: bool,
-    /// Stores of the same group hold the same data.
+    /// Stores of the same group hold the same data: somebody said so, or their blocks are the same.
     pub group: Option<Arc<str>>,
     /// Which metrics it surely does not have, if that is known.
     pub names: Option<Arc<dyn MetricNames>>,

@@ -210,6 +210,13 @@ impl Store for Proxy {
             interval: None,
             tsdbs: Vec::new(),
             abilities: Abilities::ALL,
+            // Which blocks endpoints have is known of a time before, and a selector hides some.
+            blocks_hash: match selector {
+                None if members.iter().all(|m| m.local) => {
+                    fanout::join_hashes(members.iter().map(|m| m.info.blocks_hash))
+                }
+                _ => None,
+            },
         };
         let mut any = false;
         for member in &members {

@@ -17,21 +17,14 @@ use futures::{
 };
 use tokio::time::Instant;
 
-use super::{
-    ProxySettings, ProxyStatistics,
-    buffer::Buffer,
-    check::Check,
-    fault::{Fault, Step},
-    member::ProxyMember,
-    watched::Watched,
-};
+use super::{ProxySettings, ProxyStatistics, buffer::Buffer, member::ProxyMember, watched::Watched};
 use crate::{
     chunk::Encoding,
     context::{Context, StoreCost, Tally},
-    error::{Error, Result},
-    model::{Interval, Labels},
+    error::Result,
+    model::Labels,
     series::SeriesBatch,
-    store::{Conform, Frame, PartialResponse, SeriesRequest, SeriesStream, Store},
+    store::{Conform, Frame, SeriesRequest, SeriesStream, Store, conform::charged},
 };
 
 /// A reader of a member, and what it has read.
@@ -44,11 +37,7 @@ pub(super) fn retrieve(
     let buffer = Arc::new(Buffer::new(settings.retrieval, settings.buffered_frames, ctx.budget()));
     let reader = Reader {
         ctx: ctx.clone(),
-        member: watched.face().clone(),
-        interval: watched.interval,
-        strategy: request.partial_response,
         statistics: Arc::clone(&watched.statistics),
-        check: Check::default(),
         notes: Notes::new(ctx, watched.face()),
     };
     let read = reader.run(Conform::new(Arc::new(watched), Labels::empty()), request, Arc::clone(&buffer));
@@ -58,11 +47,7 @@ pub(super) fn retrieve(
 /// Reads one member.
 struct Reader {
     ctx: Context,
-    member: ProxyMember,
-    interval: Interval,
-    strategy: PartialResponse,
     statistics: Arc<ProxyStatistics>,
-    check: Check,
     notes: Notes,
 }
 
@@ -83,39 +68,17 @@ impl Reader {
             buffer.room().await;
             let Some(frame) = stream.next().await else { return Ok(()) };
             self.notes.cost.responses += 1;
-            let checked = match frame? {
-                Frame::Batch(batch) => self.check.batch(batch).map(|batch| batch.map(Frame::Batch)),
-                other => self.check.aside().map(|()| Some(other)),
+            let frame = match frame? {
+                Frame::Batch(batch) if batch.is_empty() => continue,
+                Frame::Batch(batch) => {
+                    self.notes.batch(&batch);
+                    Frame::Batch(charged(&self.ctx, batch)?)
+                }
+                other => other,
             };
-            match checked {
-                Ok(None) => {}
-                Ok(Some(frame)) => {
-                    if let Frame::Batch(batch) = &frame {
-                        self.notes.batch(batch);
-                    }
-                    buffer.push(Ok(self.charged(frame)?));
-                }
-                Err(wrong) => {
-                    self.statistics.failed.fetch_add(1, Ordering::Relaxed);
-                    let fault = Fault::Failed(Error::corrupt(wrong));
-                    let told = fault.told(Step::Read, &self.member, self.interval, self.strategy)?;
-                    buffer.push(Ok(Frame::Warning(told)));
-                    return Ok(());
-                }
-            }
+            buffer.push(Ok(frame));
             yield_now().await;
         }
-    }
-
-    /// The frame with what it holds taken from the memory of the request, if its store did not.
-    fn charged(&self, frame: Frame) -> Result<Frame> {
-        Ok(match frame {
-            Frame::Batch(batch) if !batch.is_charged() => {
-                let lease = self.ctx.budget().reserve(batch.size_bytes() as u64)?;
-                Frame::Batch(batch.with_lease(Arc::new(lease)))
-            }
-            frame => frame,
-        })
     }
 }
 

@@ -232,6 +232,7 @@ fn info(interval: Interval, external: &Labels) -> StoreInfo {
         interval: Some(interval),
         tsdbs: vec![TsdbInfo { labels: external.clone(), interval }],
         abilities: Abilities::default(),
+        blocks_hash: None,
     }
 }
 
