@@ -15,6 +15,7 @@ mod matcher;
 mod regex;
 pub mod relabel;
 mod sample;
+mod strings;
 mod time;
 mod warnings;
 
@@ -34,5 +35,6 @@ pub use matcher::{MatchOp, Matcher};
 pub use regex::{Regex, RegexError, TemplateRegex};
 pub(crate) use sample::STALE_NAN;
 pub use sample::{Value, is_stale, stale_nan};
+pub use strings::Strings;
 pub use time::{Interval, Resolution, TimeRange};
 pub use warnings::{Warning, Warnings};

@@ -17,6 +17,7 @@ pub mod prometheus;
 mod proxy;
 mod request;
 mod source;
+mod union;
 
 use std::fmt;
 
@@ -43,6 +44,7 @@ pub use request::{
 pub use source::{
     ChunkRow, ChunkSink, ChunkSource, ChunkStore, SampleSink, SampleSource, Scan, SourceSettings, SourceStore,
 };
+pub(crate) use union::union;
 
 use crate::{
     context::Context,
