@@ -185,9 +185,9 @@ mod queries {
         }
         let pool: Arc<dyn Compute> = Arc::new(Pool::new(4).expect("threads"));
         let text = "sum by (group) (rate(x[10s]))";
-        // Four jobs run, four wait to be taken in and four are taken in: 256 series each, with 240
-        // values that are not folded yet. All series together would be 38 MB.
-        let ahead = 12 * 256 * 240 * size_of::<f64>();
+        // Four jobs run and four wait to, eight wait to be taken in and eight are taken in: 256 series
+        // each, with 240 values that are not folded yet once they ran. All series would be 38 MB.
+        let ahead = 20 * 256 * 240 * size_of::<f64>();
         let (small, large) = (peak(&pool, text, 2_000), peak(&pool, text, 20_000));
         println!("{text} on 4 threads: {small} bytes for 2 000 series, {large} for 20 000");
         assert!(small.max(large) < ahead + (2 << 20), "{small} bytes, {large} bytes");

@@ -1,5 +1,7 @@
 //! The `thanos` command: one subcommand for each role.
 
+#[cfg(feature = "jemalloc")]
+mod allocator;
 #[cfg(any(feature = "query", feature = "standalone"))]
 mod querier;
 #[cfg(feature = "query")]
@@ -19,10 +21,6 @@ use thanoslib_bins_common::{
     logging::{self, LogFlags},
     spans::{self, Spans, SpansTask},
 };
-
-#[cfg(feature = "jemalloc")]
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Global view and long-term storage for Prometheus.
 #[derive(Debug, Parser)]

@@ -53,8 +53,12 @@ const LENIENT: [(&str, &str); 20] = [
     ("TargetsResponse", "warning"),
 ];
 
-/// The type of Series answers in services and clients: frames that are encoded and decoded by hand.
-const SERIES_FRAME: (&str, &str) = (".thanos.SeriesFrame", "crate::codec::SeriesFrame");
+/// Methods of the Store whose answers are encoded and decoded by hand: each with the name of their
+/// type in the `.proto` files, as it were, and in services and clients.
+const FRAMES: [(&str, &str, &str); 2] = [
+    ("Series", ".thanos.SeriesFrame", "crate::codec::SeriesFrame"),
+    ("LabelValues", ".thanos.LabelValuesFrame", "crate::codec::LabelValuesFrame"),
+];
 
 /// Name of the descriptor set among the generated files.
 pub const DESCRIPTORS: &str = "descriptors.bin";
@@ -76,10 +80,15 @@ pub fn generate(proto: &Path, out: &Path) -> Result<()> {
     fs::write(out.join(DESCRIPTORS), shown.encode_to_vec()).context("write the descriptors")?;
     let changed = soften(&mut files);
     ensure!(changed == LENIENT.len(), "{changed} of {} lenient fields found", LENIENT.len());
-    ensure!(stream_frames(&mut files) == 1, "no method Store.Series");
+    for (method, frame, _) in FRAMES {
+        ensure!(answer_frames(&mut files, method, frame) == 1, "no method Store.{method}");
+    }
     let mut config = tonic_prost_build::Config::new();
     // Maps in name order, so that equal messages have equal bytes.
-    config.bytes(["."]).btree_map(["."]).enable_type_names().extern_path(SERIES_FRAME.0, SERIES_FRAME.1);
+    config.bytes(["."]).btree_map(["."]).enable_type_names();
+    for (_, frame, path) in FRAMES {
+        config.extern_path(frame, path);
+    }
     tonic_prost_build::configure()
         .out_dir(out)
         .emit_rerun_if_changed(false)
@@ -104,10 +113,9 @@ fn soften(files: &mut FileDescriptorSet) -> usize {
     changed
 }
 
-/// Lets the method Series answer frames instead of messages; returns how many methods that is.
-fn stream_frames(files: &mut FileDescriptorSet) -> usize {
+/// Lets a method of the Store answer frames instead of messages; returns how many methods that is.
+fn answer_frames(files: &mut FileDescriptorSet, method: &str, frame: &str) -> usize {
     let services = files.file.iter_mut().filter(|f| f.package() == "thanos").flat_map(|f| &mut f.service);
     let methods = services.filter(|s| s.name() == "Store").flat_map(|s| &mut s.method);
-    let series = methods.filter(|m| m.name() == "Series");
-    series.map(|m| m.output_type = Some(SERIES_FRAME.0.to_owned())).count()
+    methods.filter(|m| m.name() == method).map(|m| m.output_type = Some(frame.to_owned())).count()
 }

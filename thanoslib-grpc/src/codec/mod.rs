@@ -1,10 +1,11 @@
-//! How messages are framed: prost for most, by hand for the frames of Series, with the error
-//! texts of Go peers.
+//! How messages are framed: prost for most, by hand for the frames of Series and the answers to
+//! LabelValues, with the error texts of Go peers.
 //!
 //! Invariant: knows bytes and batches of series; no service, no channel.
 
 mod encode;
 mod frame;
+mod label_values;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -20,11 +21,13 @@ use tonic::{
 };
 
 pub use frame::{FrameBuilder, SeriesFrame};
+pub use label_values::LabelValuesFrame;
 pub use read::{FrameReader, Received};
 
 /// What travels as a message of a call.
 ///
-/// Every protobuf message does, and the frames of Series, which are read and written by hand.
+/// Every protobuf message does, and the frames of Series and the answers to LabelValues, which are
+/// read and written by hand.
 pub trait Wire: Sized + Send + 'static {
     /// First size of the buffer that such messages are collected in, in bytes.
     const BUFFER_BYTES: usize = 8 << 10;

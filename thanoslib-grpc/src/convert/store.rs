@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use thanoslib::{
     Error, Result,
-    model::{Aggr, Interval, Warning, Warnings},
+    model::{Aggr, Interval, Strings, Warning, Warnings},
     store::{
         Grouping, LabelNames, LabelNamesRequest, LabelValues, LabelValuesRequest, Projection, SelectHints,
         SeriesRequest, ShardInfo,
@@ -250,7 +250,7 @@ impl From<LabelValues> for pb::LabelValuesResponse {
         let message =
             hintspb::LabelValuesResponseHints { queried_blocks: hints::blocks(answer.queried_blocks) };
         let hints = (!message.queried_blocks.is_empty()).then(|| hints::any(&message));
-        Self { values: to_bytes(answer.values), warnings: warnings(&answer.warnings), hints }
+        Self { values: shared(answer.values), warnings: warnings(&answer.warnings), hints }
     }
 }
 
@@ -266,10 +266,18 @@ impl From<pb::LabelNamesResponse> for LabelNames {
 impl From<pb::LabelValuesResponse> for LabelValues {
     fn from(r: pb::LabelValuesResponse) -> Self {
         let mut warnings = to_warnings(&r.warnings);
-        let values = to_strings(&r.values, &mut warnings);
+        let values = to_strings(&r.values, &mut warnings).into_iter().collect();
         let queried_blocks = r.hints.as_ref().map(hints::queried_blocks).unwrap_or_default();
         Self { values, warnings, queried_blocks }
     }
+}
+
+/// The strings as shares of one allocation.
+fn shared(strings: Strings) -> Vec<Bytes> {
+    let mut text = Vec::with_capacity(strings.size_bytes());
+    strings.iter().for_each(|s| text.extend_from_slice(s.as_bytes()));
+    let mut text = Bytes::from(text);
+    strings.iter().map(|s| text.split_to(s.len())).collect()
 }
 
 fn to_bytes(strings: Vec<String>) -> Vec<Bytes> {
@@ -395,10 +403,7 @@ mod tests {
         let check = |values: &[&'static [u8]], want: &[&str], warned: bool| {
             let values = values.iter().map(|v| Bytes::from_static(v)).collect();
             let got = LabelValues::from(pb::LabelValuesResponse { values, ..Default::default() });
-            assert_eq!(
-                (got.values.as_slice(), got.warnings.is_empty()),
-                (&want.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>()[..], !warned)
-            );
+            assert_eq!((got.values, got.warnings.is_empty()), (want.iter().collect(), !warned));
         };
         check(&[b"a", b"b"], &["a", "b"], false);
         check(&[b"b", b"a", b"b"], &["a", "b"], false);

@@ -832,7 +832,7 @@ pub mod store_client {
             &mut self,
             request: impl tonic::IntoRequest<super::LabelValuesRequest>,
         ) -> std::result::Result<
-            tonic::Response<super::LabelValuesResponse>,
+            tonic::Response<crate::codec::LabelValuesFrame>,
             tonic::Status,
         > {
             self.inner
@@ -888,7 +888,7 @@ pub mod store_server {
             &self,
             request: tonic::Request<super::LabelValuesRequest>,
         ) -> std::result::Result<
-            tonic::Response<super::LabelValuesResponse>,
+            tonic::Response<crate::codec::LabelValuesFrame>,
             tonic::Status,
         >;
     }
@@ -1062,7 +1062,7 @@ pub mod store_server {
                     struct LabelValuesSvc<T: Store>(pub Arc<T>);
                     impl<T: Store> tonic::server::UnaryService<super::LabelValuesRequest>
                     for LabelValuesSvc<T> {
-                        type Response = super::LabelValuesResponse;
+                        type Response = crate::codec::LabelValuesFrame;
                         type Future = BoxFuture<
                             tonic::Response<Self::Response>,
                             tonic::Status,

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     MESSAGE_MAX_BYTES,
+    codec::LabelValuesFrame,
     pb::thanos::{self as pb, store_server},
     status::from_error,
 };
@@ -105,7 +106,7 @@ impl store_server::Store for StoreServer {
     async fn label_values(
         &self,
         request: Request<pb::LabelValuesRequest>,
-    ) -> Result<Response<pb::LabelValuesResponse>, Status> {
+    ) -> Result<Response<LabelValuesFrame>, Status> {
         let (ctx, _guard) = self.context(request.metadata());
         let request = LabelValuesRequest::try_from(request.into_inner()).map_err(|e| self.refused(e))?;
         let empty_name = request.label.is_empty();
@@ -121,7 +122,7 @@ impl store_server::Store for StoreServer {
         // Compat: in the index of a block the empty name has one value, the empty one; only
         // the store gateway shows it (Thanos `pkg/store/bucket.go`).
         if empty_name && all && !answer.queried_blocks.is_empty() {
-            answer.values = vec![String::new()];
+            answer.values = [""].into_iter().collect();
         }
         Ok(Response::new(answer.into()))
     }

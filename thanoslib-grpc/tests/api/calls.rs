@@ -39,7 +39,7 @@ async fn an_empty_label_name_is_refused_except_by_a_gateway() {
         let answer = client.label_values(LabelValuesRequest::default()).await;
         match (answer, want) {
             (Ok(values), None) => {
-                assert_eq!(values.into_inner().values, [Bytes::from("x"), Bytes::from("y")]);
+                assert_eq!(values.into_inner().message().values, [Bytes::from("x"), Bytes::from("y")]);
             }
             (Err(status), Some(text)) => {
                 assert_eq!((status.code(), status.message()), (Code::InvalidArgument, text));

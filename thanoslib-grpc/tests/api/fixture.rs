@@ -110,7 +110,7 @@ impl Store for Scripted {
         self.asked(ctx);
         let values = self.values(ctx).await?;
         Ok(LabelNames {
-            names: values.values,
+            names: values.values.iter().map(str::to_owned).collect(),
             warnings: values.warnings,
             queried_blocks: values.queried_blocks,
         })
@@ -134,7 +134,7 @@ impl Scripted {
             }
         }
         drop(guard);
-        answer.values = self.values.iter().map(|v| (*v).to_owned()).collect();
+        answer.values = self.values.iter().collect();
         answer.warnings.extend(self.warning.map(Warning::new));
         Ok(answer)
     }

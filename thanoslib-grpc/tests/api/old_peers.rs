@@ -13,10 +13,10 @@ use thanoslib::{
     store::{Frame, SeriesRequest, Store},
 };
 use thanoslib_grpc::{
-    codec::SeriesFrame,
+    codec::{LabelValuesFrame, SeriesFrame},
     pb::thanos::{
-        AggrChunk, Chunk, Label, LabelNamesRequest, LabelNamesResponse, LabelValuesRequest,
-        LabelValuesResponse, Series, SeriesResponse,
+        AggrChunk, Chunk, Label, LabelNamesRequest, LabelNamesResponse, LabelValuesRequest, Series,
+        SeriesResponse,
         info::{InfoRequest, InfoResponse, StoreInfo, info_server},
         series_response::Result as Content,
         store_server,
@@ -69,7 +69,7 @@ impl store_server::Store for Foreign {
     async fn label_values(
         &self,
         _request: Request<LabelValuesRequest>,
-    ) -> Result<Response<LabelValuesResponse>, Status> {
+    ) -> Result<Response<LabelValuesFrame>, Status> {
         Err(Status::unimplemented("older than label values"))
     }
 }

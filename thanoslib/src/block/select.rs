@@ -24,7 +24,7 @@ use crate::{
         ChunkRef, Entry, LabelReader, ListRef, Postings, PostingsPlan, SeriesEntry, label_values,
         plan_postings,
     },
-    model::{Interval, LabelsRef, Matcher},
+    model::{Interval, LabelsRef, Matcher, Strings},
     series::{Aggr, BatchBuilder, ChunkMeta, SeriesBatch},
 };
 
@@ -150,17 +150,17 @@ impl Block {
     ///
     /// # Errors
     /// As [`Block::select`].
-    pub async fn label_values(&self, ctx: &Context, name: &str, matchers: &[Matcher]) -> Result<Vec<String>> {
+    pub async fn label_values(&self, ctx: &Context, name: &str, matchers: &[Matcher]) -> Result<Strings> {
         let name = name.as_bytes();
         if name.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Strings::new());
         }
         if matchers.is_empty() {
-            return Ok(self.index.table.values(name).map(|(value, _)| text(value)).collect());
+            return Ok(Strings::from_lossy(self.index.table.values(name).map(|(value, _)| value)));
         }
         let plan = plan_postings(&self.index.table, matchers);
         if plan.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Strings::new());
         }
         let work = async {
             let mut of_values: Vec<ListRef> = self.index.table.values(name).map(|(_, list)| list).collect();
@@ -174,7 +174,7 @@ impl Block {
                 }
                 let lists = self.fetch_lists(ctx, of_values, &mut lease).await?;
                 let values = label_values(&self.index.table, name, &ids, |list| lists.get(list))?;
-                return Ok(values.into_iter().map(text).collect());
+                return Ok(Strings::from_lossy(values));
             }
             of_values.extend(plan.lists());
             of_values.sort_unstable();
@@ -182,13 +182,13 @@ impl Block {
             let lists = self.fetch_lists(ctx, of_values, &mut lease).await?;
             let ids = plan.series(|list| lists.get(list))?;
             let values = label_values(&self.index.table, name, &ids, |list| lists.get(list))?;
-            Ok(values.into_iter().map(text).collect())
+            Ok(Strings::from_lossy(values))
         };
         work.await.map_err(|e| self.named(e))
     }
 
     /// Sorted values of a label, from the entries of some series.
-    async fn values_of(&self, ctx: &Context, name: &[u8], ids: &[u32]) -> Result<Vec<String>> {
+    async fn values_of(&self, ctx: &Context, name: &[u8], ids: &[u32]) -> Result<Strings> {
         let symbols = &self.index.symbols;
         let (mut is_name, mut values) = (HashMap::new(), BTreeSet::new());
         for ids in ids.chunks(SERIES_BATCH) {
@@ -202,7 +202,7 @@ impl Block {
         let values = values.into_iter().filter_map(|value| symbols.get(value)).filter(|v| !v.is_empty());
         let mut values: Vec<&[u8]> = values.collect();
         values.sort_unstable();
-        Ok(values.into_iter().map(text).collect())
+        Ok(Strings::from_lossy(values))
     }
 
     fn named(&self, e: Error) -> Error {

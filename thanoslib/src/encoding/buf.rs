@@ -15,31 +15,37 @@ pub(crate) struct Take<'a> {
 
 impl<'a> Take<'a> {
     /// A cursor at the start of `bytes`.
+    #[inline]
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self::at(bytes, 0)
     }
 
     /// A cursor whose error offsets are shifted by `base`, the place of `bytes` in its object.
+    #[inline]
     pub(crate) fn at(bytes: &'a [u8], base: usize) -> Self {
         Self { rest: bytes, len: bytes.len(), base }
     }
 
     /// The bytes not taken yet.
+    #[inline]
     pub(crate) fn rest(&self) -> &'a [u8] {
         self.rest
     }
 
     /// True when nothing is left.
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
     /// Number of bytes taken so far.
+    #[inline]
     pub(crate) fn taken(&self) -> usize {
         self.len - self.rest.len()
     }
 
     /// Offset of the next byte, base included.
+    #[inline]
     pub(crate) fn offset(&self) -> usize {
         self.base + self.taken()
     }
@@ -50,6 +56,7 @@ impl<'a> Take<'a> {
     }
 
     /// Takes `n` bytes.
+    #[inline]
     pub(crate) fn bytes(&mut self, n: usize) -> Result<&'a [u8], DecodeError> {
         match self.rest.split_at_checked(n) {
             Some((head, tail)) => {
@@ -61,6 +68,7 @@ impl<'a> Take<'a> {
     }
 
     /// Takes `N` bytes as an array.
+    #[inline]
     pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
         match self.rest.split_first_chunk::<N>() {
             Some((head, tail)) => {
@@ -72,11 +80,13 @@ impl<'a> Take<'a> {
     }
 
     /// Takes one byte.
+    #[inline]
     pub(crate) fn u8(&mut self) -> Result<u8, DecodeError> {
         self.array::<1>().map(|[b]| b)
     }
 
     /// Takes a big-endian u32.
+    #[inline]
     pub(crate) fn be32(&mut self) -> Result<u32, DecodeError> {
         self.array().map(u32::from_be_bytes)
     }

@@ -3,6 +3,7 @@
 use super::crc_lanes;
 
 /// CRC-32C of `bytes`; the check value of `123456789` is `0xe3069283`.
+#[inline]
 pub fn crc32c(bytes: &[u8]) -> u32 {
     crc_lanes::crc32c(bytes).unwrap_or_else(|| crc_fast::crc32_iscsi(bytes))
 }

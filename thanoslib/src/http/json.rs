@@ -29,6 +29,11 @@ pub(super) fn html_safe_text(out: &mut String, s: &str) {
 
 fn quote(out: &mut String, s: &str, html: bool) {
     out.push('"');
+    if is_plain(s, html) {
+        out.push_str(s);
+        out.push('"');
+        return;
+    }
     let mut plain = 0;
     for (i, c) in s.char_indices() {
         let escape = match c {
@@ -59,6 +64,16 @@ fn quote(out: &mut String, s: &str, html: bool) {
     }
     out.push_str(&s[plain..]);
     out.push('"');
+}
+
+/// True when no byte may need an escape; without an early end many bytes are looked at together.
+fn is_plain(s: &str, html: bool) -> bool {
+    let odd = |b: u8| (b < 0x20) | (b == b'"') | (b == b'\\');
+    let odd_html = |b: u8| (b == b'<') | (b == b'>') | (b == b'&') | (b >= 0x80);
+    match html {
+        false => !s.bytes().fold(false, |any, b| any | odd(b)),
+        true => !s.bytes().fold(false, |any, b| any | odd(b) | odd_html(b)),
+    }
 }
 
 /// Appends a list of strings.
@@ -181,10 +196,20 @@ pub fn write_value(out: &mut String, value: &QueryValue) {
         QueryValue::Matrix(all) => {
             out.push_str(r#""resultType":"matrix","result":"#);
             let starts = Starts::of(all);
-            items(out, all.iter(), |out, s| series(out, s, &starts));
+            let mut begin = Some(out.len());
+            items(out, all.iter(), |out, s| {
+                series(out, s, &starts);
+                if let Some(begin) = begin.take() {
+                    // The others are mostly as long as the first.
+                    out.reserve((out.len() - begin).saturating_mul(all.len() - 1).min(ROOM_MAX));
+                }
+            });
         }
     }
 }
+
+/// Bytes that room is made for before they are written.
+const ROOM_MAX: usize = 64 << 20;
 
 /// Times of scalars and strings are plain floats: 1.5, not 1.500.
 fn plain_time(out: &mut String, t_ms: i64) {

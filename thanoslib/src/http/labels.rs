@@ -15,9 +15,9 @@ use super::{
 use crate::{
     context::Context,
     error::{Error, Result as StoreResult},
-    model::{Interval, Labels, Matcher, Warning, Warnings, float::Quoted},
+    model::{Interval, Labels, Matcher, Strings, Warning, Warnings, float::Quoted},
     query::{StoreQueryable, proxied},
-    store::{LabelNamesRequest, LabelValuesRequest, PartialResponse},
+    store::{LabelNamesRequest, LabelValuesRequest, PartialResponse, union},
 };
 
 const TRUNCATED: &str = "results truncated due to limit";
@@ -37,7 +37,7 @@ pub(super) async fn names(api: &Arc<Api>, ctx: &Context, params: &Params) -> Res
         names.extend(answer.names);
         warnings.extend(answer.warnings.iter().cloned());
     }
-    Ok(list(names, warnings, request.limit))
+    Ok(list(names.iter().collect(), warnings, request.limit))
 }
 
 pub(super) async fn values(
@@ -55,7 +55,7 @@ pub(super) async fn values(
         }
     };
     let request = LabelCall::read(api, ctx, params, false)?;
-    let (mut found, mut warnings) = (BTreeSet::new(), Warnings::default());
+    let (mut found, mut warnings) = (Vec::new(), Warnings::default());
     for matchers in request.sets() {
         let one = LabelValuesRequest {
             limit: request.fetch_limit(),
@@ -65,10 +65,10 @@ pub(super) async fn values(
         };
         let answer =
             run(ctx, api.served.store.label_values(ctx, one).map_err(|e| proxied(e, "LabelValues"))).await?;
-        found.extend(answer.values);
+        found.push(answer.values);
         warnings.extend(answer.warnings.iter().cloned());
     }
-    Ok(list(found, warnings, request.limit))
+    Ok(list(union(found), warnings, request.limit))
 }
 
 pub(super) async fn series(api: &Arc<Api>, ctx: &Context, params: &Params) -> Result<Response, ApiError> {
@@ -168,13 +168,13 @@ fn interval(api: &Api, params: &Params) -> Result<Interval, ApiError> {
     Ok(interval)
 }
 
-fn list(found: BTreeSet<String>, mut warnings: Warnings, limit: usize) -> Response {
-    let cut = limit > 0 && found.len() > limit;
-    if cut {
+fn list(mut found: Strings, mut warnings: Warnings, limit: usize) -> Response {
+    if limit > 0 && found.len() > limit {
         warnings.push(Warning::new(TRUNCATED));
+        found.truncate(limit);
     }
-    let kept = if cut { limit } else { found.len() };
-    let mut out = String::from(r#"{"status":"success","data":"#);
-    json::strings(&mut out, found.iter().take(kept).map(String::as_str));
+    let mut out = String::with_capacity(found.size_bytes() + 3 * found.len() + 64);
+    out.push_str(r#"{"status":"success","data":"#);
+    json::strings(&mut out, found.iter());
     json::finish(out, &warnings)
 }

@@ -14,7 +14,7 @@ use crate::{
     error::Result,
     model::{Interval, Resolution},
     promql::{Grain, SeriesData},
-    series::{Aggr, SampleColumns, SeriesBatch, SeriesView},
+    series::{Aggr, ChunkView, SampleColumns, SeriesBatch, SeriesView},
 };
 
 /// One series of one batch.
@@ -52,21 +52,26 @@ impl StoredSeries {
 
     /// Decodes raw floats of one replica, which need no merge; false when there is more to do.
     fn decode_plain(&self, out: &mut SampleColumns) -> Result<bool> {
-        let read = |i: Interval| !self.selection.joined || i.overlaps(self.selection.reads);
-        let chunks = || self.views().flat_map(|s| s.chunks()).filter(|c| read(c.meta.interval));
         let slots = self.selection.merge_replicas && self.selection.algorithm == Algorithm::Interval;
         if slots || self.selection.adds_up_resets() {
             return Ok(false);
         }
-        // Chunks of several replicas lie across each other, which is seen before one is decoded.
-        let mut before = None;
-        for c in chunks() {
-            if c.meta.aggr != Aggr::Raw || before.is_some_and(|before| c.meta.interval.mint <= before) {
-                return Ok(false);
-            }
-            before = Some(c.meta.interval.maxt);
+        // Nearly all series lie in one batch, and of theirs each chunk is wanted: a plain row.
+        if self.more.is_empty() && !self.selection.joined {
+            let Some(only) = self.first.batch.get(self.first.index) else { return Ok(true) };
+            return Ok(is_row(only.chunks()) && self.read_row(only.chunks(), out)?);
         }
-        let raw = chunks().map(|c| (c.meta.interval, Chunk { encoding: c.meta.encoding, data: c.data() }));
+        let read = |i: Interval| !self.selection.joined || i.overlaps(self.selection.reads);
+        let chunks = || self.views().flat_map(|s| s.chunks()).filter(|c| read(c.meta.interval));
+        Ok(is_row(chunks()) && self.read_row(chunks(), out)?)
+    }
+
+    fn read_row<'a>(
+        &self,
+        chunks: impl Iterator<Item = ChunkView<'a>>,
+        out: &mut SampleColumns,
+    ) -> Result<bool> {
+        let raw = chunks.map(|c| (c.meta.interval, Chunk { encoding: c.meta.encoding, data: c.data() }));
         read_floats(raw, self.selection.interval, out)
     }
 
@@ -100,6 +105,19 @@ impl StoredSeries {
         }
         chunks
     }
+}
+
+/// True for raw chunks that follow each other; those of several replicas lie across each other,
+/// which is seen before one is decoded.
+fn is_row<'a>(chunks: impl Iterator<Item = ChunkView<'a>>) -> bool {
+    let mut before = None;
+    for c in chunks {
+        if c.meta.aggr != Aggr::Raw || before.is_some_and(|before| c.meta.interval.mint <= before) {
+            return false;
+        }
+        before = Some(c.meta.interval.maxt);
+    }
+    true
 }
 
 impl SeriesData for StoredSeries {

@@ -56,6 +56,13 @@ impl LoserTree {
         self.nodes.first().map(|p| p.input)
     }
 
+    /// The winner, and how much of its key is that of the key that went out before; nothing is known
+    /// of the first one.
+    #[cfg(feature = "store")]
+    pub(crate) fn winner_shared(&self) -> Option<(usize, usize)> {
+        self.nodes.first().map(|p| (p.input, p.shared))
+    }
+
     /// Plays the matches of the winner, whose key has become greater or is gone.
     ///
     /// `shared` tells how much of its key is that of the key before; nothing when it is gone.

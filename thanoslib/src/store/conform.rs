@@ -17,7 +17,7 @@ use crate::{
     budget::Lease,
     context::Context,
     error::{Error, Result},
-    model::{Labels, LabelsRef},
+    model::{Labels, LabelsRef, Strings},
     series::{BatchBuilder, ChunkJoin, SeriesBatch},
 };
 
@@ -153,9 +153,9 @@ impl Store for Conform {
         let limit = request.limit;
         let Some(value) = self.external.get(&request.label).map(text) else {
             let inner = LabelValuesRequest { matchers, limit: 0, ..request };
-            let mut answer = self.inner.label_values(ctx, inner).await?;
-            sort_and_cut(&mut answer.values, limit);
-            return Ok(answer);
+            let answer = self.inner.label_values(ctx, inner).await?;
+            let values = cut(answer.values.into_sorted(), limit);
+            return Ok(LabelValues { values, ..answer });
         };
         // An external label has its one value if any series is left.
         let names = LabelNamesRequest {
@@ -166,7 +166,7 @@ impl Store for Conform {
             ..LabelNamesRequest::new(request.interval, matchers)
         };
         let found = self.inner.label_names(ctx, names).await?;
-        let values = if found.names.is_empty() { Vec::new() } else { vec![value] };
+        let values = (!found.names.is_empty()).then_some(value).into_iter().collect();
         Ok(LabelValues { values, warnings: found.warnings, queried_blocks: found.queried_blocks })
     }
 }
@@ -191,6 +191,14 @@ pub(crate) fn arrange(
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The first `limit` strings; 0 means all.
+pub(crate) fn cut(mut strings: Strings, limit: usize) -> Strings {
+    if limit > 0 {
+        strings.truncate(limit);
+    }
+    strings
 }
 
 pub(crate) fn sort_and_cut(list: &mut Vec<String>, limit: usize) {

@@ -12,7 +12,10 @@ use xxhash_rust::xxh64::xxh64;
 
 use super::{
     Abilities, Frame, LabelNames, LabelNamesRequest, LabelValues, LabelValuesRequest, PartialResponse,
-    SeriesRequest, SeriesStream, Store, StoreInfo, conform::sort_and_cut, external::may_match, merge,
+    SeriesRequest, SeriesStream, Store, StoreInfo,
+    conform::{cut, sort_and_cut},
+    external::may_match,
+    merge, union,
 };
 use crate::{
     chunk::Chunk,
@@ -308,16 +311,19 @@ pub(crate) async fn join_values(
     concurrent: usize,
     limit: usize,
 ) -> Result<LabelValues> {
-    let mut out = LabelValues::default();
+    let (mut out, mut lists) = (LabelValues::default(), Vec::new());
     let mut lease = ctx.budget().reserve(0)?;
     collect(calls, concurrent, &mut out.warnings, |answer: LabelValues| {
-        lease.grow(held_bytes(&answer.values))?;
-        out.values.extend(answer.values);
+        // Replicas and neighbouring blocks mostly have the same values.
+        if !lists.contains(&answer.values) {
+            lease.grow(answer.values.size_bytes() as u64)?;
+            lists.push(answer.values);
+        }
         out.queried_blocks.extend(answer.queried_blocks);
         Ok(answer.warnings)
     })
     .await?;
-    sort_and_cut(&mut out.values, limit);
+    out.values = cut(union(lists), limit);
     Ok(out)
 }
 

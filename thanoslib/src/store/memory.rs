@@ -11,7 +11,9 @@ use futures::{StreamExt, stream};
 
 use super::{
     Abilities, Frame, LabelNames, LabelNamesRequest, LabelValues, LabelValuesRequest, SeriesRequest,
-    SeriesStream, Store, StoreInfo, TsdbInfo, conform::sort_and_cut, merge,
+    SeriesStream, Store, StoreInfo, TsdbInfo,
+    conform::{cut, sort_and_cut},
+    merge,
 };
 use crate::{
     budget::Lease,
@@ -19,7 +21,7 @@ use crate::{
     context::Context,
     error::{Error, ErrorKind, Result},
     index::{MemoryIndex, SeriesIds},
-    model::{Interval, Labels, Matcher},
+    model::{Interval, Labels, Matcher, Strings},
     series::{Aggr, BatchBuilder},
 };
 
@@ -307,8 +309,8 @@ impl Store for MemoryStore {
     async fn label_values(&self, _: &Context, request: LabelValuesRequest) -> Result<LabelValues> {
         let state = self.read()?;
         let found = state.find(request.interval, &request.matchers);
-        let mut values = state.index.label_values(&request.label, found.as_ref()).map(text).collect();
-        sort_and_cut(&mut values, request.limit);
+        let values = Strings::from_lossy(state.index.label_values(&request.label, found.as_ref()));
+        let values = cut(values.into_sorted(), request.limit);
         Ok(LabelValues { values, ..LabelValues::default() })
     }
 }

@@ -17,6 +17,7 @@ pub mod prometheus;
 mod proxy;
 mod request;
 mod source;
+mod union;
 mod windowed;
 
 use std::fmt;
@@ -44,6 +45,7 @@ pub use request::{
 pub use source::{
     ChunkRow, ChunkSink, ChunkSource, ChunkStore, SampleSink, SampleSource, Scan, SourceSettings, SourceStore,
 };
+pub(crate) use union::union;
 pub use windowed::Windowed;
 
 use crate::{

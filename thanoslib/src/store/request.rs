@@ -1,7 +1,7 @@
 //! Requests to stores, as plain data.
 
 use crate::{
-    model::{Interval, Labels, LabelsBuilder, Matcher, Warnings},
+    model::{Interval, Labels, LabelsBuilder, Matcher, Strings, Warnings},
     series::Aggr,
 };
 
@@ -159,7 +159,7 @@ pub struct LabelNames {
 #[derive(Clone, Debug, Default)]
 pub struct LabelValues {
     /// Values in byte order.
-    pub values: Vec<String>,
+    pub values: Strings,
     /// Known gaps.
     pub warnings: Warnings,
     /// The blocks that were read, as ULID texts.

@@ -108,7 +108,7 @@ mod tests {
         }
         let clock = Arc::new(ManualClock::new(25_000));
         let window = TimeWindow { min: TimeBound::At(15_000), max: TimeBound::FromNow(0) };
-        let store = Windowed::new(Arc::new(inner), window, clock.clone());
+        let store = Windowed::new(Arc::new(inner), window, Arc::clone(&clock) as Arc<dyn Clock>);
         let ctx = Context::default();
         let asked = async |interval: Interval| {
             let up = vec![Matcher::equal("__name__", "up")];

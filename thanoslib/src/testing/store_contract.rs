@@ -91,11 +91,7 @@ fn ascending(series: &[Labels], what: &str) -> Result<()> {
     Ok(())
 }
 
-fn same(
-    what: &str,
-    got: &[impl PartialEq + std::fmt::Debug],
-    want: &[impl PartialEq + std::fmt::Debug],
-) -> Result<()> {
+fn same(what: &str, got: &impl std::fmt::Debug, want: &(impl std::fmt::Debug + ?Sized)) -> Result<()> {
     let (got, want) = (format!("{got:?}"), format!("{want:?}"));
     if got == want {
         return Ok(());
@@ -151,7 +147,7 @@ async fn label_calls(store: &Arc<dyn Store>, ctx: &Context, all: &[Labels]) -> R
         label_calls_for(store, ctx, all, Some(Matcher::equal(name.clone(), ""))).await?;
     }
     let unknown = LabelValuesRequest::new("no_such_label", Interval::ALL, Vec::new());
-    same("values of an unknown label", &store.label_values(ctx, unknown).await?.values, &[] as &[String])
+    same("values of an unknown label", &store.label_values(ctx, unknown).await?.values, &[(); 0])
 }
 
 fn names_of(series: &[Labels]) -> BTreeSet<String> {

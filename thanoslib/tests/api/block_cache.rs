@@ -6,7 +6,7 @@ use thanoslib::{
     block::{BlockCache, BlockMeta, DeletionMark, Discovery, put_mark},
     bucket::{Bucket, CountingMetrics, Operation},
     context::Context,
-    model::{Interval, Labels},
+    model::{Interval, Labels, Strings},
     store::{BlockSet, BucketSource, LabelValuesRequest, SeriesRequest, Store},
 };
 
@@ -33,7 +33,7 @@ fn reads(metrics: &CountingMetrics) -> [u64; 4] {
 /// One life of a process: what it answered, and what it read of the bucket before.
 struct Life {
     answer: Streamed,
-    values: Vec<String>,
+    values: Strings,
     reads: [u64; 4],
     damaged: u64,
 }

@@ -7,7 +7,7 @@ use thanoslib::{
     budget::Budget,
     chunk::{Encoding, XorAppender},
     context::Context,
-    model::{Interval, Labels, MatchOp, Matcher},
+    model::{Interval, Labels, MatchOp, Matcher, Strings},
     store::{
         Conform, Frame, LabelNamesRequest, LabelValuesRequest, MemoryStore, Projection, SeriesRequest,
         ShardInfo, Store,
@@ -50,7 +50,7 @@ async fn names(store: &Arc<dyn Store>, request: LabelNamesRequest) -> Vec<String
     store.label_names(&Context::default(), request).await.expect("names").names
 }
 
-async fn values(store: &Arc<dyn Store>, request: LabelValuesRequest) -> Vec<String> {
+async fn values(store: &Arc<dyn Store>, request: LabelValuesRequest) -> Strings {
     store.label_values(&Context::default(), request).await.expect("values").values
 }
 

@@ -272,7 +272,7 @@ async fn label_calls_join_and_warn() {
     let texts: Vec<String> = got.warnings.iter().map(ToString::to_string).collect();
     assert_eq!(
         (got.values, texts),
-        (vec!["us".to_owned()], vec![format!("fetch label values from store {EU}: gone")])
+        (["us"].iter().collect(), vec![format!("fetch label values from store {EU}: gone")])
     );
     let e = proxy.label_values(&ctx, values(PartialResponse::Abort)).await.expect_err("an abort");
     assert_eq!(e.message(), format!("fetch label values from store {EU}: gone"));

@@ -218,9 +218,12 @@ impl Store for Broken {
         let unknown = series().iter().all(|l| l.get(&request.label).is_none());
         let mut answer = self.inner.label_values(ctx, request).await?;
         match self.fault {
-            Fault::ValuesWrong if !answer.values.is_empty() => drop(answer.values.pop()),
-            Fault::ValuesUnsorted => answer.values.reverse(),
-            Fault::ValuesOfUnknownLabels if unknown => answer.values.push(String::new()),
+            Fault::ValuesWrong => answer.values.truncate(answer.values.len().saturating_sub(1)),
+            Fault::ValuesUnsorted => {
+                let values: Vec<&str> = answer.values.iter().collect();
+                answer.values = values.into_iter().rev().collect();
+            }
+            Fault::ValuesOfUnknownLabels if unknown => answer.values.push(""),
             _ => {}
         }
         Ok(answer)

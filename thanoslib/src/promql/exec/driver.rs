@@ -34,8 +34,9 @@ use super::{
     stack::with_room,
 };
 
-/// Jobs of one select that run or wait to run.
-const JOBS_MAX: usize = 4;
+/// Jobs of one select that run or wait to run. As many as keep workers busy while whoever reads waits
+/// for a processor.
+const JOBS_MAX: usize = 8;
 /// Selects that are read at a time.
 const SELECTS_MAX: usize = 4;
 

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     context::Context,
     error::{Error, Result},
-    model::{Warning, Warnings},
+    model::{Strings, Warning, Warnings},
     store::{LabelNames, LabelNamesRequest, LabelValues, LabelValuesRequest, external::consume},
 };
 
@@ -65,7 +65,7 @@ impl PrometheusStore {
             let value = String::from_utf8_lossy(value).into_owned();
             let found = matchers.is_empty()
                 || !self.series_labels(ctx, request.interval, &matchers, 1).await?.is_empty();
-            let values = if found { vec![value] } else { Vec::new() };
+            let values = found.then_some(value).into_iter().collect();
             return Ok(LabelValues { values, ..LabelValues::default() });
         }
         let answer = if matchers.is_empty() || view.labels_take_matchers() {
@@ -86,9 +86,7 @@ impl PrometheusStore {
             }
             Answer { data: values, warnings: Vec::new() }
         };
-        let mut values = answer.data;
-        values.sort_unstable();
-        values.dedup();
+        let values = answer.data.into_iter().collect::<Strings>().into_sorted();
         Ok(LabelValues { values, warnings: warnings(answer.warnings), queried_blocks: Vec::new() })
     }
 }

@@ -363,7 +363,7 @@ async fn label_calls_know_external_labels() {
     assert_eq!(store.label_names(&ctx, without).await.expect("ok").names, ["__name__", "cluster", "job"]);
     let values = |label: &str, matchers: Vec<Matcher>| LabelValuesRequest::new(label, at, matchers);
     let got = store.label_values(&ctx, values("job", Vec::new())).await.expect("ok");
-    assert_eq!((got.values, got.warnings.iter().count()), (vec!["a".to_owned(), "b".to_owned()], 1));
+    assert_eq!((got.values, got.warnings.iter().count()), (["a", "b"].iter().collect(), 1));
     let check = async |label: &str, matchers: &[(&str, &str)], want: &[&str]| {
         let matchers = matchers.iter().map(|(n, v)| Matcher::equal(*n, *v)).collect();
         assert_eq!(

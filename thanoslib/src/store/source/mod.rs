@@ -221,7 +221,7 @@ async fn label_values(
     let mut found = Strings::new(ctx)?;
     let mut each = |labels: LabelsRef<'_>| labels.get(&request.label).map_or(Ok(()), |v| found.add(v));
     of.each_labels(ctx, scan, &mut each).await?;
-    Ok(LabelValues { values: found.finish(request.limit), ..LabelValues::default() })
+    Ok(LabelValues { values: found.finish(request.limit).into_iter().collect(), ..LabelValues::default() })
 }
 
 /// What a store over a source says of itself: that it does nothing but answer.
