@@ -98,15 +98,21 @@ impl<'a> Listing<'a> {
         self.children(self.root).into_iter().filter(|item| matches!(inner(item), Some(("use", _)))).count()
     }
 
-    /// True when the module at hand shows the module that a path begins with.
+    /// True when the module at hand shows all modules that a path goes through.
     fn is_public(&self, source: &str) -> bool {
-        let first = source.split("::").find(|s| *s != "self");
-        let module = self.open.last().map_or(self.root, |id| &self.index[id]);
-        self.children(module).into_iter().any(|item| {
-            item["visibility"] == "public"
-                && matches!(inner(item), Some(("module", _)))
-                && Some(text(&item["name"])) == first
-        })
+        let names: Vec<&str> = source.split("::").filter(|s| *s != "self").collect();
+        let through = names.split_last().map_or(&[][..], |(_, modules)| modules);
+        let mut module = self.open.last().map_or(self.root, |id| &self.index[id]);
+        for name in through {
+            let inside = self.children(module).into_iter().find(|item| {
+                item["visibility"] == "public"
+                    && matches!(inner(item), Some(("module", _)))
+                    && text(&item["name"]) == *name
+            });
+            let Some(inside) = inside else { return false };
+            module = inside;
+        }
+        !through.is_empty()
     }
 
     fn children(&self, module: &'a Value) -> Vec<&'a Value> {

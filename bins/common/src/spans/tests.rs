@@ -81,9 +81,9 @@ async fn spans_arrive_over_both_protocols() {
         stop.send(true).expect("it runs");
         tokio::time::timeout(Duration::from_secs(20), running).await.expect("in time").expect("no panic");
         let taken = taken.lock().expect("not poisoned");
-        let [(headers, body)] = &taken[..] else { panic!("{kind}: {} requests", taken.len()) };
-        assert_eq!(headers["x-team"], "a");
-        let message = &body[skip..];
+        // On a busy machine the inner span may have left before the outer one ended.
+        assert!(!taken.is_empty() && taken.iter().all(|(headers, _)| headers["x-team"] == "a"), "{kind}");
+        let message = &taken.iter().flat_map(|(_, body)| &body[skip..]).copied().collect::<Vec<u8>>();
         for text in
             ["service.name", "query", "zone", "north", "/api/v1/query", "select", "store is away", "200"]
         {
