@@ -8,8 +8,9 @@ use tokio::time::Instant;
 use super::{
     check::Check,
     fault::{Fault, awaited},
+    health::Health,
     member::ProxyMember,
-    tolerance::{Breaker, Health, Patience},
+    tolerance::{Breaker, Patience},
 };
 use crate::{
     context::Context,

@@ -8,6 +8,7 @@ mod buffer;
 mod check;
 mod choose;
 mod fault;
+mod health;
 mod member;
 mod replicas;
 mod retrieve;
@@ -38,7 +39,7 @@ use crate::{
     model::{Interval, Labels, Matcher},
 };
 use choose::{Asked, Chosen};
-use tolerance::Health;
+use health::Health;
 use watched::Watched;
 
 /// Members asked at the same time by one request.

@@ -9,9 +9,10 @@ use super::{
     ProxySettings, ProxyStatistics,
     attempt::{Attempt, Trying},
     fault::{Fault, Step, aborted},
+    health::Health,
     member::ProxyMember,
     replicas::{self, Replicas},
-    tolerance::{Health, Patience},
+    tolerance::Patience,
 };
 use crate::{
     context::Context,

@@ -6,7 +6,7 @@
 
 use crate::{model::two_sum, promql::pace::GROUP};
 
-use super::{plain::Runs, sliding::SHORT};
+use super::{runs::Runs, sliding::SHORT};
 
 /// Most samples of a window whose extreme is looked for anew.
 const EXTREME: usize = 32;

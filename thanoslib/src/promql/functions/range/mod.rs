@@ -35,6 +35,7 @@ mod plain;
 mod plain_rate;
 mod rate;
 mod regression;
+mod runs;
 mod sliding;
 mod sliding_histogram;
 mod smoothed;
