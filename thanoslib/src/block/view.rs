@@ -10,7 +10,7 @@ use crate::{
 
 /// Why a folder named like a block counts as none.
 ///
-/// See [`MetaFetcher`].
+/// See [`MetaFetcher`](super::MetaFetcher).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Partial {
@@ -22,7 +22,7 @@ pub enum Partial {
 
 /// What a fetch saw.
 ///
-/// See [`MetaFetcher`].
+/// See [`MetaFetcher`](super::MetaFetcher).
 #[derive(Debug, Default)]
 pub struct View {
     /// The blocks that passed the filter.
