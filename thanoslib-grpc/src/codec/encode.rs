@@ -246,6 +246,7 @@ pub(super) fn write(
         bytes(2, label.value, out);
     }
     let all = Windows { series, at: part.chunk };
+    let mut small = Small::default();
     for window in all.take(part.windows as usize) {
         let mut own = [0; SLOTS];
         let mut taken = 0;
@@ -254,26 +255,73 @@ pub(super) fn write(
             taken += 1;
             own[taken - 1]
         });
-        out.put_u8(bytes_tag(2));
-        encode_varint(len as u64, out);
-        number(1, window.interval.mint as u64, out);
-        number(2, window.interval.maxt as u64, out);
+        small.field(bytes_tag(2), len as u64);
+        small.number(1, window.interval.mint as u64);
+        small.number(2, window.interval.maxt as u64);
         for ((n, chunk), hash) in window.taken().zip(own) {
             let data = chunk.data();
-            out.put_u8(bytes_tag(n));
-            encode_varint(chunk_len(chunk, data, hash) as u64, out);
-            number(1, encoding(chunk.meta.encoding).unwrap_or_default().into(), out);
-            bytes(2, data, out);
-            number(3, hash, out);
+            small.field(bytes_tag(n), chunk_len(chunk, data, hash) as u64);
+            small.number(1, encoding(chunk.meta.encoding).unwrap_or_default().into());
+            if !data.is_empty() {
+                small.field(bytes_tag(2), data.len() as u64);
+                small.flush(out);
+                out.put_slice(data);
+            }
+            small.number(3, hash);
         }
+        small.flush(out);
     }
 }
 
-#[inline]
-fn number(n: u8, v: u64, out: &mut impl BufMut) {
-    if v != 0 {
-        out.put_u8(number_tag(n));
-        encode_varint(v, out);
+/// Tags and numbers between chunk data, collected so that they go out as one piece.
+struct Small {
+    bytes: [u8; SMALL_BYTES],
+    len: usize,
+}
+
+/// Most bytes of a tag and a number.
+const FIELD_BYTES: usize = 11;
+/// Room for what stands in front of the data of a window's chunks: three fields of the window, and four
+/// fields for each slot if none has data.
+const SMALL_BYTES: usize = FIELD_BYTES * (3 + 4 * SLOTS);
+
+impl Default for Small {
+    fn default() -> Self {
+        Self { bytes: [0; SMALL_BYTES], len: 0 }
+    }
+}
+
+impl Small {
+    #[inline]
+    fn push(&mut self, byte: u8) {
+        if let Some(place) = self.bytes.get_mut(self.len) {
+            *place = byte;
+            self.len += 1;
+        }
+    }
+
+    #[inline]
+    fn field(&mut self, tag: u8, mut v: u64) {
+        self.push(tag);
+        while v >= 0x80 {
+            self.push(v as u8 | 0x80);
+            v >>= 7;
+        }
+        self.push(v as u8);
+    }
+
+    /// A number; zero is left out.
+    #[inline]
+    fn number(&mut self, n: u8, v: u64) {
+        if v != 0 {
+            self.field(number_tag(n), v);
+        }
+    }
+
+    #[inline]
+    fn flush(&mut self, out: &mut impl BufMut) {
+        out.put_slice(self.bytes.get(..self.len).unwrap_or_default());
+        self.len = 0;
     }
 }
 

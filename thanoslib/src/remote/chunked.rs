@@ -1,5 +1,7 @@
 //! The messages of a streamed answer: series with their chunks as bytes.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 use super::wire::Fields;
@@ -43,10 +45,16 @@ impl ChunkedFrame {
         })
     }
 
-    /// A part of this message as a shared slice.
-    pub fn share(&self, part: &[u8]) -> Bytes {
+    /// The message.
+    pub fn bytes(&self) -> &Bytes {
+        &self.0
+    }
+
+    /// Where a part of this message lies in it.
+    pub fn range(&self, part: &[u8]) -> Range<usize> {
         // An empty part may lie anywhere.
-        if part.is_empty() { Bytes::new() } else { self.0.slice_ref(part) }
+        let at = if part.is_empty() { 0 } else { part.as_ptr().addr().wrapping_sub(self.0.as_ptr().addr()) };
+        at..at.saturating_add(part.len())
     }
 }
 
@@ -164,7 +172,8 @@ mod tests {
         series.read(bytes[0]).expect("sound");
         let want = |encoding| RemoteChunk { interval: Interval::new(-5, 7), encoding, data: b"data" };
         assert_eq!(series.chunks, [want(Encoding::Xor), want(Encoding::FloatHistogramSt)]);
-        assert_eq!(frame.share(series.chunks[0].data), "data");
+        assert_eq!(frame.bytes()[frame.range(series.chunks[0].data)], *b"data");
+        assert!(frame.range(b"").is_empty());
         series.read(bytes[1]).expect("empty");
         assert!(series.labels.is_empty() && series.chunks.is_empty());
     }

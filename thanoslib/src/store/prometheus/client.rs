@@ -211,7 +211,12 @@ impl Incoming {
 
     /// The next piece of the body.
     pub(crate) async fn piece(&mut self, ctx: &Context) -> Result<Option<Bytes>> {
-        ctx.run(async { self.response.chunk().await.map_err(|e| unreachable("read body", e)) }).await
+        ctx.run(self.next_piece()).await
+    }
+
+    /// The same for callers that look after the context themselves. Nothing is lost when it is dropped.
+    pub(crate) async fn next_piece(&mut self) -> Result<Option<Bytes>> {
+        self.response.chunk().await.map_err(|e| unreachable("read body", e))
     }
 
     /// Hands every piece of the body on until it says that it has enough.

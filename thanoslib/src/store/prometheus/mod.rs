@@ -9,6 +9,7 @@
 
 mod client;
 mod config;
+mod gather;
 mod json;
 mod labels;
 mod metrics;

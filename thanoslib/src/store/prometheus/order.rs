@@ -12,6 +12,8 @@
 //!
 //! Invariant: knows series as labels and bytes; reads nothing.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 use crate::{
@@ -26,7 +28,17 @@ use crate::{
 pub(super) struct HeldChunk {
     pub(super) interval: Interval,
     pub(super) encoding: Encoding,
-    pub(super) data: Bytes,
+    /// What the samples lie in, which chunks share.
+    pub(super) buffer: Bytes,
+    /// Where they lie.
+    pub(super) data: Range<usize>,
+}
+
+impl HeldChunk {
+    /// Adds it to the series begun last.
+    pub(super) fn put(&self, out: &mut BatchBuilder) {
+        out.chunk_in(self.interval, Aggr::Raw, self.encoding, true, &self.buffer, self.data.clone());
+    }
 }
 
 /// A series that others may still come before.
@@ -161,7 +173,7 @@ impl Order {
             }
             out.series(series.labels.view());
             for chunk in series.chunks {
-                out.chunk(chunk.interval, Aggr::Raw, chunk.encoding, true, chunk.data);
+                chunk.put(out);
             }
             self.last = Some(series.labels);
         }

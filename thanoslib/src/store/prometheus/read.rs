@@ -2,10 +2,12 @@
 
 use futures::{StreamExt, stream};
 use reqwest::{Method, header};
+use tokio::time::{Instant, sleep};
 
 use super::{
     PrometheusClient, PrometheusStore,
     client::Incoming,
+    gather::Gather,
     metrics::ReadMetrics,
     order::{HeldChunk, Order, Overlay},
     sampled,
@@ -15,7 +17,7 @@ use crate::{
     chunk::Encoding,
     context::Context,
     error::{Error, ErrorKind, Result},
-    model::{Aggr, Interval, Labels, Matcher},
+    model::{Interval, Labels, Matcher},
     remote::{ChunkedFrame, ChunkedSeries, FrameReader, encode_read_request},
     series::{BatchBuilder, SeriesBatch},
     store::{
@@ -25,10 +27,17 @@ use crate::{
     },
 };
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc, time::Duration};
 
 /// Series in a batch.
 const BATCH_SERIES: usize = 256;
+
+/// Bytes of a batch, after which no more series are added: what is sent on is best still in the
+/// processor's cache.
+const BATCH_BYTES: usize = 64 << 10;
+
+/// How long a batch that holds a series waits for more.
+const BATCH_WAIT: Duration = Duration::from_millis(5);
 
 impl PrometheusStore {
     /// Series with their chunks, by remote read; `request` holds no matcher on external labels.
@@ -120,12 +129,14 @@ fn streamed(
         lease: ctx.budget().reserve(0)?,
         ctx: ctx.clone(),
         incoming,
+        gather: Gather::default(),
         frames: FrameReader::default(),
         frames_read: 0,
         reserved: 0,
         order,
         metrics,
         ended: false,
+        failed: None,
     };
     let batches = stream::try_unfold(reading, |mut reading| async move {
         let batch = reading.next().await.map_err(|e| e.context("remote read"))?;
@@ -138,6 +149,7 @@ fn streamed(
 struct Reading {
     ctx: Context,
     incoming: Incoming,
+    gather: Gather,
     frames: FrameReader,
     frames_read: u64,
     /// Budget of the frame that has not come whole.
@@ -148,28 +160,26 @@ struct Reading {
     order: Option<Order>,
     metrics: Arc<ReadMetrics>,
     ended: bool,
+    /// How the answer ends after the last batch, if not well.
+    failed: Option<Error>,
 }
 
 impl Reading {
-    /// The series of the next piece of the answer that holds any.
+    /// As many series as come within a short time after the first, or fill a batch.
     async fn next(&mut self) -> Result<Option<SeriesBatch>> {
+        if let Some(e) = self.failed.take() {
+            return Err(e);
+        }
         let mut out = BatchBuilder::default();
-        while !self.ended {
-            self.take_frames(&mut out)?;
-            if !out.is_empty() {
-                break;
+        // Once for all pieces of a batch: to begin such a wait costs as much as reading a small piece.
+        let ctx = self.ctx.clone();
+        if let Err(e) = ctx.run(self.fill(&mut out)).await {
+            self.ended = true;
+            if out.is_empty() {
+                return Err(e);
             }
-            match self.incoming.piece(&self.ctx).await? {
-                Some(piece) => self.frames.push(piece),
-                None => {
-                    self.frames.finish()?;
-                    self.ended = true;
-                    self.metrics.frames.observe(self.frames_read as f64);
-                    if let Some(order) = &mut self.order {
-                        order.send(&mut out)?;
-                    }
-                }
-            }
+            // What came before an error is handed out before it.
+            self.failed = Some(e);
         }
         if out.is_empty() {
             return Ok(None);
@@ -182,9 +192,42 @@ impl Reading {
         Ok(Some(batch.with_lease(Arc::new(lease))))
     }
 
+    /// Reads pieces until the batch is full or has waited long enough.
+    async fn fill(&mut self, out: &mut BatchBuilder) -> Result<()> {
+        let mut late = pin!(sleep(BATCH_WAIT));
+        let mut waits = false;
+        while !self.ended {
+            self.take_frames(out)?;
+            if full(out) {
+                break;
+            }
+            if !waits && !out.is_empty() {
+                late.as_mut().reset(Instant::now() + BATCH_WAIT);
+                waits = true;
+            }
+            let piece = tokio::select! {
+                biased;
+                piece = self.gather.next(self.incoming.next_piece()) => piece?,
+                () = &mut late, if waits => break,
+            };
+            match piece {
+                Some(piece) => self.frames.push(piece),
+                None => {
+                    self.frames.finish()?;
+                    self.ended = true;
+                    self.metrics.frames.observe(self.frames_read as f64);
+                    if let Some(order) = &mut self.order {
+                        order.send(out)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Reads the frames that have come whole, as many as go into a batch.
     fn take_frames(&mut self, out: &mut BatchBuilder) -> Result<()> {
-        while out.len() < BATCH_SERIES {
+        while !full(out) {
             let Some(message) = self.frames.next_frame()? else {
                 let wanted = self.frames.frame_len().unwrap_or(0) as u64;
                 self.lease.grow(wanted.saturating_sub(self.reserved))?;
@@ -206,6 +249,10 @@ impl Reading {
     }
 }
 
+fn full(batch: &BatchBuilder) -> bool {
+    batch.len() >= BATCH_SERIES || batch.size_bytes() >= BATCH_BYTES
+}
+
 fn put(
     order: &mut Option<Order>,
     frame: &ChunkedFrame,
@@ -215,7 +262,8 @@ fn put(
     let chunks = series.chunks.iter().map(|chunk| HeldChunk {
         interval: chunk.interval,
         encoding: chunk.encoding,
-        data: frame.share(chunk.data),
+        buffer: frame.bytes().clone(),
+        data: frame.range(chunk.data),
     });
     match order {
         Some(order) => order.push(&mut series.labels, chunks, out),
@@ -235,6 +283,6 @@ pub(super) fn put_as_sent(
     out.series(Labels::from_pairs(labels.iter().copied()).view());
     for chunk in chunks {
         debug_assert!(chunk.encoding != Encoding::Aggr, "refused when it was read");
-        out.chunk(chunk.interval, Aggr::Raw, chunk.encoding, true, chunk.data);
+        chunk.put(out);
     }
 }

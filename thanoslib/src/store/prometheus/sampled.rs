@@ -49,7 +49,8 @@ pub(super) async fn read(
         let chunks = cut(&series, &mut cutter)?.into_iter().map(|chunk| HeldChunk {
             interval: chunk.interval,
             encoding: chunk.encoding,
-            data: Bytes::from(chunk.data),
+            data: 0..chunk.data.len(),
+            buffer: Bytes::from(chunk.data),
         });
         match &mut order {
             Some(order) => order.push(&mut series.labels, chunks, &mut out)?,
