@@ -10,7 +10,7 @@ use crate::{
 
 /// Frames without a series that may follow each other.
 const EMPTY_FRAMES_MAX: usize = 10_000;
-/// Warnings of one member that are told; what comes behind them is not.
+/// Warnings of one member that are told; the last of them says that there are more.
 const WARNINGS_MAX: usize = 500;
 /// Bytes of a warning that are told.
 const WARNING_BYTES_MAX: usize = 4 << 10;
@@ -41,6 +41,9 @@ impl Check {
                 self.warnings = self.warnings.saturating_add(1);
                 let len = warning.message.floor_char_boundary(WARNING_BYTES_MAX);
                 warning.message.truncate(len);
+                if self.warnings == WARNINGS_MAX {
+                    "more warnings are left out".clone_into(&mut warning.message);
+                }
                 Ok((self.warnings <= WARNINGS_MAX).then_some(Frame::Warning(warning)))
             }
             other => self.aside().map(|()| Some(other)),
@@ -232,6 +235,8 @@ mod tests {
             assert!(check.batch(batch(&[(&format!("{i:05}"), 0)])).is_ok());
         }
         assert_eq!(told.len(), WARNINGS_MAX);
+        let last = told.last();
+        assert!(matches!(last, Some(Frame::Warning(w)) if w.message == "more warnings are left out"));
         let short = |f: &Frame| matches!(f, Frame::Warning(w) if w.message.len() <= WARNING_BYTES_MAX);
         assert!(told.iter().all(short));
     }
