@@ -7,7 +7,7 @@ use std::{
     process::Command,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -104,13 +104,15 @@ async fn series_in_flight_over_a_restart_are_whole_or_marked() {
     let mut all = Seen::default();
     for (round, signal) in ["-TERM", "-KILL"].into_iter().cycle().take(8).enumerate() {
         let mut asking = tokio::task::JoinSet::new();
-        let enough = Arc::new(AtomicBool::new(false));
+        let (enough, answers) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         for _ in 0..ASKING {
-            let (http, path, enough) = (http.clone(), path.clone(), Arc::clone(&enough));
+            let (http, path) = (http.clone(), path.clone());
+            let (enough, answers) = (Arc::clone(&enough), Arc::clone(&answers));
             asking.spawn(async move {
                 let mut seen = Seen::default();
                 while !enough.load(Ordering::Relaxed) {
                     seen.add(ask(&http, &path).await);
+                    answers.fetch_add(1, Ordering::Relaxed);
                 }
                 seen
             });
@@ -120,7 +122,9 @@ async fn series_in_flight_over_a_restart_are_whole_or_marked() {
         let pid = server.0.id().to_string();
         assert!(Command::new("kill").args([signal, &pid]).status().expect("kill runs").success());
         server.0.wait().expect("it ends");
-        sleep(Duration::from_millis(300)).await;
+        // Of so many answers one was asked for while the server was down.
+        let enough_answers = answers.load(Ordering::Relaxed) + ASKING + 1;
+        until("answers while it is down", async || answers.load(Ordering::Relaxed) >= enough_answers).await;
         server = prometheus.start();
         sleep(Duration::from_millis(1500)).await;
         enough.store(true, Ordering::Relaxed);
