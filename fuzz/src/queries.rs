@@ -195,7 +195,12 @@ impl<'a, P: Pick> Queries<'a, P> {
         let metric = self.of(of).to_owned();
         let selector = self.selector(Some(&metric));
         let smoothed = if self.picks.once_in(30) { " smoothed" } else { "" };
-        format!("{selector}{smoothed}{}", self.modifiers())
+        let modifiers = self.modifiers();
+        // An operator behind such a duration would be part of it.
+        match modifiers.contains("offset (") || modifiers.contains("step()") {
+            true => format!("({selector}{smoothed}{modifiers})"),
+            false => format!("{selector}{smoothed}{modifiers}"),
+        }
     }
 
     /// A range vector.
