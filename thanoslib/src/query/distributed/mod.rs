@@ -127,7 +127,7 @@ fn whole_seconds(plan: &LogicalPlan) -> Option<QueryTime> {
     if !whole(plan.lookback_ms()) || !whole(start_ms) {
         return None;
     }
-    // Zero stands for now.
+    // On the wire a time of zero means the present, so 1970 cannot be asked for.
     match plan.is_instant() {
         true => (start_ms != 0).then_some(QueryTime::Instant { t_ms: Some(start_ms) }),
         false => (whole(end_ms) && whole(step_ms) && step_ms > 0).then_some(QueryTime::Range {
