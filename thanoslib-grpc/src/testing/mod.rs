@@ -10,7 +10,7 @@ mod compare;
 
 use bytes::Bytes;
 use serde_json::Value;
-use thanoslib::testing::golden::{Golden, Suite, Verdict};
+use thanoslib::testing::golden::{Check, Golden, Suite, Verdict};
 use tokio::runtime::Runtime;
 use tonic::{
     Code,
@@ -48,6 +48,14 @@ impl Target {
 /// Runs the rows of a recorded file against a server. The component's name in rows stays what it
 /// was in the recording.
 pub fn run(golden: &mut Golden, runtime: &Runtime, label: &str, path: &str, target: Option<&Target>) {
+    run_with(golden, label, path, &|_, row| match target {
+        Some(target) => runtime.block_on(judge(target, row)),
+        None => Err("there is no server".to_owned()),
+    });
+}
+
+/// Runs the rows of a recorded file, each judged by `check`.
+pub fn run_with(golden: &mut Golden, label: &str, path: &str, check: &Check<'_>) {
     golden.run(&Suite {
         label,
         path,
@@ -58,10 +66,7 @@ pub fn run(golden: &mut Golden, runtime: &Runtime, label: &str, path: &str, targ
             ("deterministic", "tells whether two recordings agreed"),
         ],
         rows: None,
-        check: &|_, row| match target {
-            Some(target) => runtime.block_on(judge(target, row)),
-            None => Err("there is no server".to_owned()),
-        },
+        check,
     });
 }
 

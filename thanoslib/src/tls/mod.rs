@@ -92,6 +92,9 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 
+/// What ciphers and curves are called in errors.
+const KEYS: [&str; 2] = ["tls: cipher suite", "tls: curve"];
+
 /// The curves with their names in Go.
 const CURVES: [(&str, NamedGroup); 3] = [
     ("CurveP256", NamedGroup::secp256r1),
@@ -99,21 +102,35 @@ const CURVES: [(&str, NamedGroup); 3] = [
     ("X25519", NamedGroup::X25519),
 ];
 
-/// A provider with only the cipher suites of TLS 1.2 and the curves that are named.
-fn chosen(ciphers: &[String], curves: &[String]) -> Result<Arc<CryptoProvider>> {
+/// A provider with only the cipher suites of TLS 1.2 and the curves that are named, by their names in
+/// Go; no names mean all. The suites of TLS 1.3 may be named, and are there in any case.
+///
+/// `keys` are what the two lists are called in errors.
+///
+/// ```
+/// use thanoslib::tls::provider_of;
+/// let e = provider_of(&["TLS_NULL".to_owned()], &[], ["ciphers:", "curves:"]).expect_err("not safe");
+/// assert_eq!(e.message(), "ciphers: \"TLS_NULL\" is not there or not safe");
+/// ```
+///
+/// # Errors
+/// `Invalid` for a name that is not known.
+pub fn provider_of(ciphers: &[String], curves: &[String], keys: [&str; 2]) -> Result<Arc<CryptoProvider>> {
     let mut provider = ring::default_provider();
-    let name = |suite: &SupportedCipherSuite| format!("{:?}", suite.suite());
+    // Go and the standard name those of TLS 1.3 without the version.
+    let name = |suite: &SupportedCipherSuite| format!("{:?}", suite.suite()).replace("TLS13_", "TLS_");
     for wanted in ciphers {
         if !provider.cipher_suites.iter().any(|s| name(s) == *wanted) {
-            return Err(Error::invalid(format!("tls: cipher suite {wanted:?} is not there or not safe")));
+            return Err(Error::invalid(format!("{} {wanted:?} is not there or not safe", keys[0])));
         }
     }
     if !ciphers.is_empty() {
+        // Compat: those of TLS 1.3 cannot be chosen.
         provider.cipher_suites.retain(|s| s.tls13().is_some() || ciphers.contains(&name(s)));
     }
     let group = |wanted: &String| {
         let known = CURVES.iter().find(|(name, _)| name == wanted).map(|(_, group)| *group);
-        known.ok_or_else(|| Error::invalid(format!("tls: curve {wanted:?} is not there")))
+        known.ok_or_else(|| Error::invalid(format!("{} {wanted:?} is not there", keys[1])))
     };
     let groups = curves.iter().map(group).collect::<Result<Vec<_>>>()?;
     if !groups.is_empty() {
@@ -157,7 +174,7 @@ mod tests {
     fn suites_and_curves_are_chosen_by_their_names_in_go() {
         let check = |ciphers: &[&str], curves: &[&str], want: Result<(usize, usize), &str>| {
             let owned = |list: &[&str]| list.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
-            let got = chosen(&owned(ciphers), &owned(curves)).map_err(|e| e.to_string());
+            let got = provider_of(&owned(ciphers), &owned(curves), KEYS).map_err(|e| e.to_string());
             let got = got.map(|p| {
                 let older = p.cipher_suites.iter().filter(|s| s.tls13().is_none()).count();
                 (older, p.kx_groups.len())
@@ -166,6 +183,7 @@ mod tests {
         };
         check(&[], &[], Ok((6, 3)));
         check(&["TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"], &["X25519", "CurveP256"], Ok((1, 2)));
+        check(&["TLS_AES_128_GCM_SHA256"], &[], Ok((0, 3)));
         let old = "TLS_RSA_WITH_AES_128_CBC_SHA";
         let refused = "tls: cipher suite \"TLS_RSA_WITH_AES_128_CBC_SHA\" is not there or not safe";
         check(&[old], &[], Err(refused));

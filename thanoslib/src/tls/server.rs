@@ -5,9 +5,9 @@ use std::{path::PathBuf, sync::Arc};
 use rustls::{ServerConfig, server::WebPkiClientVerifier};
 
 use super::{
-    FromFiles, ServerTlsSettings, chosen,
+    FromFiles, KEYS, ServerTlsSettings,
     files::{Reloaded, authorities, certificates, key},
-    invalid, versions,
+    invalid, provider_of, versions,
 };
 use crate::error::Result;
 
@@ -54,7 +54,7 @@ impl FromFiles for Server {
     fn make(&self) -> Result<Self::Made> {
         let ServerTlsSettings { cert_file, key_file, client_ca_file, min_version, ciphers, curves } =
             &self.settings;
-        let provider = chosen(ciphers, curves)?;
+        let provider = provider_of(ciphers, curves, KEYS)?;
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(versions(*min_version))
             .map_err(invalid("protocol versions"))?;

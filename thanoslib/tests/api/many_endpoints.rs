@@ -50,17 +50,7 @@ impl Peer for Far {
         if self.n % 20 == 7 {
             return Err(Error::unavailable("nobody is there"));
         }
-        Ok(EndpointInfo {
-            component: "store",
-            label_sets: self.info.label_sets.clone(),
-            store: Some(self.info.clone()),
-            rules: false,
-            targets: false,
-            metadata: false,
-            exemplars: None,
-            status: false,
-            query: false,
-        })
+        Ok(EndpointInfo { component: "store", ..EndpointInfo::of_store(self.info.clone()) })
     }
 
     fn apis(&self) -> Apis {

@@ -65,18 +65,7 @@ struct Near(Arc<Gateway>);
 #[async_trait]
 impl Peer for Near {
     async fn info(&self, _: &Context) -> Result<EndpointInfo> {
-        let store = self.0.info();
-        Ok(EndpointInfo {
-            component: store.component,
-            label_sets: store.label_sets.clone(),
-            store: Some(store),
-            rules: false,
-            targets: false,
-            metadata: false,
-            exemplars: None,
-            status: false,
-            query: false,
-        })
+        Ok(EndpointInfo::of_store(self.0.info()))
     }
 
     fn apis(&self) -> Apis {

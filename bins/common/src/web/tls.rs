@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
-use thanoslib::http::ClientCertificate;
+use thanoslib::{http::ClientCertificate, tls::provider_of};
 use tokio_rustls::rustls::{
-    self, DigitallySignedStruct, DistinguishedName, NamedGroup, RootCertStore, ServerConfig, SignatureScheme,
-    SupportedCipherSuite, SupportedProtocolVersion,
+    self, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme,
+    SupportedProtocolVersion,
     client::danger::HandshakeSignatureValid,
-    crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
+    crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject},
     server::{
         WebPkiClientVerifier,
@@ -19,19 +19,13 @@ use tokio_rustls::rustls::{
 
 use super::config::{ClientAuth, Pem, TlsConfig};
 
-/// The curves with their names in Go.
-const CURVES: [(&str, NamedGroup); 3] = [
-    ("CurveP256", NamedGroup::secp256r1),
-    ("CurveP384", NamedGroup::secp384r1),
-    ("X25519", NamedGroup::X25519),
-];
-
 /// Reads the files of a configuration.
 ///
 /// # Errors
 /// Which key is wrong.
 pub(super) fn server_config(config: &TlsConfig, http2: bool) -> Result<ServerConfig> {
-    let provider = Arc::new(provider(config)?);
+    let keys = ["tls_server_config.cipher_suites:", "tls_server_config.curve_preferences:"];
+    let provider = provider_of(&config.cipher_suites, &config.curves, keys)?;
     let versions: Vec<&'static SupportedProtocolVersion> =
         [(config.tls12, &TLS12), (config.tls13, &TLS13)].into_iter().filter(|v| v.0).map(|v| v.1).collect();
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -50,33 +44,6 @@ pub(super) fn server_config(config: &TlsConfig, http2: bool) -> Result<ServerCon
     Ok(made)
 }
 
-/// The cipher suites and curves that are named, or all.
-fn provider(config: &TlsConfig) -> Result<CryptoProvider> {
-    let mut provider = ring::default_provider();
-    // Go and the standard name those of TLS 1.3 without the version.
-    let name = |suite: &SupportedCipherSuite| format!("{:?}", suite.suite()).replace("TLS13_", "TLS_");
-    for wanted in &config.cipher_suites {
-        if !provider.cipher_suites.iter().any(|s| name(s) == *wanted) {
-            bail!("tls_server_config.cipher_suites: {wanted:?} is not there or not safe");
-        }
-    }
-    if !config.cipher_suites.is_empty() {
-        // Compat: those of TLS 1.3 cannot be chosen.
-        provider.cipher_suites.retain(|s| s.tls13().is_some() || config.cipher_suites.contains(&name(s)));
-    }
-    let mut groups = Vec::new();
-    for wanted in &config.curves {
-        match CURVES.iter().find(|(name, _)| name == wanted) {
-            Some((_, group)) => groups.push(*group),
-            None => bail!("tls_server_config.curve_preferences: {wanted:?} is not there"),
-        }
-    }
-    if !groups.is_empty() {
-        provider.kx_groups.retain(|g| groups.contains(&g.name()));
-    }
-    Ok(provider)
-}
-
 fn verifier(config: &TlsConfig, provider: Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>> {
     let webpki = |config: &TlsConfig| {
         let mut roots = RootCertStore::empty();
@@ -92,16 +59,15 @@ fn verifier(config: &TlsConfig, provider: Arc<CryptoProvider>) -> Result<Arc<dyn
         };
         builder.build().context("tls_server_config.client_ca_file")
     };
-    let inner: Arc<dyn ClientCertVerifier> = match config.client_auth {
+    let (authorities, mandatory) = match config.client_auth {
         ClientAuth::None => return Ok(WebPkiClientVerifier::no_client_auth()),
-        ClientAuth::Request => Arc::new(Unverified { mandatory: false, provider }),
-        ClientAuth::RequireAny => Arc::new(Unverified { mandatory: true, provider }),
-        ClientAuth::VerifyIfGiven | ClientAuth::RequireAndVerify => webpki(config)?,
+        ClientAuth::Request => (None, false),
+        ClientAuth::RequireAny => (None, true),
+        ClientAuth::VerifyIfGiven => (Some(webpki(config)?), false),
+        ClientAuth::RequireAndVerify => (Some(webpki(config)?), true),
     };
-    Ok(match config.client_allowed_sans.is_empty() {
-        true => inner,
-        false => Arc::new(Named { inner, allowed: config.client_allowed_sans.clone() }),
-    })
+    let allowed = config.client_allowed_sans.clone();
+    Ok(Arc::new(Judge { authorities, mandatory, allowed, provider }))
 }
 
 fn pem_bytes(name: &str, pem: &Pem) -> Result<Vec<u8>> {
@@ -129,29 +95,40 @@ fn key(pem: &Pem) -> Result<PrivateKeyDer<'static>> {
         .context("tls_server_config.key_file: no key in PEM")
 }
 
-/// Asks for a certificate and takes any.
+/// Asks for a certificate and judges it; signatures of the handshake are checked in any case.
 #[derive(Debug)]
-struct Unverified {
+struct Judge {
+    /// Who must have signed it; `None` takes any.
+    authorities: Option<Arc<dyn ClientCertVerifier>>,
     mandatory: bool,
+    /// The names of which it must bear one, unless there are none.
+    allowed: Vec<String>,
     provider: Arc<CryptoProvider>,
 }
 
-impl ClientCertVerifier for Unverified {
+impl ClientCertVerifier for Judge {
     fn client_auth_mandatory(&self) -> bool {
         self.mandatory
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &[]
+        self.authorities.as_ref().map_or(&[], |a| a.root_hint_subjects())
     }
 
     fn verify_client_cert(
         &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: UnixTime,
+        certificate: &CertificateDer<'_>,
+        chain: &[CertificateDer<'_>],
+        now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
-        Ok(ClientCertVerified::assertion())
+        if let Some(authorities) = &self.authorities {
+            authorities.verify_client_cert(certificate, chain, now)?;
+        }
+        let names = || ClientCertificate::parse(certificate).map(|c| c.names).unwrap_or_default();
+        match self.allowed.is_empty() || names().iter().any(|name| self.allowed.contains(name)) {
+            true => Ok(ClientCertVerified::assertion()),
+            false => Err(rustls::Error::InvalidCertificate(rustls::CertificateError::NotValidForName)),
+        }
     }
 
     fn verify_tls12_signature(
@@ -174,62 +151,5 @@ impl ClientCertVerifier for Unverified {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-/// Takes only certificates that bear one of some names.
-#[derive(Debug)]
-struct Named {
-    inner: Arc<dyn ClientCertVerifier>,
-    allowed: Vec<String>,
-}
-
-impl ClientCertVerifier for Named {
-    fn offer_client_auth(&self) -> bool {
-        self.inner.offer_client_auth()
-    }
-
-    fn client_auth_mandatory(&self) -> bool {
-        self.inner.client_auth_mandatory()
-    }
-
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.inner.root_hint_subjects()
-    }
-
-    fn verify_client_cert(
-        &self,
-        certificate: &CertificateDer<'_>,
-        chain: &[CertificateDer<'_>],
-        now: UnixTime,
-    ) -> Result<ClientCertVerified, rustls::Error> {
-        let verified = self.inner.verify_client_cert(certificate, chain, now)?;
-        let names = ClientCertificate::parse(certificate).map(|c| c.names).unwrap_or_default();
-        match names.iter().any(|name| self.allowed.contains(name)) {
-            true => Ok(verified),
-            false => Err(rustls::Error::InvalidCertificate(rustls::CertificateError::NotValidForName)),
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.inner.verify_tls12_signature(message, certificate, signed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.inner.verify_tls13_signature(message, certificate, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.inner.supported_verify_schemes()
     }
 }

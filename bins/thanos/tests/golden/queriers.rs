@@ -11,7 +11,7 @@ use thanoslib::testing::{
     answers::{same_answer, same_headers},
     golden::{Golden, Suite, Verdict},
 };
-use thanoslib_grpc::testing::{Target, judge};
+use thanoslib_grpc::testing::{Target, judge, run_with};
 use tokio::runtime::Runtime;
 
 use crate::{
@@ -85,18 +85,8 @@ pub(crate) fn run(golden: &mut Golden) {
         cluster.get_or_insert_with(|| Cluster::start(&runtime, &root)).judge_grpc(&runtime, row)
     };
     for component in ["q1", "q2"] {
-        golden.run(&Suite {
-            label: &format!("query/grpc/{component}"),
-            path: &format!("query/grpc/{component}.jsonl"),
-            inputs: &["id", "component", "method", "note", "request_metadata", "request_hex"],
-            expected: &["n_responses", "responses_hex", "trailers_only", "code", "code_name", "message"],
-            ignored: &[
-                ("request_json", "the same as request_hex"),
-                ("deterministic", "tells whether two recordings agreed"),
-            ],
-            rows: None,
-            check: &check,
-        });
+        let (label, path) = (format!("query/grpc/{component}"), format!("query/grpc/{component}.jsonl"));
+        run_with(golden, &label, &path, &check);
     }
 }
 

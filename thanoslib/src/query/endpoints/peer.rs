@@ -119,3 +119,20 @@ pub struct EndpointInfo {
     /// It evaluates PromQL.
     pub query: bool,
 }
+
+impl EndpointInfo {
+    /// An endpoint that serves a store and nothing else.
+    pub fn of_store(store: StoreInfo) -> Self {
+        Self {
+            component: store.component,
+            label_sets: store.label_sets.clone(),
+            store: Some(store),
+            rules: false,
+            targets: false,
+            metadata: false,
+            exemplars: None,
+            status: false,
+            query: false,
+        }
+    }
+}

@@ -47,17 +47,7 @@ impl Peer for Fake {
             abilities: Abilities::default(),
             blocks_hash: None,
         };
-        Ok(EndpointInfo {
-            component: "sidecar",
-            label_sets,
-            store: Some(store),
-            rules: true,
-            targets: false,
-            metadata: false,
-            exemplars: None,
-            status: false,
-            query: false,
-        })
+        Ok(EndpointInfo { component: "sidecar", label_sets, rules: true, ..EndpointInfo::of_store(store) })
     }
 
     fn apis(&self) -> Apis {

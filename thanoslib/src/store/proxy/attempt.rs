@@ -73,7 +73,7 @@ impl Attempt {
         let opened = member.store.series(&trying.ctx, request);
         match awaited(&trying.ctx, &member, trying.patience, opened).await {
             Ok(stream) => {
-                let (stream, any_frame, check) = (Some(stream), false, Check::default());
+                let (stream, any_frame, check) = (Some(stream), false, Check::new(&member));
                 Ok(Self { member, trying, stream, begin, any_frame, check })
             }
             Err(fault) => {

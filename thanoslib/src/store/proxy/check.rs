@@ -1,11 +1,11 @@
 //! Holding a member to the contract of a store.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, sync::Arc};
 
 use crate::{
     model::{Labels, LabelsRef},
     series::{BatchBuilder, ChunkView, SeriesBatch, SeriesView},
-    store::Frame,
+    store::{Frame, proxy::ProxyMember},
 };
 
 /// Frames without a series that may follow each other.
@@ -20,6 +20,8 @@ const REPEATED_MAX: usize = 1000;
 /// What was seen of a stream so far.
 #[derive(Debug, Default)]
 pub(super) struct Check {
+    /// Address of the member.
+    address: Arc<str>,
     last: Option<Labels>,
     /// The part that came last, to tell copies of it.
     last_part: Option<SeriesBatch>,
@@ -29,6 +31,11 @@ pub(super) struct Check {
 }
 
 impl Check {
+    /// Of a stream that has just begun.
+    pub(super) fn new(member: &ProxyMember) -> Self {
+        Self { address: Arc::clone(&member.address), ..Self::default() }
+    }
+
     /// The frame as it may go on; `None` when nothing is left of it.
     ///
     /// # Errors
@@ -42,7 +49,7 @@ impl Check {
                 let len = warning.message.floor_char_boundary(WARNING_BYTES_MAX);
                 warning.message.truncate(len);
                 if self.warnings == WARNINGS_MAX {
-                    "more warnings are left out".clone_into(&mut warning.message);
+                    warning.message = format!("more warnings of {} are left out", self.address);
                 }
                 Ok((self.warnings <= WARNINGS_MAX).then_some(Frame::Warning(warning)))
             }
@@ -226,7 +233,7 @@ mod tests {
 
     #[test]
     fn warnings_are_told_up_to_a_number_and_a_length() {
-        let mut check = Check::default();
+        let mut check = Check { address: Arc::from("a:1"), ..Check::default() };
         let mut told = Vec::new();
         for i in 0..2 * WARNINGS_MAX {
             let text = format!("{i}: {}", "ü".repeat(WARNING_BYTES_MAX));
@@ -236,7 +243,7 @@ mod tests {
         }
         assert_eq!(told.len(), WARNINGS_MAX);
         let last = told.last();
-        assert!(matches!(last, Some(Frame::Warning(w)) if w.message == "more warnings are left out"));
+        assert!(matches!(last, Some(Frame::Warning(w)) if w.message == "more warnings of a:1 are left out"));
         let short = |f: &Frame| matches!(f, Frame::Warning(w) if w.message.len() <= WARNING_BYTES_MAX);
         assert!(told.iter().all(short));
     }
