@@ -111,6 +111,7 @@ pub mod testing;
 pub mod tls;
 #[cfg(feature = "store")]
 pub mod tools;
+mod wide;
 
 // What an error says to its caller.
 pub use error::{DecodeError, Error, ErrorKind, Result};

@@ -49,6 +49,10 @@ const CHUNKS_BATCH: u64 = 4 << 20;
 /// The same of a block that costs nothing to read, so that they stay near the processor from one
 /// pass to the next.
 const CHUNKS_BATCH_LOCAL: u64 = 256 << 10;
+/// Labels and chunks for which room is made in each entry, when the first one has as many.
+const ALIKE_MAX: usize = 32;
+/// Bytes for which room is made for the name and value of a label.
+const LABEL_BYTES: usize = 16;
 /// Chunks behind the last one among which the next one is looked for.
 const NEAR: usize = 16;
 
@@ -311,11 +315,17 @@ impl Compute for Entries {
         }
         let (mut short, mut ranges) = (Vec::new(), Vec::new());
         let mut entry = SeriesEntry::default();
-        for (i, (_, _, bytes)) in waiting.into_iter().zip(pieces.iter()) {
+        let of = waiting.len();
+        for (at, (i, (_, _, bytes))) in waiting.into_iter().zip(pieces.iter()).enumerate() {
             let offset = self.offsets.get(i).copied().unwrap_or_default();
             match entry.parse(bytes, offset).map_err(|e| e.context(INDEX))? {
                 Entry::Whole(_) => {
                     let (labels, chunks) = (self.labels.len(), self.chunks.len());
+                    if at == 0 {
+                        // Most entries are alike.
+                        self.labels.reserve(of * entry.labels.len().min(ALIKE_MAX));
+                        self.chunks.reserve(of * entry.chunks.len().min(ALIKE_MAX));
+                    }
                     self.labels.extend_from_slice(&entry.labels);
                     self.chunks.extend_from_slice(&entry.chunks);
                     if let Some(slot) = self.done.get_mut(i) {
@@ -387,6 +397,8 @@ impl Cursor {
         self.labels.clear();
         self.chunks.clear();
         self.refs.clear();
+        self.labels.reserve(entries.labels.len() * LABEL_BYTES);
+        self.chunks.reserve(entries.chunks.len());
         self.refs.extend(entries.chunks.iter().map(|(_, r)| r.0));
         self.refs.sort_unstable();
         self.refs.dedup();
@@ -468,6 +480,8 @@ impl Cursor {
                 self.ready.push_front(series);
             }
         }
+        let label_bytes = taken.iter().map(|(labels, _)| labels.len()).sum();
+        builder.reserve(taken.len(), label_bytes, refs.len());
         let mut lease = self.ctx.budget().reserve(0)?;
         let (plan, computation) = Chunks::plan(&self.block.segments, refs)?;
         let data = run_plan(&self.ctx, &*self.block.reader, &mut lease, plan, computation).await?;

@@ -238,6 +238,14 @@ pub struct BatchBuilder {
 }
 
 impl BatchBuilder {
+    /// Makes room for so many series, bytes of their labels, and chunks.
+    pub(crate) fn reserve(&mut self, series: usize, label_bytes: usize, chunks: usize) {
+        self.batch.labels.reserve(label_bytes);
+        self.batch.label_ends.reserve(series);
+        self.batch.chunk_ends.reserve(series);
+        self.batch.chunks.reserve(chunks);
+    }
+
     /// Begins a series; chunks that are pushed next belong to it.
     #[inline]
     pub fn series(&mut self, labels: LabelsRef<'_>) {

@@ -9,6 +9,7 @@ use crate::{
         names::drop_name,
     },
     series::{FloatHistogramColumn, SampleColumns},
+    wide::{self, Work},
 };
 
 use super::{
@@ -298,16 +299,20 @@ fn remove_stale(columns: &mut SampleColumns) {
 
 /// True when a value is NaN, as stale marks are; found by a loop without branches.
 fn any_nan(values: &[f64]) -> bool {
-    const LANES: usize = 16;
-    let (blocks, rest) = values.as_chunks::<LANES>();
-    let mut any = rest.iter().fold(false, |any, v| any | v.is_nan());
-    for block in blocks {
-        // Two values are compared with each other, which tells of both.
-        for i in 0..LANES / 2 {
-            any |= block[i].is_nan() | block[i + LANES / 2].is_nan();
+    struct AnyNan<'a>(&'a [f64]);
+    impl Work for AnyNan<'_> {
+        type Done = bool;
+
+        #[inline(always)]
+        fn run(self) -> bool {
+            let mut any = 0;
+            for v in self.0 {
+                any |= u64::from(v.is_nan());
+            }
+            any != 0
         }
     }
-    any
+    wide::run(AnyNan(values))
 }
 
 #[cfg(test)]

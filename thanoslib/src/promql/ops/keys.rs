@@ -32,6 +32,8 @@ impl Hash for Flat {
 #[derive(Debug, Default)]
 pub(super) struct LabelKeys {
     ids: HashMap<Flat, usize>,
+    /// The set asked for last and its number; series in order ask for it again and again.
+    last: Option<(Labels, usize)>,
     scratch: Vec<u8>,
 }
 
@@ -45,11 +47,18 @@ impl LabelKeys {
     ) -> usize {
         self.scratch.clear();
         labels.filter_into(keep, &mut self.scratch);
-        if let Some(id) = self.ids.get(self.scratch.as_slice()) {
+        if let Some((last, id)) = &self.last
+            && last.as_bytes() == self.scratch
+        {
+            return *id;
+        }
+        if let Some((labels, id)) = self.ids.get_key_value(self.scratch.as_slice()) {
+            self.last = Some((labels.0.clone(), *id));
             return *id;
         }
         let (id, labels) = (self.ids.len(), LabelsRef::from_flat(&self.scratch).to_labels());
         self.ids.insert(Flat(labels.clone()), id);
+        self.last = Some((labels.clone(), id));
         found(labels);
         id
     }

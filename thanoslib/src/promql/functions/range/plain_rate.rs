@@ -6,14 +6,21 @@
 //! windows are alike, with samples at the same distances from their ends, what depends on times
 //! alone is computed once.
 
-use crate::promql::{Block, FunctionId, pace::GROUP};
+use crate::{
+    promql::{Block, FunctionId, pace::GROUP},
+    wide::{self, Work},
+};
 
 use super::{RangeCall, Samples, rate::range_seconds, stretch::Stretch, window};
 
 /// Steps without pace that are looked at before a stretch is tried again; their number doubles.
 const ODD_MIN: usize = 2;
+/// Fewer steps are computed one by one.
+const LANES_MIN: usize = 5;
+/// Distances of times, either way, that [`near_float`] takes.
+const NEAR_MS: i64 = 1 << 51;
 /// Most resets of a series; sums over windows with more are found in other ways.
-const RESETS_MAX: usize = 64;
+const RESETS_MAX: u64 = 64;
 
 /// What is known of the windows of some steps; times in ms.
 struct Windows {
@@ -41,17 +48,36 @@ struct Series<'s> {
     range: f64,
 }
 
+/// The windows of a call over a series, counters or not.
+struct Rates<'a, const COUNTER: bool> {
+    call: &'a RangeCall,
+    samples: &'a Samples<'a>,
+    block: &'a mut Block,
+}
+
+impl<const COUNTER: bool> Work for Rates<'_, COUNTER> {
+    type Done = Option<u64>;
+
+    #[inline(always)]
+    fn run(self) -> Option<u64> {
+        self.call.rates::<COUNTER>(self.samples, self.block)
+    }
+}
+
 impl RangeCall {
     /// Fills `block` and gives the number of samples in all windows; `None` when the series
     /// needs more than this knows.
     pub(super) fn plain_rate(&self, samples: &Samples<'_>, block: &mut Block) -> Option<u64> {
         match self.id {
-            FunctionId::Rate | FunctionId::Increase => self.rates::<true>(samples, block),
-            FunctionId::Delta => self.rates::<false>(samples, block),
+            FunctionId::Rate | FunctionId::Increase => {
+                wide::run(Rates::<true> { call: self, samples, block })
+            }
+            FunctionId::Delta => wide::run(Rates::<false> { call: self, samples, block }),
             _ => None,
         }
     }
 
+    #[inline(always)]
     fn rates<const COUNTER: bool>(&self, samples: &Samples<'_>, block: &mut Block) -> Option<u64> {
         if self.extension.is_some()
             || !samples.ht.is_empty()
@@ -127,6 +153,7 @@ impl RangeCall {
 
 impl Series<'_> {
     /// Leaves resets behind that no window sees any more which begins with the sample `first`.
+    #[inline(always)]
     fn pass_resets(&mut self, first: usize) {
         while let [(at, _), rest @ ..] = self.resets
             && *at <= first
@@ -139,6 +166,7 @@ impl Series<'_> {
 impl Windows {
     /// Computes the windows of a stretch; `times` are the start and the end of the first one and how
     /// much later each next one is.
+    #[inline(always)]
     fn stretch<const COUNTER: bool>(
         &mut self,
         series: &mut Series<'_>,
@@ -162,6 +190,7 @@ impl Windows {
             let far = (2.0 * before_s / (sampled / 1000.0)).max(1.0);
             alike = (sampled != 0.0).then_some((far, factor / series.range));
         }
+        let ladder: [i64; GROUP] = std::array::from_fn(|i| step_ms.wrapping_mul(i as i64));
         for (group, out) in out.chunks_mut(GROUP).enumerate() {
             let (first, last) = (first + group * GROUP * stride, last + group * GROUP * stride);
             self.changes(series, first, last, stride, out.len());
@@ -176,12 +205,17 @@ impl Windows {
                 }
             }
             if !stretch.is_alike {
-                for i in 0..out.len() {
-                    let at = step_ms.wrapping_mul((group * GROUP + i) as i64);
-                    let (first, last) = (ft[first + i * stride], ft[last + i * stride]);
-                    self.before[i] = first.wrapping_sub(start_ms.wrapping_add(at)) as f64;
-                    self.after[i] = end_ms.wrapping_add(at).wrapping_sub(last) as f64;
-                    self.sampled[i] = last.wrapping_sub(first) as f64;
+                let at = step_ms.wrapping_mul((group * GROUP) as i64);
+                let (start_ms, end_ms) = (start_ms.wrapping_add(at), end_ms.wrapping_add(at));
+                let firsts = strided(&ft[first..], stride, out.len());
+                let lasts = strided(&ft[last..], stride, out.len());
+                // Nothing is farther from its window's ends than these are from each other, or a step.
+                let is_near = end_ms.wrapping_sub(start_ms).max(step_ms) < NEAR_MS;
+                let float = |ms| if is_near { near_float(ms) } else { ms as f64 };
+                for i in 0..GROUP {
+                    self.before[i] = float(firsts[i].wrapping_sub(start_ms.wrapping_add(ladder[i])));
+                    self.after[i] = float(end_ms.wrapping_add(ladder[i]).wrapping_sub(lasts[i]));
+                    self.sampled[i] = float(lasts[i].wrapping_sub(firsts[i]));
                 }
             }
             self.extrapolate::<COUNTER>(series.range, out);
@@ -189,23 +223,14 @@ impl Windows {
     }
 
     /// Finds first values and changes of windows that begin and end with so many samples more than
-    /// the one before.
-    #[inline]
+    /// the one before. Lanes from `lanes` on are those of the last one.
+    #[inline(always)]
     fn changes(&mut self, series: &mut Series<'_>, first: usize, last: usize, stride: usize, lanes: usize) {
         let fv = series.fv;
-        match (fv[first..].first_chunk::<GROUP>(), fv[last..].first_chunk::<GROUP>()) {
-            (Some(from), Some(to)) if stride == 1 => {
-                self.first = *from;
-                for i in 0..GROUP {
-                    self.change[i] = to[i] - from[i];
-                }
-            }
-            _ => {
-                for i in 0..lanes {
-                    let (from, to) = (fv[first + i * stride], fv[last + i * stride]);
-                    (self.first[i], self.change[i]) = (from, to - from);
-                }
-            }
+        self.first = strided(&fv[first..], stride, lanes);
+        let lasts = strided(&fv[last..], stride, lanes);
+        for (i, last) in lasts.iter().enumerate() {
+            self.change[i] = last - self.first[i];
         }
         series.pass_resets(first);
         let end = last + (lanes - 1) * stride;
@@ -219,14 +244,47 @@ impl Windows {
     }
 
     /// Each lane's change, extrapolated to the ends of its range and divided by `range`.
+    #[inline(always)]
     fn extrapolate<const COUNTER: bool>(&self, range: f64, out: &mut [f64]) {
-        match out.first_chunk_mut::<GROUP>() {
-            Some(out) => (0..GROUP).for_each(|i| out[i] = self.value::<COUNTER>(i, range)),
-            None => out.iter_mut().enumerate().for_each(|(i, out)| *out = self.value::<COUNTER>(i, range)),
+        if out.len() < LANES_MIN {
+            out.iter_mut().enumerate().for_each(|(i, out)| *out = self.value::<COUNTER>(i, range));
+            return;
+        }
+        let mut values = [0.0; GROUP];
+        if self.are_inside::<COUNTER>() {
+            values.iter_mut().enumerate().for_each(|(i, v)| *v = self.value_inside(i, range));
+        } else {
+            values.iter_mut().enumerate().for_each(|(i, v)| *v = self.value::<COUNTER>(i, range));
+        }
+        match out.first_chunk_mut() {
+            Some(out) => *out = values,
+            None => out.iter_mut().zip(values).for_each(|(out, v)| *out = v),
         }
     }
 
-    /// The same of one lane.
+    /// True when in all lanes the first and the last sample surely lie as near to the ends of the
+    /// range as to each other, and no counter meets zero inside of it: nothing is cut then.
+    #[inline(always)]
+    fn are_inside<const COUNTER: bool>(&self) -> bool {
+        // Both bounds are a hundredth away from those that are cut at.
+        let is_inside = |i: usize| {
+            let far = self.sampled[i] * 1.09;
+            let near = (self.before[i] * self.gaps[i] < far) & (self.after[i] * self.gaps[i] < far);
+            let falls = COUNTER & (self.first[i] * self.gaps[i] < self.change[i] * 1.11);
+            near & !falls & !self.first[i].is_nan() & !self.change[i].is_nan()
+        };
+        (0..GROUP).fold(true, |all, i| all & is_inside(i))
+    }
+
+    /// The value of a lane in which nothing is cut.
+    #[inline(always)]
+    fn value_inside(&self, i: usize, range: f64) -> f64 {
+        let sampled = self.sampled[i] / 1000.0;
+        let whole = sampled + self.before[i] / 1000.0 + self.after[i] / 1000.0;
+        self.change[i] * (whole / sampled / range)
+    }
+
+    /// The value of any lane.
     #[inline(always)]
     fn value<const COUNTER: bool>(&self, i: usize, range: f64) -> f64 {
         let sampled = self.sampled[i] / 1000.0;
@@ -248,8 +306,44 @@ impl Windows {
     }
 }
 
+/// Every `stride`th item, `lanes` of them, the last one again in lanes behind.
+#[inline(always)]
+fn strided<T: Copy>(items: &[T], stride: usize, lanes: usize) -> [T; GROUP] {
+    /// The same with a length that the compiler knows.
+    #[inline(always)]
+    fn by<const STRIDE: usize, T: Copy>(items: &[T]) -> Option<[T; GROUP]> {
+        let items = items.get(..(GROUP - 1) * STRIDE + 1)?;
+        let mut out = [items[0]; GROUP];
+        out.iter_mut().enumerate().for_each(|(i, out)| *out = items[i * STRIDE]);
+        Some(out)
+    }
+    let whole = match stride {
+        1 => by::<1, T>(items),
+        2 => by::<2, T>(items),
+        4 => by::<4, T>(items),
+        _ => None,
+    };
+    match whole {
+        Some(whole) if lanes == GROUP => whole,
+        _ => {
+            let mut out = [items[0]; GROUP];
+            out.iter_mut().enumerate().for_each(|(i, out)| *out = items[i.min(lanes - 1) * stride]);
+            out
+        }
+    }
+}
+
+/// A distance of times below [`NEAR_MS`] as a float; without an instruction that vectors lack.
+#[inline(always)]
+fn near_float(ms: i64) -> f64 {
+    /// The float 2^52 + 2^51, whose lowest bit counts ones.
+    const MAGIC: i64 = 0x4338_0000_0000_0000;
+    f64::from_bits(ms.wrapping_add(MAGIC) as u64) - f64::from_bits(MAGIC as u64)
+}
+
 /// How far a window reaches before its first sample, in seconds, and by how much its change grows
 /// when it is extrapolated to the ends of the range; for one that does not fall to zero.
+#[inline(always)]
 fn factor(sampled_ms: f64, gaps: f64, before_ms: f64, after_ms: f64) -> (f64, f64) {
     let sampled = sampled_ms / 1000.0;
     let average = sampled / gaps;
@@ -262,11 +356,19 @@ fn factor(sampled_ms: f64, gaps: f64, before_ms: f64, after_ms: f64) -> (f64, f6
 }
 
 /// The places of values smaller than the one before, with that one; `None` when there are many.
+#[inline(always)]
 fn resets(values: &[f64]) -> Option<Vec<(usize, f64)>> {
-    let falls = |w: &[f64]| w[1] < w[0];
-    match values.windows(2).map(|w| usize::from(falls(w))).sum() {
+    let later = values.get(1..).unwrap_or_default();
+    let earlier = &values[..later.len()];
+    // As many as there are floats in a vector are counted at once.
+    let mut count = 0u64;
+    for i in 0..later.len() {
+        count += u64::from(later[i] < earlier[i]);
+    }
+    match count {
         0 => Some(Vec::new()),
         1..=RESETS_MAX => {
+            let falls = |w: &[f64]| w[1] < w[0];
             let pairs = values.windows(2).enumerate().filter(|(_, w)| falls(w));
             Some(pairs.map(|(i, w)| (i + 1, w[0])).collect())
         }

@@ -38,6 +38,7 @@ impl Stretch {
     /// behind `end_ms - range_ms` up to `end_ms`.
     ///
     /// `None` when samples keep no slots, or only those of a few steps.
+    #[inline(always)]
     pub(super) fn of(
         times: &[i64],
         window: &Range<usize>,
@@ -76,6 +77,7 @@ impl Stretch {
     }
 
     /// The window of a step.
+    #[inline(always)]
     pub(super) fn get(&self, i: usize) -> Range<usize> {
         self.first.start + i * self.stride..self.first.end + i * self.stride
     }
@@ -94,6 +96,7 @@ impl Slots {
     /// The run that begins with the sample `at`, whose slot begins after `start_ms`; all slots are
     /// of one length. It ends at the latest with `most` samples, or with `jittered` when not all are
     /// alike.
+    #[inline(always)]
     fn of(times: &[i64], at: usize, start_ms: i64, length: i64, most: usize, jittered: usize) -> Self {
         // Slots that end where times could overflow are not looked at.
         let slots = (i64::MAX / 2).saturating_sub(start_ms) / length;

@@ -9,14 +9,14 @@ use crate::{
         kahan_add, two_sum,
     },
     promql::{BitSet, Block, scope::Scope},
+    wide::{self, Work},
 };
 
 use super::{Blame, Group, State, of_group};
 
-/// Steps that are added at a time where all have a value.
+/// Steps that are added at a time where all have a value, and how many of the last ones.
 const LANES: usize = 16;
-/// Presence of that many steps.
-const LANE_BITS: u64 = (1 << LANES) - 1;
+const LANES_FEW: usize = 4;
 /// The exponent of a float, and its lowest bit.
 const EXPONENT: u64 = 0x7ff << 52;
 const EXPONENT_ONE: u64 = 1 << 52;
@@ -110,27 +110,7 @@ impl Sum {
                         mean_add(floats[i], sum[i], c[i], average.counts[i], i, &mut average.means);
                 }
             }
-            None => {
-                for (w, word) in present.words().iter().enumerate() {
-                    let (mut word, base) = (*word, w * 64);
-                    for part in 0..64 / LANES {
-                        let (bits, from) = (LANE_BITS << (part * LANES), base + part * LANES);
-                        if word & bits == bits
-                            && let Some(floats) = floats[from..].first_chunk()
-                            && let Some(sum) = sum[from..].first_chunk_mut()
-                            && let Some(c) = c[from..].first_chunk_mut()
-                            && add_lanes(floats, sum, c)
-                        {
-                            word &= !bits;
-                        }
-                    }
-                    while word != 0 {
-                        let i = base + word.trailing_zeros() as usize;
-                        word &= word - 1;
-                        (sum[i], c[i]) = kahan_add(floats[i], sum[i], c[i]);
-                    }
-                }
-            }
+            None => wide::run(Adding { floats, present, sum, c }),
         }
     }
 
@@ -234,11 +214,64 @@ impl Sum {
     }
 }
 
+/// Adding the steps of a series that have a value to compensated sums.
+struct Adding<'a> {
+    floats: &'a [f64],
+    present: &'a BitSet,
+    sum: &'a mut [f64],
+    c: &'a mut [f64],
+}
+
+impl Work for Adding<'_> {
+    type Done = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { floats, present, sum, c } = self;
+        for (w, word) in present.words().iter().enumerate() {
+            let (mut word, base) = (*word, w * 64);
+            word = add_present::<LANES>(word, base, floats, sum, c);
+            if word != 0 {
+                word = add_present::<LANES_FEW>(word, base, floats, sum, c);
+            }
+            while word != 0 {
+                let i = base + word.trailing_zeros() as usize;
+                word &= word - 1;
+                (sum[i], c[i]) = kahan_add(floats[i], sum[i], c[i]);
+            }
+        }
+    }
+}
+
+/// Adds the values of steps from `base` on that are present, as many at a time as there are lanes;
+/// gives those that are left.
+#[inline(always)]
+fn add_present<const N: usize>(
+    mut word: u64,
+    base: usize,
+    floats: &[f64],
+    sum: &mut [f64],
+    c: &mut [f64],
+) -> u64 {
+    for part in 0..64 / N {
+        let (bits, from) = (((1 << N) - 1) << (part * N), base + part * N);
+        if word & bits == bits
+            && let Some(floats) = floats.get(from..).and_then(|f| f.first_chunk())
+            && let Some(sum) = sum.get_mut(from..).and_then(|s| s.first_chunk_mut())
+            && let Some(c) = c.get_mut(from..).and_then(|c| c.first_chunk_mut())
+            && add_lanes::<N>(floats, sum, c)
+        {
+            word &= !bits;
+        }
+    }
+    word
+}
+
 /// Adds values to compensated sums; false, with nothing added, unless all is finite.
-#[inline]
-fn add_lanes(floats: &[f64; LANES], sum: &mut [f64; LANES], c: &mut [f64; LANES]) -> bool {
-    let (mut sums, mut cs, mut any) = ([0.0; LANES], [0.0; LANES], 0);
-    for i in 0..LANES {
+#[inline(always)]
+fn add_lanes<const N: usize>(floats: &[f64; N], sum: &mut [f64; N], c: &mut [f64; N]) -> bool {
+    let (mut sums, mut cs, mut any) = ([0.0; N], [0.0; N], 0);
+    for i in 0..N {
         let (next, lost) = two_sum(sum[i], floats[i]);
         (sums[i], cs[i]) = (next, c[i] + lost);
         // What is not finite has all bits of the exponent, and with one more the sign.
