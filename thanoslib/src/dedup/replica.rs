@@ -184,7 +184,7 @@ impl Replica {
 
     fn copy_run(&self, run: Run, out: &mut SampleColumns) {
         if run.histogram {
-            (run.start..run.end).for_each(|i| out.histograms.push_from(&self.samples.histograms, i));
+            out.histograms.extend_from(&self.samples.histograms, run.start..run.end);
             return;
         }
         let floats = &self.samples.floats;

@@ -1,6 +1,6 @@
 //! Columns of samples that decoders fill and operators read.
 
-use std::sync::Arc;
+use std::{cmp::Ordering, ops::Range, sync::Arc};
 
 use super::{
     CounterReset, FloatHistogram, Histogram, Interval, Span, histogram::CUSTOM_BUCKETS_SCHEMA, is_stale,
@@ -229,6 +229,33 @@ impl<C: Copy, B: Copy> HistogramColumn<C, B> {
         self.set_last_start(other.start(i));
     }
 
+    /// Appends some samples of `other`; layouts are shared, not copied.
+    pub(crate) fn extend_from(&mut self, other: &Self, range: Range<usize>) {
+        let begin = self.ts.len();
+        self.ts.extend_from_slice(&other.ts[range.clone()]);
+        self.hints.extend_from_slice(&other.hints[range.clone()]);
+        self.counts.extend_from_slice(&other.counts[range.clone()]);
+        self.zero_counts.extend_from_slice(&other.zero_counts[range.clone()]);
+        self.sums.extend_from_slice(&other.sums[range.clone()]);
+        for ids in other.layout_ids[range.clone()].chunk_by(|a, b| a == b) {
+            let layout = &other.layouts[ids[0] as usize];
+            if self.layouts.last().is_none_or(|l| !Arc::ptr_eq(l, layout) && **l != **layout) {
+                self.layouts.push(Arc::clone(layout));
+            }
+            let id = (self.layouts.len() - 1) as u32;
+            self.layout_ids.resize(self.layout_ids.len() + ids.len(), id);
+        }
+        let end = |i: usize| if i == 0 { 0 } else { other.bucket_ends[i - 1] };
+        let (from, to) = (end(range.start), end(range.end));
+        let at = self.buckets.len() as u32;
+        self.buckets.extend_from_slice(&other.buckets[from as usize..to as usize]);
+        self.bucket_ends.extend(other.bucket_ends[range.clone()].iter().map(|end| at + (end - from)));
+        if !self.st.is_empty() || !other.st.is_empty() {
+            self.st.resize(begin, 0);
+            self.st.extend(range.map(|i| other.start(i)));
+        }
+    }
+
     /// Layout of sample `i`.
     pub fn layout(&self, i: usize) -> &HistogramLayout {
         &self.layouts[self.layout_ids[i] as usize]
@@ -348,6 +375,39 @@ macro_rules! whole_histograms {
 whole_histograms!(FloatHistogramColumn, FloatHistogram { positive_buckets, negative_buckets });
 whole_histograms!(IntHistogramColumn, Histogram { positive_deltas, negative_deltas });
 
+impl FloatHistogramColumn {
+    /// True with samples, all of one layout, whose buckets can be added and compared one by one.
+    pub(crate) fn has_one_layout(&self) -> bool {
+        let Some(first) = self.layout_ids.first() else { return false };
+        if self.layout_ids.iter().any(|id| id != first) {
+            return false;
+        }
+        let one = self.get(0);
+        one.same_layout(&one)
+    }
+
+    /// What [`FloatHistogram::detect_reset`] says of sample `i` and the one before, of columns that
+    /// [have one layout](Self::has_one_layout).
+    pub(crate) fn detect_reset_alike(&self, i: usize) -> bool {
+        match self.hints[i] {
+            CounterReset::Reset => return true,
+            CounterReset::NotReset => return false,
+            CounterReset::Unknown | CounterReset::Gauge => {}
+        }
+        if self.counts[i] < self.counts[i - 1] || self.zero_counts[i] < self.zero_counts[i - 1] {
+            return true;
+        }
+        let (now, before) = (self.buckets(i), self.buckets(i - 1));
+        // A number that is none is not at least as large.
+        let shrank = |now: &[f64], before: &[f64]| {
+            now.iter()
+                .zip(before)
+                .any(|(now, before)| *before != 0.0 && now.partial_cmp(before).is_none_or(Ordering::is_lt))
+        };
+        shrank(now.0, before.0) || shrank(now.1, before.1)
+    }
+}
+
 /// The samples of one series: floats and histograms, each in time order.
 ///
 /// The two columns together are one time line; no time stands in both.
@@ -386,9 +446,7 @@ impl SampleColumns {
         for i in range(&self.floats.ts) {
             out.floats.push_st(self.floats.start(i), self.floats.ts[i], self.floats.vs[i]);
         }
-        for i in range(&self.histograms.ts) {
-            out.histograms.push_from(&self.histograms, i);
-        }
+        out.histograms.extend_from(&self.histograms, range(&self.histograms.ts));
         out
     }
 

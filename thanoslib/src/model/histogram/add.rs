@@ -39,7 +39,7 @@ impl FloatHistogram {
     }
 
     /// True when the buckets of both stand for the same ranges, one by one.
-    fn same_layout(&self, other: &FloatHistogram) -> bool {
+    pub(crate) fn same_layout(&self, other: &FloatHistogram) -> bool {
         self.schema == other.schema
             && self.zero_threshold == other.zero_threshold
             && self.positive_spans == other.positive_spans

@@ -2,7 +2,7 @@
 
 use crate::{
     error::Result,
-    model::{CounterReset, FloatHistogram, Interval, Labels, Matcher, Warning, is_stale},
+    model::{CounterReset, FloatHistogram, HistogramLayout, Interval, Labels, Matcher, Warning, is_stale},
     promql::{
         Annotations, Block, Grain, SelectedSeries, Steps,
         functions::range::{Edged, RangeCall, Smoothed},
@@ -245,6 +245,9 @@ pub(super) fn column_samples(columns: &SampleColumns) -> u64 {
 ///
 /// Compat: promql/histogram_stats_iterator.go looks from sample to sample and passes stale marks.
 fn stats_only(histograms: &FloatHistogramColumn) -> FloatHistogramColumn {
+    if histograms.has_one_layout() && !any_nan(&histograms.sums) {
+        return stats_of_one_layout(histograms);
+    }
     let mut stats = FloatHistogramColumn::default();
     let mut last: Option<FloatHistogram> = None;
     for i in 0..histograms.len() {
@@ -264,6 +267,29 @@ fn stats_only(histograms: &FloatHistogramColumn) -> FloatHistogramColumn {
         }
         stats.set_last_start(histograms.start(i));
     }
+    stats
+}
+
+/// The same of histograms of one layout without stale marks.
+fn stats_of_one_layout(histograms: &FloatHistogramColumn) -> FloatHistogramColumn {
+    let len = histograms.len();
+    let hint = |(i, hint): (usize, &CounterReset)| match hint {
+        CounterReset::Unknown if i > 0 && histograms.detect_reset_alike(i) => CounterReset::Reset,
+        CounterReset::Unknown if i > 0 => CounterReset::NotReset,
+        hint => *hint,
+    };
+    let mut stats = FloatHistogramColumn {
+        ts: histograms.ts.clone(),
+        st: histograms.st.clone(),
+        hints: histograms.hints.iter().enumerate().map(hint).collect(),
+        counts: histograms.counts.clone(),
+        zero_counts: vec![0.0; len],
+        sums: histograms.sums.clone(),
+        bucket_ends: vec![0; len],
+        ..FloatHistogramColumn::default()
+    };
+    let id = stats.layout_id(&HistogramLayout { schema: histograms.layout(0).schema, ..Default::default() });
+    stats.layout_ids = vec![id; len];
     stats
 }
 
@@ -347,6 +373,34 @@ mod tests {
         );
         assert_eq!((stats.ts, stats.buckets.len()), (vec![10, 20, 30, 40], 0));
         assert_eq!(stats.counts, [2.0, 3.0, 0.0, 5.0]);
+    }
+
+    #[test]
+    fn stats_of_one_layout_are_those_of_any() {
+        let mut column = FloatHistogramColumn::default();
+        for (i, v) in [1.0, 3.0, 2.0, 4.0, 4.0].into_iter().enumerate() {
+            let spans = vec![Span { offset: 2, length: 1 }];
+            let hint = [CounterReset::Unknown, CounterReset::Gauge][usize::from(i == 3)];
+            let (positive_spans, positive_buckets) = (spans, vec![v]);
+            let (count, sum) = (v, 2.0 * v);
+            let h = FloatHistogram {
+                hint,
+                count,
+                sum,
+                positive_spans,
+                positive_buckets,
+                ..FloatHistogram::default()
+            };
+            column.push(i as i64, &h);
+            column.set_last_start(i as i64);
+        }
+        let fast = stats_only(&column);
+        // A stale mark behind makes it take the other way.
+        column.push(9, &FloatHistogram { sum: stale_nan(), ..FloatHistogram::default() });
+        let slow = stats_only(&column);
+        assert_eq!(fast.hints[..], slow.hints[..5]);
+        assert_eq!(fast.hints[2], CounterReset::Reset);
+        (0..5).for_each(|i| assert_eq!((fast.get(i), fast.start(i)), (slow.get(i), slow.start(i))));
     }
 
     #[test]

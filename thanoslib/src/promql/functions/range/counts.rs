@@ -20,7 +20,10 @@ impl RangeCall {
                 let read = if touching { self.floats_between(samples) } else { total };
                 looked.add_sum(Count { total, read });
             }
-            _ => self.count_each(samples, looked),
+            _ => {
+                let weights = samples.hv.iter().map(|h| histogram_samples(h));
+                self.count_each(samples.ft, samples.ht, weights, looked);
+            }
         }
     }
 
@@ -28,7 +31,7 @@ impl RangeCall {
     #[cfg(test)]
     pub(super) fn weight(&self, samples: &Samples<'_>) -> u64 {
         let mut looked = Looked::default();
-        self.count_each(samples, &mut looked);
+        self.count_each(samples.ft, samples.ht, samples.hv.iter().map(|h| histogram_samples(h)), &mut looked);
         looked.sum().total
     }
 
@@ -41,13 +44,19 @@ impl RangeCall {
         until(end_ms).saturating_sub(until(start_ms)) as u64
     }
 
-    /// Counts window by window; a histogram counts by its size.
-    fn count_each(&self, samples: &Samples<'_>, looked: &mut Looked) {
+    /// Counts window by window, with the weight of each histogram, which is its size.
+    pub(super) fn count_each(
+        &self,
+        ft: &[i64],
+        ht: &[i64],
+        weights: impl Iterator<Item = u64>,
+        looked: &mut Looked,
+    ) {
         let mut sum = 0u64;
-        let mut before = Vec::with_capacity(samples.hv.len() + 1);
+        let mut before = Vec::with_capacity(ht.len() + 1);
         before.push(0);
-        for h in samples.hv {
-            sum += histogram_samples(h);
+        for weight in weights {
+            sum += weight;
             before.push(sum);
         }
         let weight = |f: &Range<usize>, h: &Range<usize>| f.len() as u64 + before[h.end] - before[h.start];
@@ -55,8 +64,8 @@ impl RangeCall {
         for (step, t_ms) in self.steps.iter().enumerate() {
             let (f_read, h_read) = (f.end, h.end);
             let end_ms = self.reference.time(t_ms);
-            self.advance(samples.ft, end_ms, &mut f);
-            self.advance(samples.ht, end_ms, &mut h);
+            self.advance(ft, end_ms, &mut f);
+            self.advance(ht, end_ms, &mut h);
             let read = weight(&(f_read.max(f.start)..f.end), &(h_read.max(h.start)..h.end));
             looked.add_at(step, Count { total: weight(&f, &h), read });
         }

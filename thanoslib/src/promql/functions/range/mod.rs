@@ -32,6 +32,7 @@ mod largest;
 mod notes;
 mod over_time;
 mod plain;
+mod plain_histograms;
 mod plain_rate;
 mod rate;
 mod regression;
@@ -66,6 +67,7 @@ pub(crate) use edges::Edged;
 pub(crate) use smoothed::Smoothed;
 
 use notes::Notes;
+use plain_histograms::Steady;
 use sliding::LongWindows;
 use window::{Samples, Window};
 
@@ -133,9 +135,21 @@ impl RangeCall {
         looked: &mut Looked,
         out: &mut Block,
     ) -> Result<bool> {
+        let with_starts = scope.options.start_timestamps;
+        if columns.floats.is_empty()
+            && self.is_steady()
+            && grain.stretches.is_empty()
+            && (columns.histograms.st.is_empty() || !with_starts)
+            && let Some(steady) = Steady::of(&columns.histograms)
+        {
+            scope.check()?;
+            out.reset(labels, self.steps.count);
+            out.drop_name = false;
+            self.steady(&steady, looked, out);
+            return Ok(!out.is_empty());
+        }
         let histograms: Vec<_> =
             (0..columns.histograms.len()).map(|i| Arc::new(columns.histograms.get(i))).collect();
-        let with_starts = scope.options.start_timestamps;
         let starts = |st| if with_starts { st } else { &[][..] };
         let samples = Samples {
             ft: &columns.floats.ts,

@@ -15,9 +15,7 @@ use super::{
 /// rate, increase or delta over one series.
 #[derive(Debug)]
 pub(super) struct Rate {
-    counter: bool,
-    per_second: bool,
-    range_ms: i64,
+    law: Law,
     /// Floats after a reset, by index.
     resets: Vec<usize>,
     /// The float before each reset.
@@ -30,30 +28,42 @@ pub(super) struct Rate {
     overlaps: Vec<usize>,
 }
 
+/// What a function makes of the change of a window.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Law {
+    counter: bool,
+    per_second: bool,
+    range_ms: i64,
+}
+
 /// The change of a window before extrapolation.
-struct Change {
+pub(super) struct Change {
+    /// The window is `(start_ms, end_ms]`.
+    pub(super) start_ms: i64,
+    pub(super) end_ms: i64,
     /// Number of samples.
-    n: usize,
-    first_t: i64,
-    last_t: i64,
+    pub(super) n: usize,
+    pub(super) first_t: i64,
+    pub(super) last_t: i64,
     /// Start timestamp of the first sample, 0 if unknown or irrelevant.
-    first_start: i64,
+    pub(super) first_start: i64,
     /// First value over change, if the change is up and the first value is not negative.
-    zero_ratio: Option<f64>,
+    pub(super) zero_ratio: Option<f64>,
     /// How the change goes on to the ends of the window.
-    ends: Ends,
+    pub(super) ends: Ends,
 }
 
 /// By what the change is multiplied.
-struct Extrapolation {
-    factor: f64,
+pub(super) struct Extrapolation {
+    pub(super) factor: f64,
     /// The first value counts too, since the series began inside the window.
     with_first: bool,
 }
 
 impl Rate {
     pub(super) fn new(id: FunctionId, steps: usize, range_ms: i64, samples: &Samples<'_>) -> Self {
-        let counter = id != FunctionId::Delta;
+        let law = Law::new(id, range_ms);
+        let counter = law.counter;
         let (mut resets, mut overlaps) = (Vec::new(), Vec::new());
         if counter {
             resets.extend((1..samples.fv.len()).filter(|i| {
@@ -76,9 +86,7 @@ impl Rate {
         }
         let lost: Vec<f64> = resets.iter().map(|i| samples.fv[i - 1]).collect();
         Self {
-            counter,
-            per_second: id == FunctionId::Rate,
-            range_ms,
+            law,
             resets,
             long: LongWindows::new(steps, &lost),
             lost,
@@ -111,7 +119,7 @@ impl Rate {
             notes.overlapping_start();
         }
         let ends = Ends::of(w.samples.grain, w.samples.ft, &w.f, w.start_ms, w.end_ms);
-        let zero_ratio = (change > 0.0 && first >= 0.0).then_some(first / change);
+        let zero_ratio = zero_ratio(first, change);
         if ts.len() > 1 {
             if let End::Part(part) = ends.before {
                 change += part * self.step(w.samples.fv, w.f.start);
@@ -120,17 +128,16 @@ impl Rate {
                 change += part * self.step(w.samples.fv, w.f.end);
             }
         }
-        let extrapolation = self.extrapolate(
-            w,
-            &Change {
-                n: vs.len(),
-                first_t: ts[0],
-                last_t: ts[ts.len() - 1],
-                first_start: w.samples.float_start(w.f.start),
-                zero_ratio,
-                ends,
-            },
-        )?;
+        let extrapolation = self.law.extrapolate(&Change {
+            start_ms: w.start_ms,
+            end_ms: w.end_ms,
+            n: vs.len(),
+            first_t: ts[0],
+            last_t: ts[ts.len() - 1],
+            first_start: w.samples.float_start(w.f.start),
+            zero_ratio,
+            ends,
+        })?;
         if extrapolation.with_first {
             change += first;
         }
@@ -140,7 +147,7 @@ impl Rate {
     /// The change from the float before to float `i`.
     fn step(&self, vs: &[f64], i: usize) -> f64 {
         let (before, v) = (vs[i - 1], vs[i]);
-        if self.counter && v < before { v } else { v - before }
+        if self.law.counter && v < before { v } else { v - before }
     }
 
     fn histograms(&self, w: &Window<'_>, notes: &mut Notes<'_>) -> Option<Output> {
@@ -148,19 +155,17 @@ impl Rate {
         let first = hs.first()?;
         let mut change = if hs.len() > 1 { Some(self.histograms.at(w, notes)?) } else { None };
         let ends = Ends::of(w.samples.grain, w.samples.ht, &w.h, w.start_ms, w.end_ms);
-        let ratio = change.as_ref().filter(|d| d.count > 0.0 && first.count >= 0.0);
-        let zero_ratio = ratio.map(|d| first.count / d.count);
-        let extrapolation = self.extrapolate(
-            w,
-            &Change {
-                n: hs.len(),
-                first_t: ts[0],
-                last_t: ts[ts.len() - 1],
-                first_start: w.samples.histogram_start(w.h.start),
-                zero_ratio,
-                ends,
-            },
-        )?;
+        let zero_ratio = change.as_ref().and_then(|d| zero_ratio(first.count, d.count));
+        let extrapolation = self.law.extrapolate(&Change {
+            start_ms: w.start_ms,
+            end_ms: w.end_ms,
+            n: hs.len(),
+            first_t: ts[0],
+            last_t: ts[ts.len() - 1],
+            first_start: w.samples.histogram_start(w.h.start),
+            zero_ratio,
+            ends,
+        })?;
         if let Some(change) = &mut change {
             for (end, i) in [(ends.before, w.h.start), (ends.after, w.h.end)] {
                 if let End::Part(part) = end
@@ -185,19 +190,25 @@ impl Rate {
         result.hint = crate::model::CounterReset::Gauge;
         Some(Output::Histogram(Arc::new(result)))
     }
+}
+
+impl Law {
+    pub(super) fn new(id: FunctionId, range_ms: i64) -> Self {
+        Self { counter: id != FunctionId::Delta, per_second: id == FunctionId::Rate, range_ms }
+    }
 
     /// How far the change reaches beyond the first and last sample; `None` without result.
-    fn extrapolate(&self, w: &Window<'_>, change: &Change) -> Option<Extrapolation> {
+    pub(super) fn extrapolate(self, change: &Change) -> Option<Extrapolation> {
         let seconds = |from: i64, to: i64| to.wrapping_sub(from) as f64 / 1000.0;
-        let mut before = seconds(w.start_ms, change.first_t);
-        let mut after = seconds(change.last_t, w.end_ms);
+        let mut before = seconds(change.start_ms, change.first_t);
+        let mut after = seconds(change.last_t, change.end_ms);
         let mut sampled = seconds(change.first_t, change.last_t);
         let average = if change.n > 1 { sampled / (change.n - 1) as f64 } else { 0.0 };
         // Distances up to which the ends of the window count as reached by the samples.
         let distance = |end| if let End::Interval(seconds) = end { seconds } else { average };
         let (distance_before, distance_after) = (distance(change.ends.before), distance(change.ends.after));
         let start = change.first_start;
-        let began_inside = self.counter && start != 0 && w.start_ms < start && start < change.first_t;
+        let began_inside = self.counter && start != 0 && change.start_ms < start && start < change.first_t;
         if began_inside {
             before = 0.0;
             sampled = seconds(start, change.last_t);
@@ -234,6 +245,11 @@ impl Rate {
         }
         Some(Extrapolation { factor, with_first: began_inside })
     }
+}
+
+/// First value over change, if the change is up and the first value is not negative.
+pub(super) fn zero_ratio(first: f64, change: f64) -> Option<f64> {
+    (change > 0.0 && first >= 0.0).then_some(first / change)
 }
 
 /// The length of a window in seconds.
