@@ -10,9 +10,11 @@ use std::{
 
 use serde_json::{Value, json};
 use thanoslib::testing::golden::{Golden, Suite, Verdict, equal};
+use tokio::runtime::Runtime;
 
 use crate::{
     process::{Host, Process},
+    prometheus::prometheus,
     variants::store,
 };
 
@@ -297,12 +299,22 @@ fn routes_and_metrics(golden: &mut Golden) {
     let prefixed = query((21_023, 21_024), &["--web.route-prefix=/pre"]);
     let without_cors =
         Process::start(&host, (21_025, 21_026), &["query".to_owned(), "--web.disable-cors".to_owned()]);
+    let runtime = Runtime::new().expect("a runtime");
+    let recording = golden.root().join("query/sidecar_prometheus/conversation.jsonl");
+    let prometheus = recording.is_file().then(|| runtime.block_on(prometheus(&recording, "127.0.0.1:0")));
+    let sidecar = prometheus.as_ref().map(|prometheus| {
+        let url = format!("--prometheus.url=http://{}", prometheus.address);
+        Process::start(&host, (21_027, 21_028), &["sidecar".to_owned(), url])
+    });
     let processes: BTreeMap<&str, &Process> = [
-        ("query", &plain),
-        ("query (route-prefix=/pre)", &prefixed),
-        ("query (web.disable-cors)", &without_cors),
+        ("query", Some(&plain)),
+        ("sidecar", sidecar.as_ref()),
+        ("query (route-prefix=/pre)", Some(&prefixed)),
+        ("query (web.disable-cors)", Some(&without_cors)),
     ]
-    .into();
+    .into_iter()
+    .filter_map(|(command, process)| Some((command, process?)))
+    .collect();
     golden.run(&Suite {
         label: "query/surface/routes",
         path: "query/surface/http_routes.json",
@@ -325,31 +337,51 @@ fn routes_and_metrics(golden: &mut Golden) {
         let answer = plain.get(path).expect("an answer");
         assert_eq!(answer.status, 200, "{path}");
     }
-    let families = families(&plain.get("/metrics").expect("metrics").body);
+    let of = |process: &Process| families(&process.get("/metrics").expect("metrics").body);
+    let families: BTreeMap<&str, Families> = [("query", Some(&plain)), ("sidecar", sidecar.as_ref())]
+        .into_iter()
+        .filter_map(|(c, p)| Some((c, of(p?))))
+        .collect();
     golden.run(&Suite {
         label: "query/surface/metrics",
         path: "query/surface/metrics.json",
-        inputs: &["name", "command"],
+        inputs: &["name", "family", "command"],
         expected: &["type", "labels"],
         ignored: &[],
         rows: Some(|path| {
             let mut rows = Vec::new();
             for (command, families) in read(path)?.as_object().into_iter().flatten() {
                 let Some(families) = families.as_array() else { continue };
-                if command != "_common_to_all" && command != "query" {
-                    rows.push(missing(command));
-                    continue;
-                }
-                for family in families {
+                let commands: &[&str] = match command.as_str() {
+                    "_common_to_all" => &["query", "sidecar"],
+                    "query" | "sidecar" => &[command],
+                    _ => {
+                        rows.push(missing(command));
+                        continue;
+                    }
+                };
+                for (command, family) in commands.iter().flat_map(|c| families.iter().map(move |f| (c, f))) {
+                    // What Go's runtime tells of itself is judged once.
+                    let of_go = family["name"].as_str().is_some_and(|name| name.starts_with("go_"));
+                    if of_go && *command != "query" {
+                        continue;
+                    }
                     let mut row = family.clone();
                     row["command"] = json!(command);
+                    // Rows are told by their names.
+                    row["family"] = row["name"].clone();
+                    if *command != "query" {
+                        row["name"] =
+                            json!(format!("{command}-{}", row["name"].as_str().unwrap_or_default()));
+                    }
                     rows.push(row);
                 }
             }
             Ok(rows)
         }),
         check: &|_, row| {
-            let name = row["name"].as_str().unwrap_or_default();
+            let (command, name) = (row["command"].as_str(), row["family"].as_str().unwrap_or_default());
+            let families = command.and_then(|c| families.get(c)).ok_or("no such command")?;
             let Some((kind, labels)) = families.get(name) else { return Err("no such family".to_owned()) };
             equal(&json!(kind), &row["type"])?;
             // A family without samples has no labels to compare.
@@ -363,7 +395,7 @@ fn routes_and_metrics(golden: &mut Golden) {
 fn route_rows(path: &Path) -> Result<Vec<Value>, String> {
     let mut rows = Vec::new();
     for (command, routes) in read(path)?.as_object().into_iter().flatten() {
-        if !command.starts_with("query") || command == "query-frontend" {
+        if command != "sidecar" && (!command.starts_with("query") || command == "query-frontend") {
             rows.push(missing(command));
             continue;
         }
@@ -421,9 +453,11 @@ fn route(process: &Process, row: &Value) -> Verdict {
 /// Type of a family, and its label names if it has samples.
 type Family = (String, Option<BTreeSet<String>>);
 
+type Families = BTreeMap<String, Family>;
+
 /// Families of the text format by name; `le` and `quantile` left out.
-fn families(text: &str) -> BTreeMap<String, Family> {
-    let mut families: BTreeMap<String, Family> = BTreeMap::new();
+fn families(text: &str) -> Families {
+    let mut families = Families::new();
     let mut current = String::new();
     for line in text.lines() {
         if let Some(rest) = line.strip_prefix("# TYPE ") {
