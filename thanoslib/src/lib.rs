@@ -111,6 +111,7 @@ pub mod testing;
 pub mod tls;
 #[cfg(feature = "store")]
 pub mod tools;
+#[cfg(feature = "promql")]
 mod wide;
 
 // What an error says to its caller.

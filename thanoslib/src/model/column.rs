@@ -1,6 +1,6 @@
 //! Columns of samples that decoders fill and operators read.
 
-use std::{cmp::Ordering, ops::Range, sync::Arc};
+use std::{ops::Range, sync::Arc};
 
 use super::{
     CounterReset, FloatHistogram, Histogram, Interval, Span, histogram::CUSTOM_BUCKETS_SCHEMA, is_stale,
@@ -375,6 +375,7 @@ macro_rules! whole_histograms {
 whole_histograms!(FloatHistogramColumn, FloatHistogram { positive_buckets, negative_buckets });
 whole_histograms!(IntHistogramColumn, Histogram { positive_deltas, negative_deltas });
 
+#[cfg(feature = "promql")]
 impl FloatHistogramColumn {
     /// True with samples, all of one layout, whose buckets can be added and compared one by one.
     pub(crate) fn has_one_layout(&self) -> bool {
@@ -400,9 +401,9 @@ impl FloatHistogramColumn {
         let (now, before) = (self.buckets(i), self.buckets(i - 1));
         // A number that is none is not at least as large.
         let shrank = |now: &[f64], before: &[f64]| {
-            now.iter()
-                .zip(before)
-                .any(|(now, before)| *before != 0.0 && now.partial_cmp(before).is_none_or(Ordering::is_lt))
+            now.iter().zip(before).any(|(now, before)| {
+                *before != 0.0 && now.partial_cmp(before).is_none_or(std::cmp::Ordering::is_lt)
+            })
         };
         shrank(now.0, before.0) || shrank(now.1, before.1)
     }

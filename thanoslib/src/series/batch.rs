@@ -239,6 +239,7 @@ pub struct BatchBuilder {
 
 impl BatchBuilder {
     /// Makes room for so many series, bytes of their labels, and chunks.
+    #[cfg(feature = "store")]
     pub(crate) fn reserve(&mut self, series: usize, label_bytes: usize, chunks: usize) {
         self.batch.labels.reserve(label_bytes);
         self.batch.label_ends.reserve(series);

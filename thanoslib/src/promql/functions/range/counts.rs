@@ -45,13 +45,7 @@ impl RangeCall {
     }
 
     /// Counts window by window, with the weight of each histogram, which is its size.
-    pub(super) fn count_each(
-        &self,
-        ft: &[i64],
-        ht: &[i64],
-        weights: impl Iterator<Item = u64>,
-        looked: &mut Looked,
-    ) {
+    fn count_each(&self, ft: &[i64], ht: &[i64], weights: impl Iterator<Item = u64>, looked: &mut Looked) {
         let mut sum = 0u64;
         let mut before = Vec::with_capacity(ht.len() + 1);
         before.push(0);

@@ -10,13 +10,14 @@ use crate::{
     model::{CounterReset, FloatHistogram, FloatHistogramColumn},
     promql::{
         Block, FunctionId,
-        exec::{Looked, histogram_samples},
+        exec::{Count, Looked, histogram_samples},
     },
 };
 
 use super::{
     RangeCall,
     ends::Ends,
+    plain_rate,
     rate::{Change, Law, zero_ratio},
 };
 
@@ -77,32 +78,79 @@ impl RangeCall {
     pub(super) fn steady(&self, samples: &Steady<'_>, looked: &mut Looked, block: &mut Block) {
         let (law, ts, counts) =
             (Law::new(self.id, self.range_ms), &samples.column.ts[..], &samples.column.counts);
-        let mut window = 0..0;
+        let (mut window, mut known) = (0..0, Known::default());
         for (step, t_ms) in self.steps.iter().enumerate() {
-            let end_ms = self.reference.time(t_ms);
+            let (end_ms, read) = (self.reference.time(t_ms), window.end);
+            let start_ms = end_ms.saturating_sub(self.range_ms);
             self.advance(ts, end_ms, &mut window);
+            let weigh = |n: usize| n as u64 * samples.weight;
+            let read = weigh(window.end - read.max(window.start));
+            looked.add_at(step, Count { total: weigh(window.len()), read });
             // One sample tells no change.
             if window.len() < 2 {
                 continue;
             }
             let (first, last) = (window.start, window.end - 1);
             let mut change = samples.change(first, last);
-            let extrapolation = law.extrapolate(&Change {
-                start_ms: end_ms.saturating_sub(self.range_ms),
-                end_ms,
+            let place = Place {
                 n: window.len(),
-                first_t: ts[first],
-                last_t: ts[last],
-                first_start: 0,
-                zero_ratio: zero_ratio(counts[first], change.count),
-                ends: Ends::PLAIN,
+                before_ms: ts[first].wrapping_sub(start_ms),
+                after_ms: end_ms.wrapping_sub(ts[last]),
+                sampled_ms: ts[last].wrapping_sub(ts[first]),
+            };
+            let factor = known.factor(law, place, counts[first], change.count).or_else(|| {
+                let extrapolation = law.extrapolate(&Change {
+                    start_ms,
+                    end_ms,
+                    n: window.len(),
+                    first_t: ts[first],
+                    last_t: ts[last],
+                    first_start: 0,
+                    zero_ratio: zero_ratio(counts[first], change.count),
+                    ends: Ends::PLAIN,
+                });
+                extrapolation.map(|e| e.factor)
             });
-            let Some(extrapolation) = extrapolation else { continue };
-            change.mul(extrapolation.factor);
+            let Some(factor) = factor else { continue };
+            change.mul(factor);
             change.hint = CounterReset::Gauge;
             block.histograms.push((step as u32, Arc::new(change)));
         }
-        self.count_each(&[], ts, std::iter::repeat_n(samples.weight, ts.len()), looked);
+    }
+}
+
+/// Where the samples of a window lie in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Place {
+    n: usize,
+    before_ms: i64,
+    after_ms: i64,
+    sampled_ms: i64,
+}
+
+/// The factor of the last window, which the next one mostly has too.
+#[derive(Clone, Copy, Debug, Default)]
+struct Known {
+    place: Place,
+    /// First counts that are this many times the change, or more, meet zero far outside.
+    far: f64,
+    factor: f64,
+}
+
+impl Known {
+    /// By what the change of a window is multiplied; `None` where the first count decides, too.
+    fn factor(&mut self, law: Law, place: Place, first: f64, change: f64) -> Option<f64> {
+        if place.sampled_ms == 0 {
+            return None;
+        }
+        if self.place != place {
+            let (sampled, gaps) = (place.sampled_ms as f64, (place.n - 1) as f64);
+            let (before_s, whole) =
+                plain_rate::factor(sampled, gaps, place.before_ms as f64, place.after_ms as f64);
+            let far = (2.0 * before_s / (sampled / 1000.0)).max(1.0);
+            *self = Self { place, far, factor: law.of_range(whole) };
+        }
+        (change <= 0.0 || first >= change * self.far).then_some(self.factor)
     }
 }
 

@@ -344,7 +344,7 @@ fn near_float(ms: i64) -> f64 {
 /// How far a window reaches before its first sample, in seconds, and by how much its change grows
 /// when it is extrapolated to the ends of the range; for one that does not fall to zero.
 #[inline(always)]
-fn factor(sampled_ms: f64, gaps: f64, before_ms: f64, after_ms: f64) -> (f64, f64) {
+pub(super) fn factor(sampled_ms: f64, gaps: f64, before_ms: f64, after_ms: f64) -> (f64, f64) {
     let sampled = sampled_ms / 1000.0;
     let average = sampled / gaps;
     let (threshold, half) = (average * 1.1, average / 2.0);

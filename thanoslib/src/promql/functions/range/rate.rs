@@ -239,11 +239,13 @@ impl Law {
         } else if after >= distance_after * 1.1 {
             after = distance_after / 2.0;
         }
-        let mut factor = if sampled == 0.0 { 1.0 } else { (sampled + before + after) / sampled };
-        if self.per_second {
-            factor /= range_seconds(self.range_ms);
-        }
-        Some(Extrapolation { factor, with_first: began_inside })
+        let factor = if sampled == 0.0 { 1.0 } else { (sampled + before + after) / sampled };
+        Some(Extrapolation { factor: self.of_range(factor), with_first: began_inside })
+    }
+
+    /// A factor for the whole range as the function wants it.
+    pub(super) fn of_range(self, factor: f64) -> f64 {
+        if self.per_second { factor / range_seconds(self.range_ms) } else { factor }
     }
 }
 
