@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    ResolutionSeams, broken,
-    plain::read_floats,
+    ResolutionSeams, broken, plain,
     seams::{self, is_downsampled, resolution_of},
     selection::Selection,
 };
@@ -50,7 +49,7 @@ impl StoredSeries {
         self.views().flat_map(windows).map(|c| resolution_of(&c))
     }
 
-    /// Decodes raw floats of one replica, which need no merge; false when there is more to do.
+    /// Decodes raw chunks of one replica, which need no merge; false when there is more to do.
     fn decode_plain(&self, out: &mut SampleColumns) -> Result<bool> {
         let slots = self.selection.merge_replicas && self.selection.algorithm == Algorithm::Interval;
         if slots || self.selection.adds_up_resets() {
@@ -72,7 +71,7 @@ impl StoredSeries {
         out: &mut SampleColumns,
     ) -> Result<bool> {
         let raw = chunks.map(|c| (c.meta.interval, Chunk { encoding: c.meta.encoding, data: c.data() }));
-        read_floats(raw, self.selection.interval, out)
+        plain::read_row(raw, self.selection.interval, out)
     }
 
     /// Decodes chunks of any kind; they come in order of time.
